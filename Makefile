@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= auto
+
+.PHONY: demo test install lint format types pictures clean
+
+demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
+	$(BIN)/jaxpercep tour
+
+test: install lint types  ## lint, type-check, run every test
+	$(BIN)/pytest -n $(WORKERS) --cov
+
+install: $(VENV)/installed-dev
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev
+	$(BIN)/pyrefly check --min-severity=warn
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+pictures: demo  ## renew the README's pictures
+	cp out/tour/*.png docs/images/
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .coverage .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/installed
