@@ -1,0 +1,41 @@
+"""Argument checks shared by every public function: name, what came, what was expected, the fix."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def nearest_name(name: str, choices: Iterable[str]) -> str:
+    """Returns `" Did you mean 'relu'?"` for the choice nearest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(choices), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
+    """Raises a `ValueError` unless `value` is one of the names in `choices`."""
+    choices = sorted(choices)
+    if value not in choices:
+        hint = nearest_name(value, choices) if isinstance(value, str) else ""
+        raise ValueError(f"{argument}={value!r} is not one of {', '.join(choices)}.{hint}")
+
+
+def check_positive_int(argument: str, value: Any) -> None:
+    """Raises unless `value` is an integer of at least 1 (a bool is not one)."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{argument}={value!r} must be an integer, not {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{argument}={value} must be at least 1.")
+
+
+def check_finite(argument: str, value: Any) -> None:
+    """Raises a `ValueError` that counts the NaN and infinite entries of a concrete array."""
+    array = np.asarray(value)
+    # bfloat16 is no NumPy float: NumPy's kind for it is "V", and isfinite works all the same.
+    if array.dtype.kind in "fcV" and not (finite := np.isfinite(array)).all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{argument} holds {np.sum(~finite)} values that are NaN or infinite (the first at "
+            f"index {first}); clean the data first."
+        )

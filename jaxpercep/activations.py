@@ -1,0 +1,186 @@
+"""Activations: y = f(x) elementwise, dx = f'(x) dy, for x of any shape.
+
+Each definition reads: the value f in the decorator (from `jax.nn` where it has one), the derivative
+f' in the body, written by hand. f' is a function of what the activation keeps for the backward
+pass: its output y where f' can be written in y, since the next layer keeps that array anyway and
+it costs no memory; its input x otherwise. At a kink f' is what `jax.nn` has there; each docstring
+says which value that is.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxpercep.layer import check_input, check_key
+
+Elementwise: TypeAlias = Callable[[jax.Array], jax.Array]
+
+
+@dataclass(frozen=True, repr=False)
+class Activation:
+    """A layer without parameters: y = f(x) elementwise, dx = f'(x) dy.
+
+    Parameters are the empty tuple; the residual is the one array that f' is written in.
+
+    Attributes:
+        function: f.
+        derivative: f', as a function of what is kept.
+        keeps: `"output"` if f' is a function of y, `"input"` if of x.
+
+    Raises:
+        TypeError: x is not floating point.
+        ValueError: x is empty.
+    """
+
+    function: Elementwise
+    derivative: Elementwise
+    keeps: Literal["input", "output"]
+
+    def __repr__(self) -> str:
+        return self.derivative.__name__
+
+    def init(self, key: jax.Array) -> tuple[()]:
+        """Returns the empty tuple: there are no parameters."""
+        check_key(key)
+        return ()
+
+    def apply(self, params: tuple[()], x: ArrayLike) -> jax.Array:
+        """Returns f(x)."""
+        del params
+        return self.function(check_input(self, x))
+
+    def forward(self, params: tuple[()], x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """Returns f(x), and the array that f' is written in."""
+        del params
+        x = check_input(self, x)
+        y = self.function(x)
+        return y, y if self.keeps == "output" else x
+
+    def backward(
+        self, params: tuple[()], residuals: jax.Array, dy: jax.Array
+    ) -> tuple[tuple[()], jax.Array]:
+        """Returns () and f' dy."""
+        del params
+        return (), dy * self.derivative(residuals)
+
+
+def activation(
+    function: Elementwise, *, keeps: Literal["input", "output"]
+) -> Callable[[Elementwise], Activation]:
+    """Decorates a derivative f' into the activation whose value is `function`."""
+
+    def decorate(derivative: Elementwise) -> Activation:
+        layer = Activation(function, derivative, keeps)
+        object.__setattr__(layer, "__doc__", derivative.__doc__)
+        return layer
+
+    return decorate
+
+
+def _threshold(x: jax.Array) -> jax.Array:
+    return (x > 0).astype(x.dtype)
+
+
+@activation(jax.nn.identity, keeps="output")
+def identity(y: jax.Array) -> jax.Array:
+    """Y = x; derivative 1."""
+    return jnp.ones_like(y)
+
+
+@activation(_threshold, keeps="output")
+def step(y: jax.Array) -> jax.Array:
+    """The threshold neuron: y = 1 where x > 0, else 0.
+
+    Its derivative is 0 everywhere it exists, and is taken as 0 at the jump x = 0 too: no error
+    ever gets through, so a network of threshold neurons cannot be trained by backpropagation.
+    Rosenblatt's rule (`perceptron_rule`) trains a single one.
+
+    Source: McCulloch & Pitts (1943); Rosenblatt (1958).
+    """
+    return jnp.zeros_like(y)
+
+
+@activation(jax.nn.sigmoid, keeps="output")
+def sigmoid(y: jax.Array) -> jax.Array:
+    """Y = 1 / (1 + e^-x); derivative y (1 - y). No kink.
+
+    Once y rounds to 1 (x > 17 in float32) the derivative is 0: the unit is saturated.
+    """
+    return y * (1 - y)
+
+
+@activation(jnp.tanh, keeps="output")
+def tanh(y: jax.Array) -> jax.Array:
+    """Y = tanh x; derivative (1 + y) (1 - y). No kink.
+
+    The product keeps the digits that 1 - y^2 loses near saturation.
+    """
+    return (1 + y) * (1 - y)
+
+
+@activation(jax.nn.relu, keeps="output")
+def relu(y: jax.Array) -> jax.Array:
+    """Y = max(x, 0); derivative 1 where x > 0, else 0.
+
+    Kink: the derivative at x = 0 is 0. x > 0 exactly where y > 0, so y suffices.
+    """
+    return (y > 0).astype(y.dtype)
+
+
+@activation(jax.nn.leaky_relu, keeps="input")
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """Y = x where x >= 0, else 0.01 x; derivative 1 where x >= 0, else 0.01.
+
+    Kink: the derivative at x = 0 is 1. It is written in x because 0.01 x can underflow to 0.
+    """
+    return jnp.where(x >= 0, 1, 0.01).astype(x.dtype)
+
+
+@activation(jax.nn.elu, keeps="output")
+def elu(y: jax.Array) -> jax.Array:
+    """Y = x where x > 0, else e^x - 1; derivative 1 where x > 0, else e^x = y + 1.
+
+    Kink: none in the derivative, which is 1 from both sides at x = 0; the second one jumps there.
+
+    Source: Clevert, Unterthiner & Hochreiter (2016).
+    """
+    return jnp.where(y > 0, 1, y + 1)
+
+
+@activation(jax.nn.softplus, keeps="output")
+def softplus(y: jax.Array) -> jax.Array:
+    """Y = log(1 + e^x); derivative sigmoid(x) = 1 - e^-y. No kink.
+
+    expm1 keeps the digits where y is small, for x far below 0.
+    """
+    return -jnp.expm1(-y)
+
+
+@activation(jax.nn.silu, keeps="input")
+def silu(x: jax.Array) -> jax.Array:
+    """Y = x s with s = sigmoid(x); derivative s (1 + x (1 - s)). No kink.
+
+    Source: Elfwing, Uchibe & Doya (2018).
+    """
+    s = jax.nn.sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+@activation(jax.nn.gelu, keeps="input")
+def gelu(x: jax.Array) -> jax.Array:
+    """Y = x (1 + t) / 2 with t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3). No kink.
+
+    The tanh form, as `jax.nn.gelu` has it. Derivative (1 + t) / 2 + x (1 + t) (1 - t) u'(x) / 2
+    with u'(x) = sqrt(2/pi) (1 + 3 * 0.044715 x^2).
+
+    Source: Hendrycks & Gimpel, "Gaussian error linear units" (2016).
+    """
+    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+    t = jnp.tanh(scale * (x + cubic * x**3))
+    du = scale * (1 + 3 * cubic * x**2)
+    return 0.5 * (1 + t) + 0.5 * x * (1 + t) * (1 - t) * du

@@ -1,0 +1,280 @@
+"""Combinators: layers made of layers. The chain rule is their `backward`."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxpercep._checks import check_positive_int
+from jaxpercep.activations import identity, sigmoid
+from jaxpercep.dense import Dense
+from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
+from jaxpercep.residuals import StoredOnce, store_once
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Serial:
+    """y = f_n(... f_2(f_1(x))), one layer after the other.
+
+    With h_0 = x, h_k = f_k(params_k, h_k-1), y = h_n and dh_n = dy, the chain rule goes backwards:
+
+        (dparams_k, dh_k-1) = backward_k(params_k, residuals_k, dh_k),   k = n, ..., 1
+
+    Parameters and their gradients are a tuple with one entry per layer. An activation h_k that both
+    layer k and layer k+1 keep is stored once.
+
+    Attributes:
+        layers: the layers, first to last.
+
+    Raises:
+        TypeError: an argument is not a layer.
+        ValueError: no layer at all, or parameters for another number of layers.
+
+    Source: Goodfellow, Bengio & Courville, Deep Learning (2016), algorithm 6.4.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ValueError("Serial() needs at least one layer; `identity` does nothing.")
+        for i, layer in enumerate(layers):
+            check_layer(f"layers[{i}]", layer)
+        object.__setattr__(self, "layers", layers)
+
+    def __repr__(self) -> str:
+        return f"Serial({', '.join(map(repr, self.layers))})"
+
+    def init(self, key: jax.Array) -> tuple[Params, ...]:
+        """Draws every layer's parameters from a key of its own."""
+        check_key(key)
+        keys = jax.random.split(key, len(self.layers))
+        return tuple(layer.init(k) for layer, k in zip(self.layers, keys, strict=True))
+
+    def apply(self, params: tuple[Params, ...], x: ArrayLike) -> jax.Array:
+        """Returns f_n(... f_1(x))."""
+        h = check_input(self, x)
+        for layer, p in self._pairs(params):
+            h = layer.apply(p, h)
+        return h
+
+    def forward(self, params: tuple[Params, ...], x: ArrayLike) -> tuple[jax.Array, StoredOnce]:
+        """Returns y, and the residuals of every layer with each array stored once."""
+        h = check_input(self, x)
+        collected = []
+        for layer, p in self._pairs(params):
+            h, residuals = layer.forward(p, h)
+            collected.append(residuals)
+        return h, store_once(collected)
+
+    def backward(
+        self, params: tuple[Params, ...], residuals: StoredOnce, dy: jax.Array
+    ) -> tuple[tuple[Params, ...], jax.Array]:
+        """Returns the gradients of every layer's parameters, and dx."""
+        grads = []
+        for (layer, p), r in reversed(
+            list(zip(self._pairs(params), residuals.restore(), strict=True))
+        ):
+            dparams, dy = layer.backward(p, r, dy)
+            grads.append(dparams)
+        return tuple(reversed(grads)), dy
+
+    def _pairs(self, params: tuple[Params, ...]) -> list[tuple[Layer, Params]]:
+        if not isinstance(params, (tuple, list)) or len(params) != len(self.layers):
+            came = f"{len(params)} entries" if isinstance(params, (tuple, list)) else repr(params)
+            raise ValueError(
+                f"{self!r}: params has {came}, expected a tuple with one entry per layer "
+                f"({len(self.layers)}); draw them with this model's init(key)."
+            )
+        return list(zip(self.layers, params, strict=True))
+
+
+@dataclass(frozen=True, repr=False)
+class Repeat:
+    """y = f(p_n, ... f(p_2, f(p_1, x))): one layer `times` times, with parameters of its own each.
+
+    Parameters are those of the layer, stacked on axis 0. Forward and backward are `lax.scan`s, so
+    the compiled program does not grow with the depth. With h_0 = x, h_k = f(p_k, h_k-1), y = h_n,
+    each h_k is stored once, whatever the layer keeps of its input and output: the backward scan
+    carries h_k from where it was an input to where it was the output. h_0 and h_n are the very
+    arrays that came in and go out, which the layers before and after may keep as well.
+
+    Attributes:
+        layer: a layer whose output has the shape and dtype of its input.
+        times: how often, at least 1.
+
+    Raises:
+        TypeError: `layer` is none, or `times` is no integer.
+        ValueError: `times` below 1, a layer that changes shape or dtype, parameters that are not
+            stacked `times` times.
+    """
+
+    layer: Layer
+    times: int
+
+    def __post_init__(self) -> None:
+        check_layer("layer", self.layer)
+        check_positive_int("times", self.times)
+
+    def __repr__(self) -> str:
+        return f"Repeat({self.layer!r}, {self.times})"
+
+    def init(self, key: jax.Array) -> Params:
+        """Draws `times` sets of parameters, stacked on axis 0."""
+        check_key(key)
+        return jax.vmap(self.layer.init)(jax.random.split(key, self.times))
+
+    def apply(self, params: Params, x: ArrayLike) -> jax.Array:
+        """Returns f(p_n, ... f(p_1, x))."""
+
+        def body(h: jax.Array, p: Params) -> tuple[jax.Array, None]:
+            return self._same_shape(h, self.layer.apply(p, h)), None
+
+        return lax.scan(body, *self._checked(params, x), length=self.times)[0]
+
+    def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
+        """Returns y, and (h_0, the stack of h_1 to h_n-1, h_n, the other residuals stacked)."""
+        x, params = self._checked(params, x)
+        between = jnp.zeros((self.times - 1, *x.shape), x.dtype)
+
+        def body(carry: Any, step: Any) -> tuple[Any, StoredOnce]:
+            h, between = carry
+            i, p = step
+            y, residuals = self.layer.forward(p, h)
+            if self.times > 1:  # i = 0 writes to the last row, which i = n-1 writes again
+                between = lax.dynamic_update_index_in_dim(between, h, i - 1, axis=0)
+            return (self._same_shape(h, y), between), store_once(residuals, h, y)
+
+        steps = (jnp.arange(self.times), params)
+        (y, between), others = lax.scan(body, (x, between), steps, length=self.times)
+        return y, (x, between, y, others)
+
+    def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
+        """Returns the stacked gradients, and dx."""
+        x, between, y, others = residuals
+
+        def body(carry: Any, step: Any) -> tuple[Any, Params]:
+            dh, output = carry
+            i, p, stored = step
+            h = x
+            if self.times > 1:
+                h = jnp.where(i > 0, lax.dynamic_index_in_dim(between, i - 1, keepdims=False), x)
+            dparams, dh = self.layer.backward(p, stored.restore(h, output), dh)
+            return (dh, h), dparams
+
+        steps = (jnp.arange(self.times), params, others)
+        (dx, _), grads = lax.scan(body, (dy, y), steps, length=self.times, reverse=True)
+        return grads, dx
+
+    def _checked(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Params]:
+        for path, leaf in jax.tree.leaves_with_path(params):
+            if jnp.ndim(leaf) == 0 or leaf.shape[0] != self.times:
+                raise ValueError(
+                    f"{self!r}: params{jax.tree_util.keystr(path)} has shape "
+                    f"{list(jnp.shape(leaf))}, expected {self.times} sets stacked on axis 0; "
+                    "draw them with this layer's init(key)."
+                )
+        return check_input(self, x), params
+
+    def _same_shape(self, h: jax.Array, y: jax.Array) -> jax.Array:
+        if y.shape != h.shape or y.dtype != h.dtype:
+            raise ValueError(
+                f"{self!r}: the repeated layer maps {h.dtype}{list(h.shape)} to "
+                f"{y.dtype}{list(y.shape)}; its output must have its input's shape and dtype."
+            )
+        return y
+
+
+@dataclass(frozen=True, repr=False)
+class Residual:
+    """y = x + f(x), so dx = dy + f.backward(dy): the error takes both paths.
+
+    Parameters and residuals are those of the layer.
+
+    Attributes:
+        layer: a layer whose output has the shape of its input.
+
+    Raises:
+        TypeError: `layer` is none.
+        ValueError: a layer that changes the shape.
+
+    Source: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
+    """
+
+    layer: Layer
+
+    def __post_init__(self) -> None:
+        check_layer("layer", self.layer)
+
+    def __repr__(self) -> str:
+        return f"Residual({self.layer!r})"
+
+    def init(self, key: jax.Array) -> Params:
+        """Draws the layer's parameters."""
+        return self.layer.init(key)
+
+    def apply(self, params: Params, x: ArrayLike) -> jax.Array:
+        """Returns x + f(x)."""
+        x = check_input(self, x)
+        return self._sum(x, self.layer.apply(params, x))
+
+    def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
+        """Returns x + f(x), and f's residuals."""
+        x = check_input(self, x)
+        y, residuals = self.layer.forward(params, x)
+        return self._sum(x, y), residuals
+
+    def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
+        """Returns f's parameter gradients, and dy + f's dx."""
+        dparams, dx = self.layer.backward(params, residuals, dy)
+        return dparams, dy + dx
+
+    def _sum(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        if x.shape != y.shape:
+            raise ValueError(
+                f"{self!r}: the layer maps shape {list(x.shape)} to {list(y.shape)}; "
+                "x + f(x) needs one shape."
+            )
+        return x + y
+
+
+def perceptron(in_features: int, activation: Layer = sigmoid) -> Serial:
+    """Y = activation(x w + b): one neuron, `Serial(Dense(in_features, 1), activation)`.
+
+    With `step` it is the threshold neuron, with `sigmoid` the differentiable perceptron.
+
+    Source: Rosenblatt, "The perceptron", Psychological Review 65 (1958).
+    """
+    return Serial(Dense(in_features, 1), activation)
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: Layer = sigmoid,
+    output: Layer = identity,
+    **dense_options: Any,
+) -> Serial:
+    """A multi-layer perceptron: dense layers, `activation` between them, `output` after the last.
+
+    Args:
+        sizes: features from input to output; `[2, 2, 1]` is two dense layers.
+        activation: the layer after every dense layer but the last.
+        output: the layer after the last; `identity` adds none.
+        **dense_options: passed on to every `Dense`.
+
+    Raises:
+        ValueError: fewer than two sizes, or one that is below 1.
+        TypeError: sizes that are no integers, or an activation that is no layer.
+    """
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or len(sizes) < 2:
+        raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")
+    check_layer("activation", activation)
+    check_layer("output", output)
+    denses = [Dense(n, m, **dense_options) for n, m in itertools.pairwise(sizes)]
+    hidden = [layer for dense in denses[:-1] for layer in (dense, activation)]
+    return Serial(*hidden, denses[-1], *([] if output == identity else [output]))

@@ -1,0 +1,192 @@
+"""The dense layer: y = x w + b."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.nn import initializers
+from jax.typing import ArrayLike, DTypeLike
+
+from jaxpercep._checks import check_choice, check_positive_int
+from jaxpercep.layer import accumulator, check_input, check_key
+
+Initializer: TypeAlias = Callable[..., jax.Array]
+"""`(key, shape, dtype) -> array`, as `jax.nn.initializers` and `jax.random.normal` have it."""
+
+W_INITIALIZERS: dict[str, Initializer] = {
+    "glorot_normal": initializers.glorot_normal(),
+    "glorot_uniform": initializers.glorot_uniform(),
+    "he_normal": initializers.he_normal(),
+    "he_uniform": initializers.he_uniform(),
+    "lecun_normal": initializers.lecun_normal(),
+    "lecun_uniform": initializers.lecun_uniform(),
+    "normal": initializers.normal(),
+    "ones": initializers.ones,
+    "orthogonal": initializers.orthogonal(),
+    "truncated_normal": initializers.truncated_normal(),
+    "uniform": initializers.uniform(),
+    "zeros": initializers.zeros,
+}
+B_INITIALIZERS = {name: W_INITIALIZERS[name] for name in ("normal", "ones", "uniform", "zeros")}
+
+
+class DenseParams(NamedTuple):
+    """Parameters of `Dense`: w `[in, out]`, b `[out]` (None without a bias)."""
+
+    w: jax.Array
+    b: jax.Array | None
+
+
+@dataclass(frozen=True, repr=False)
+class Dense:
+    """y = x w + b, with x `[..., in]`, w `[in, out]`, b `[out]`, y `[..., out]`.
+
+    Derivation. Sample n's output is y_nj = sum_i x_ni w_ij + b_j. For a scalar L with
+    dy_nj = dL/dy_nj the chain rule sums over every path from a variable to L:
+
+        dw_ij = sum_n x_ni dy_nj     ->  dw = x^T dy
+        db_j  = sum_n dy_nj          ->  db = sum of dy over the batch axes
+        dx_ni = sum_j dy_nj w_ij     ->  dx = dy w^T
+
+    The residual is x alone.
+
+    Precision: y has the parameters' dtype. Products are accumulated in float32 at least. With
+    `dtype` the factors of each product are first rounded to that type (bfloat16 is about twice as
+    fast), while parameters, sums, y and gradients stay what they are.
+
+    Attributes:
+        in_features: number of inputs.
+        out_features: number of neurons.
+        w_init: `"glorot_uniform"` and the other names of `jax.nn.initializers`; `"torch_linear"`,
+            U(-1/sqrt(in), 1/sqrt(in)); or a callable `(key, shape, dtype)`.
+        b_init: `"zeros"`, `"ones"`, `"normal"`, `"uniform"`, `"torch_linear"`, or a callable.
+        use_bias: whether there is a b.
+        dtype: compute type of the products; None is the parameters' own.
+
+    Raises:
+        TypeError: features that are no integers, a dtype that is not floating point, x that is not
+            floating point or (without `dtype`) not of the parameters' dtype, a key that is none.
+        ValueError: features below 1, an unknown initializer, x of the wrong shape or empty,
+            parameters of the wrong shape.
+
+    Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.5.6.
+    """
+
+    in_features: int
+    out_features: int
+    w_init: str | Initializer = "glorot_uniform"
+    b_init: str | Initializer = "zeros"
+    use_bias: bool = True
+    dtype: DTypeLike | None = None
+
+    def __post_init__(self) -> None:
+        check_positive_int("in_features", self.in_features)
+        check_positive_int("out_features", self.out_features)
+        if not callable(self.w_init):
+            check_choice("w_init", self.w_init, [*W_INITIALIZERS, "torch_linear"])
+        if not callable(self.b_init):
+            check_choice("b_init", self.b_init, [*B_INITIALIZERS, "torch_linear"])
+        if self.dtype is not None:
+            dtype = jnp.dtype(self.dtype)
+            if not jnp.issubdtype(dtype, jnp.floating):
+                raise TypeError(f"dtype={dtype} is not a floating-point type.")
+            object.__setattr__(self, "dtype", dtype)  # so that equal layers hash equal
+
+    def __repr__(self) -> str:
+        options = [
+            f"{f.name}={_shown(getattr(self, f.name))}"
+            for f in fields(self)
+            if f.default is not MISSING and getattr(self, f.name) != f.default
+        ]
+        return f"Dense({', '.join([str(self.in_features), str(self.out_features), *options])})"
+
+    def init(self, key: jax.Array) -> DenseParams:
+        """Draws w and b in the default floating type (float32, float64 under x64)."""
+        check_key(key)
+        w_key, b_key = jax.random.split(key)
+        dtype = jnp.zeros(()).dtype
+        w_init = self._initializer(self.w_init, W_INITIALIZERS)
+        w = w_init(w_key, (self.in_features, self.out_features), dtype)
+        if not self.use_bias:
+            return DenseParams(w, None)
+        b_init = self._initializer(self.b_init, B_INITIALIZERS)
+        return DenseParams(w, b_init(b_key, (self.out_features,), dtype))
+
+    def apply(self, params: DenseParams, x: ArrayLike) -> jax.Array:
+        """Returns x w + b."""
+        return self._affine(params, self._checked(params, x))
+
+    def forward(self, params: DenseParams, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """Returns x w + b, and x."""
+        x = self._checked(params, x)
+        return self._affine(params, x), x
+
+    def backward(
+        self, params: DenseParams, residuals: jax.Array, dy: jax.Array
+    ) -> tuple[DenseParams, jax.Array]:
+        """Returns (x^T dy, sum of dy over the batch) and dy w^T."""
+        x, w = residuals, params.w
+        batch = tuple(range(x.ndim - 1))
+        dw = self._product(x, dy, (batch, batch), w.dtype)
+        dx = self._product(dy, w, ((dy.ndim - 1,), (1,)), x.dtype)
+        if params.b is None:
+            return DenseParams(dw, None), dx
+        db = jnp.sum(dy, axis=batch, dtype=accumulator(dy.dtype)).astype(params.b.dtype)
+        return DenseParams(dw, db), dx
+
+    def _affine(self, params: DenseParams, x: jax.Array) -> jax.Array:
+        y = self._product(x, params.w, ((x.ndim - 1,), (0,)), params.w.dtype)
+        return y if params.b is None else y + params.b
+
+    def _product(
+        self,
+        a: jax.Array,
+        b: jax.Array,
+        contracting: tuple[tuple[int, ...], tuple[int, ...]],
+        dtype: jnp.dtype,
+    ) -> jax.Array:
+        """Contracts the axes of a and b in the compute type, accumulating in float32 at least."""
+        if self.dtype is not None:
+            a, b = a.astype(self.dtype), b.astype(self.dtype)
+        dims = (contracting, ((), ()))
+        return lax.dot_general(a, b, dims, preferred_element_type=accumulator(dtype)).astype(dtype)
+
+    def _checked(self, params: DenseParams, x: ArrayLike) -> jax.Array:
+        x = check_input(self, x, self.in_features)
+        if not isinstance(params, DenseParams):
+            raise TypeError(f"{self!r}: params is {type(params).__name__}, expected DenseParams.")
+        shapes = [None if p is None else jnp.shape(p) for p in params]
+        expected = [
+            (self.in_features, self.out_features),
+            (self.out_features,) if self.use_bias else None,
+        ]
+        if shapes != expected:
+            raise ValueError(
+                f"{self!r}: params have shapes w={shapes[0]}, b={shapes[1]}, expected "
+                f"w={expected[0]}, b={expected[1]}; draw them with this layer's init(key)."
+            )
+        if self.dtype is None and x.dtype != params.w.dtype:
+            raise TypeError(
+                f"{self!r}: x is {x.dtype} and the parameters are {params.w.dtype}; convert one "
+                f"of them, x.astype(jnp.{params.w.dtype}) for instance."
+            )
+        return x
+
+    def _initializer(self, init: str | Initializer, named: dict[str, Initializer]) -> Initializer:
+        if init == "torch_linear":
+            return self._torch_linear
+        return named[init] if isinstance(init, str) else init
+
+    def _torch_linear(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        bound = self.in_features**-0.5
+        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
+
+
+def _shown(value: Any) -> str:
+    """Reads like the argument in the call: a function by its name, a dtype by its string."""
+    if callable(value):
+        return getattr(value, "__name__", repr(value))
+    return repr(str(value) if isinstance(value, jnp.dtype) else value)

@@ -1,0 +1,151 @@
+"""The layer protocol: a pure function beside its hand-written pullback. Read this file first.
+
+A layer is an immutable description of y = f(params, x). It owns no arrays; parameters are a
+separate pytree. Four methods say everything there is to know about it:
+
+    init(key)                        -> params         draw parameters
+    apply(params, x)                 -> y              the function: what autodiff differentiates
+    forward(params, x)               -> y, residuals   the same value, and what backward needs
+    backward(params, residuals, dy)  -> dparams, dx    the chain rule, written by hand
+
+With dy = dL/dy for a scalar L, `backward` returns the vector-Jacobian products
+
+    dparams = (dy/dparams)^T dy,    dx = (dy/dx)^T dy,
+
+each with the structure, shape and dtype of what it is the gradient of. `apply` never carries the
+manual rule, so that `jax.grad` of it stays an independent oracle.
+
+Source: Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+Nature 323 (1986); Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.5.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+Params: TypeAlias = Any
+"""A pytree of arrays; each layer documents its own."""
+
+Residuals: TypeAlias = Any
+"""A pytree of arrays that `backward` needs: never a parameter, and no array twice."""
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """y = f(params, x), with its pullback.
+
+    Implementations are frozen dataclasses that hold hyperparameters only: equal descriptions
+    compare and hash equal, so that layers serve as static arguments of `jax.jit`.
+
+    Residuals may contain x or y themselves. A layer should return the very objects (not a copy or
+    a cast), for the combinators recognize them by identity and store each of them once.
+    """
+
+    def init(self, key: jax.Array) -> Params:
+        """Draws parameters from a `jax.random` key."""
+        ...
+
+    def apply(self, params: Params, x: ArrayLike) -> jax.Array:
+        """Returns y; x is `[..., in]` with batch axes of any rank in front."""
+        ...
+
+    def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Residuals]:
+        """Returns y, equal to `apply`'s, and what `backward` needs."""
+        ...
+
+    def backward(
+        self, params: Params, residuals: Residuals, dy: jax.Array
+    ) -> tuple[Params, jax.Array]:
+        """Returns (dparams, dx) from dy = dL/dy; parameter gradients are summed over the batch."""
+        ...
+
+
+def check_layer(argument: str, value: object) -> None:
+    """Raises a `TypeError` that names the argument unless `value` has the four methods."""
+    if isinstance(value, type) or not isinstance(value, Layer):
+        raise TypeError(
+            f"{argument}={value!r} is not a layer (an object with init, apply, forward and "
+            "backward). Wrap a foreign function as AutodiffLayer(init, apply); the activations "
+            "are jaxpercep.relu, jaxpercep.sigmoid and so on."
+        )
+
+
+def check_key(key: Any) -> None:
+    """Raises a `TypeError` unless `key` is one `jax.random` key, new style or raw."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (typed and shape == ()) and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
+        what = f"{dtype}{list(shape)}" if shape is not None else repr(key)
+        raise TypeError(f"key={what} is not one random key; make one with jax.random.key(seed).")
+
+
+def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax.Array:
+    """Returns x as an array, or raises if it is no floating `[..., features]` with a sample in it.
+
+    These are facts of shape and dtype, so the check holds under `jit` too.
+    """
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"{layer!r}: x has dtype {x.dtype}, expected floating point; "
+            "convert it with x.astype(jnp.float32)."
+        )
+    if features is not None and (x.ndim == 0 or x.shape[-1] != features):
+        raise ValueError(
+            f"{layer!r}: x has shape {list(x.shape)}, expected [..., {features}]: "
+            f"{features} features on the last axis."
+        )
+    if x.size == 0:
+        raise ValueError(f"{layer!r}: x has shape {list(x.shape)}: an empty batch.")
+    return x
+
+
+def accumulator(dtype: Any) -> jnp.dtype:
+    """The type to accumulate sums of `dtype` in: float32 at least."""
+    return jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)
+
+
+@dataclass(frozen=True, repr=False)
+class AutodiffLayer:
+    """Gives any foreign pair of pure functions (a flax module's, say) the layer protocol.
+
+    y = apply(params, x). The residual is x alone; `backward` runs `apply` again under `jax.vjp`,
+    so it costs one forward pass more than a hand-written rule.
+
+    Attributes:
+        init: `key -> params`.
+        apply: `(params, x) -> y`, differentiable by JAX.
+
+    Raises:
+        TypeError: one of the two is not callable, or x is not floating point.
+        ValueError: x is empty.
+    """
+
+    init: Callable[[jax.Array], Params]
+    apply: Callable[[Params, jax.Array], jax.Array]
+
+    def __post_init__(self) -> None:
+        for name in ("init", "apply"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"AutodiffLayer: {name}={getattr(self, name)!r} is not callable.")
+
+    def __repr__(self) -> str:
+        names = (getattr(f, "__qualname__", repr(f)) for f in (self.init, self.apply))
+        return f"AutodiffLayer({', '.join(names)})"
+
+    def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """Returns apply(params, x), and x."""
+        x = check_input(self, x)
+        return self.apply(params, x), x
+
+    def backward(
+        self, params: Params, residuals: jax.Array, dy: jax.Array
+    ) -> tuple[Params, jax.Array]:
+        """Recomputes y at x under `jax.vjp` and pulls dy back."""
+        _, pullback = jax.vjp(self.apply, params, residuals)
+        dparams, dx = pullback(dy)
+        return dparams, dx
