@@ -1,0 +1,272 @@
+"""Training: one jitted update step, and `fit`, which runs many of them as one program."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxpercep._checks import check_finite, check_positive_int
+from jaxpercep._interactive import deferred_interrupt, progress_bar
+from jaxpercep.gradients import Method, check_pair, value_and_grad
+from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
+from jaxpercep.losses import Loss, check_targets
+
+SECONDS_PER_CALL = 1.0  # what one compiled call of `fit` aims at: often enough to show progress
+STEPS_PER_CALL = 65536  # the most it runs: the size of its loss buffer
+
+
+class TrainState(NamedTuple):
+    """Everything a step changes: the number of steps taken, parameters, optimizer state."""
+
+    step: jax.Array
+    params: Params
+    opt_state: optax.OptState
+
+
+@dataclass(frozen=True)
+class History:
+    """What `fit` recorded.
+
+    Attributes:
+        loss: `[steps]`, the loss of each step's batch before that step's update.
+        interrupted: whether Ctrl-C ended the run early.
+    """
+
+    loss: np.ndarray
+    interrupted: bool = False
+
+
+Step = Callable[[TrainState, ArrayLike, ArrayLike], tuple[TrainState, jax.Array]]
+
+
+def init_state(model: Layer, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
+    """Draws parameters and returns the state at step 0.
+
+    The same state serves both gradient methods: `opt_state` is `optimizer.init(params)`.
+
+    Raises:
+        TypeError: a model that is no layer, an optimizer that is none, a key that is none.
+    """
+    check_layer("model", model)
+    _check_optimizer(optimizer)
+    check_key(key)
+    params = model.init(key)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def make_step(
+    model: Layer,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    method: Method = "autodiff",
+    donate: bool = False,
+) -> Step:
+    """Returns a jitted (state, x, y) -> (state, loss), one update: params + optimizer(gradients).
+
+    The loss is that of the batch before the update. It compiles once per shape of x and y.
+
+    Args:
+        model: a layer.
+        loss: a loss.
+        optimizer: an optax gradient transformation.
+        method: `"autodiff"` or `"manual"`.
+        donate: consume the state: its buffers are reused for the new one, which saves a copy of
+            the parameters, and the state passed in must not be used again.
+
+    Raises:
+        ValueError: an unknown method, or a model that ends in `sigmoid` with a loss on logits.
+        TypeError: an argument of the wrong kind.
+    """
+    _check_optimizer(optimizer)
+    step = _update(model, loss, optimizer, method)
+    return jax.jit(step, donate_argnums=0 if donate else ())
+
+
+def fit(
+    model: Layer,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    key: jax.Array | None = None,
+    method: Method = "autodiff",
+    callback: Callable[[TrainState, np.ndarray], None] | None = None,
+) -> tuple[TrainState, History]:
+    """Trains for `steps` updates, or for `epochs` passes over the data.
+
+    Many steps run inside one compiled call, about a second's worth; where the calls are cut changes
+    neither the result nor the number of compilations. In between, a terminal shows progress, and
+    Ctrl-C ends the run: the state reached and its history are returned. The state passed in stays
+    usable.
+
+    With `batch_size`, epoch e visits the samples in the order of
+    `jax.random.permutation(jax.random.fold_in(key, e), n)`; the n mod batch_size samples at its end
+    are left out of that epoch. Epochs are counted from `state.step`, so training on from a state
+    that `fit` returned, with the same key and batch size, gives what one longer call would have.
+
+    Args:
+        model: a layer.
+        loss: a loss.
+        optimizer: an optax gradient transformation, the one `state` was made with.
+        state: from `init_state`, `make_step` or `fit`.
+        x: inputs `[n, ...]`.
+        y: targets `[n, ...]`.
+        steps: how many updates; give this or `epochs`.
+        epochs: how many passes of n // batch_size updates.
+        batch_size: samples a step; None is the full batch, in the order given.
+        key: for the order of the samples; needed with `batch_size`.
+        method: `"autodiff"` or `"manual"`.
+        callback: called between compiled calls with the state and the losses since the last time.
+
+    Raises:
+        ValueError: both or neither of steps and epochs; a batch larger than the data; x and y of
+            different lengths; NaN or infinity in the data; targets out of the loss's range; an
+            unknown method; a model that ends in `sigmoid` with a loss on logits.
+        TypeError: an argument of the wrong kind.
+    """
+    _check_optimizer(optimizer)
+    x, y = _checked_data(model, loss, state, x, y)
+    order = _checked_order(len(x), batch_size, key)
+    total = _total_steps(steps, epochs, len(x) // (batch_size or len(x)))
+    run = partial(_run_steps, (model, loss, optimizer, method), batch_size)
+
+    history: list[np.ndarray] = []
+    with progress_bar(total) as advance, deferred_interrupt() as interrupted:
+        state, _ = run(state, x, y, order, 0)  # compiles
+        done, count = 0, 1
+        while done < total and not interrupted():
+            count = min(count, total - done, STEPS_PER_CALL)
+            start = time.perf_counter()
+            state, losses = jax.block_until_ready(run(state, x, y, order, count))
+            seconds = time.perf_counter() - start
+            history.append(np.asarray(losses)[:count])
+            done += count
+            advance(count, float(history[-1][-1]))
+            if callback is not None:
+                callback(state, history[-1])
+            count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
+        return state, History(np.concatenate(history or [np.empty(0)]), done < total)
+
+
+def _update(
+    model: Layer, loss: Loss, optimizer: optax.GradientTransformation, method: Method
+) -> Step:
+    gradient = value_and_grad(model, loss, method)
+
+    def update(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
+        value, grads = gradient(state.params, x, y)
+        # optax raises a float to an integer power, which strict promotion would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, changes)
+        return TrainState(state.step + 1, params, opt_state), value
+
+    return update
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run_steps(
+    update: tuple[Any, ...],
+    batch_size: int | None,
+    state: TrainState,
+    x: jax.Array,
+    y: jax.Array,
+    key: jax.Array | None,
+    count: int,
+) -> tuple[TrainState, jax.Array]:
+    """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut."""
+    step = _update(*update)
+    batches = len(x) // (batch_size or len(x))
+
+    def permutation(epoch: jax.Array) -> jax.Array | None:
+        if key is None:
+            return None
+        return jax.random.permutation(jax.random.fold_in(key, epoch), len(x))
+
+    def batch(order: jax.Array | None, position: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if order is None or batch_size is None:
+            return x, y
+        rows = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
+        return x[rows], y[rows]
+
+    def body(i: jax.Array, carry: Any) -> Any:
+        state, order, losses = carry
+        epoch, position = jnp.divmod(state.step, batches)
+
+        def keep(_: jax.Array) -> jax.Array | None:
+            return order
+
+        order = lax.cond(position == 0, permutation, keep, epoch)
+        state, loss = step(state, *batch(order, position))
+        return state, order, losses.at[i].set(loss)
+
+    order = permutation(state.step // batches)
+    dtype = jax.eval_shape(step, state, *batch(order, state.step % batches))[1].dtype
+    carry = (state, order, jnp.zeros(STEPS_PER_CALL, dtype))
+    state, _, losses = lax.fori_loop(0, count, body, carry)
+    return state, losses
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            f"optimizer={optimizer!r} is not an optax gradient transformation; "
+            "optax.sgd(0.1) is one."
+        )
+
+
+def _checked_data(
+    model: Layer, loss: Loss, state: TrainState, x: ArrayLike, y: ArrayLike
+) -> tuple[jax.Array, jax.Array]:
+    """The data as arrays, if model and loss can take them: shapes, dtypes and values."""
+    check_pair(model, loss)
+    if not isinstance(state, TrainState):
+        raise TypeError(f"state is a {type(state).__name__}; make one with init_state.")
+    x, y = check_input(model, x), jnp.asarray(y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise ValueError(
+            f"x has shape {list(x.shape)} and y {list(y.shape)}; expected one target per sample."
+        )
+    check_finite("x", x)
+    check_finite("y", y)
+    prediction = jax.eval_shape(model.apply, state.params, x)
+    check_targets(loss, prediction.shape, y)
+    return x, y
+
+
+def _checked_order(n: int, batch_size: int | None, key: jax.Array | None) -> jax.Array | None:
+    if batch_size is None:
+        return None
+    check_positive_int("batch_size", batch_size)
+    if batch_size > n:
+        raise ValueError(f"batch_size={batch_size} is more than the {n} samples of x.")
+    if key is None:
+        raise ValueError(
+            f"batch_size={batch_size} needs a key for the order of the samples; "
+            "pass key=jax.random.key(seed)."
+        )
+    check_key(key)
+    return key
+
+
+def _total_steps(steps: int | None, epochs: int | None, per_epoch: int) -> int:
+    if steps is not None and epochs is None:
+        check_positive_int("steps", steps)
+        return steps
+    if epochs is not None and steps is None:
+        check_positive_int("epochs", epochs)
+        return epochs * per_epoch
+    raise ValueError(f"steps={steps}, epochs={epochs}: give exactly one of the two.")
