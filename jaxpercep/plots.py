@@ -1,0 +1,184 @@
+"""Figures of training and classification. Each function returns a matplotlib figure to save.
+
+Colours are Okabe and Ito's palette and matplotlib's cividis and viridis, which stay apart for
+colour-blind readers; classes and curves differ in shape or dash as well.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")
+
+_STYLE = {
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.dpi": 120,
+}
+
+
+def loss_curves(
+    curves: Mapping[str, np.ndarray], *, title: str, ylabel: str = "loss", log: bool = True
+) -> Figure:
+    """Draws one curve a name over the training steps.
+
+    Args:
+        curves: name -> `[steps]`; the first entry is step 0, before any update.
+        title: of the figure.
+        ylabel: what the curves show.
+        log: whether the vertical axis is logarithmic.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, (axes,) = _panels(1, width=7.5, height=4.2)
+        for i, (name, curve) in enumerate(curves.items()):
+            axes.plot(curve, label=name, color=PALETTE[i % 7], linestyle=DASHES[i % 4], linewidth=2)
+        axes.set(title=title, xlabel="training step", ylabel=ylabel)
+        if log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.legend()
+    return figure
+
+
+def decision_boundaries(
+    models: Mapping[str, Callable[[np.ndarray], Any]], x: np.ndarray, y: np.ndarray
+) -> Figure:
+    """Draws P(class 1) over the plane for each model, its 0.5 contour, and the data on top.
+
+    Args:
+        models: title -> function of inputs `[n, 2]` that returns `[n]` or `[n, 1]` probabilities.
+        x: data `[n, 2]`.
+        y: classes 0 and 1, `[n]` or `[n, 1]`.
+    """
+    y = np.ravel(y)
+    low, high = x.min(axis=0) - 0.4, x.max(axis=0) + 0.4
+    grid = np.meshgrid(*(np.linspace(a, b, 201) for a, b in zip(low, high, strict=True)))
+    points = np.stack([g.ravel() for g in grid], axis=1).astype(x.dtype)
+    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+        figure, panels = _panels(len(models), width=4.4, height=4.4)
+        for axes, (title, predict) in zip(panels, models.items(), strict=True):
+            p = np.asarray(predict(points)).reshape(grid[0].shape)
+            image = axes.pcolormesh(*grid, p, vmin=0, vmax=1, cmap="cividis", shading="gouraud")
+            if p.min() < 0.499 and p.max() > 0.501:  # a flat 0.5 has no boundary to draw
+                axes.contour(*grid, p, levels=[0.5], colors="white", linewidths=2.5)
+            for value, marker in ((0, "o"), (1, "s")):
+                points_of = x[y == value]
+                axes.scatter(
+                    *points_of.T,
+                    marker=marker,
+                    s=130,
+                    label=f"class {value}",
+                    linewidths=1.5,
+                    edgecolors="white",
+                    color=("#0072B2", "#D55E00")[value],
+                    zorder=3,
+                )
+            axes.set(title=title, xlabel="input 1", ylabel="input 2", aspect="equal")
+        panels[0].legend(loc="center")
+        figure.colorbar(image, ax=panels, label="P(class 1)", ticks=np.linspace(0, 1, 5))
+    return figure
+
+
+def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Figure:
+    """Draws the gradient norm of each layer's weights over training, a panel per stack.
+
+    Args:
+        stacks: title -> norms `[len(steps), layers]`, the first layer next to the input.
+        steps: the training steps at which they were taken.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, panels = _panels(len(stacks), width=5.2, height=4.4, sharey=True)
+        for axes, (title, norms) in zip(panels, stacks.items(), strict=True):
+            colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, norms.shape[1]))
+            for layer, colour in enumerate(colours):
+                axes.plot(steps, norms[:, layer], color=colour, linewidth=2)
+            axes.set(title=title, xlabel="training step", yscale="log")
+        panels[0].set_ylabel("gradient norm of a layer's weights")
+        layers = next(iter(stacks.values())).shape[1]
+        mappable = mpl.cm.ScalarMappable(
+            cmap=mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, layers))),
+            norm=mpl.colors.BoundaryNorm(np.arange(0.5, layers + 1), layers),
+        )
+        figure.colorbar(
+            mappable,
+            ax=panels,
+            label="layer (1 is next to the input)",
+            ticks=range(1, layers + 1),
+        )
+    return figure
+
+
+def confusion_matrix(counts: np.ndarray, classes: Sequence[str], *, title: str) -> Figure:
+    """Draws how often each class (row) was read as each class (column).
+
+    Args:
+        counts: `[classes, classes]`.
+        classes: their names.
+        title: of the figure.
+    """
+    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+        figure, (axes,) = _panels(1, width=6.2, height=5.6)
+        image = axes.imshow(counts, cmap="cividis", norm=LogNorm(0.8, max(counts.max(), 1), True))
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                bright = count > counts.max() / 4
+                axes.text(
+                    column,
+                    row,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    fontsize=11,
+                    color="black" if bright else "white",
+                )
+        ticks = range(len(classes))
+        axes.set(title=title, xlabel="read as", ylabel="true class")
+        axes.set_xticks(ticks, classes)
+        axes.set_yticks(ticks, classes)
+        figure.colorbar(image, ax=axes, label="test samples (log scale)")
+    return figure
+
+
+def misread(
+    images: np.ndarray, truth: np.ndarray, read: np.ndarray, confidence: np.ndarray, *, title: str
+) -> Figure:
+    """Draws images that were read wrongly, with what they are and what they were taken for.
+
+    Args:
+        images: `[n, rows, columns]`, at least one.
+        truth: `[n]`.
+        read: `[n]`.
+        confidence: `[n]`, the probability given to what was read.
+        title: of the figure.
+    """
+    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+        columns = min(len(images), 6)
+        rows = -(-len(images) // columns)
+        figure = Figure(figsize=(1.55 * columns, 2.0 * rows + 0.6), layout="constrained")
+        figure.suptitle(title)
+        for i, axes in enumerate(np.ravel(figure.subplots(rows, columns, squeeze=False))):
+            axes.set_axis_off()
+            if i < len(images):
+                axes.imshow(images[i], cmap="gray_r")
+                axes.set_title(
+                    f"{truth[i]} read as {read[i]}\n({confidence[i]:.0%} sure)", fontsize=11
+                )
+    return figure
+
+
+def _panels(
+    count: int, *, width: float, height: float, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    return figure, list(np.ravel(figure.subplots(1, count, sharey=sharey, squeeze=False)))

@@ -1,0 +1,75 @@
+"""The lecture, reproduced: five experiments, by autodiff and by the manual chain rule."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+
+from jaxpercep.tour.chain_rule import chain_rule
+from jaxpercep.tour.handwritten_digits import read_digits, vanishing_gradients
+from jaxpercep.tour.logic import mlp_on_xor, perceptron_on_xor, threshold_neuron
+from jaxpercep.tour.report import render
+from jaxpercep.tour.section import Section
+
+PARTS = (
+    threshold_neuron,
+    perceptron_on_xor,
+    mlp_on_xor,
+    chain_rule,
+    read_digits,
+    vanishing_gradients,
+)
+
+
+def run(out: Path) -> None:
+    """Runs every part; writes pictures, report.html and results.json to `out`.
+
+    Each part's account is printed as soon as it is done. The figures in results.json are the same
+    in every run on one machine: seeds are fixed and no time is recorded.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    sections = []
+    for number, section in enumerate(_sections(console), start=1):
+        _print(console, number, section)
+        for picture in section.pictures:
+            _write(out / f"{picture.name}.png", picture.png())
+            console.print(f"  [dim]picture:[/] {out / picture.name}.png\n", soft_wrap=True)
+        sections.append(section)
+    _write(out / "report.html", render(sections).encode())
+    _write(out / "results.json", _to_json({s.key: s.results for s in sections}).encode())
+    console.print(f"[bold]Report:[/] {out / 'report.html'}", soft_wrap=True)
+    console.print(f"[bold]Figures:[/] {out / 'results.json'}", soft_wrap=True)
+
+
+def _sections(console: Console) -> Iterator[Section]:
+    for number, part in enumerate(PARTS, start=1):
+        with console.status(f"Part {number} of {len(PARTS)}: {part.__doc__}"):
+            section = part()
+        yield section
+
+
+def _print(console: Console, number: int, section: Section) -> None:
+    console.rule(f"[bold]{number}. {section.title}", align="left")
+    for paragraph in section.account:
+        console.print(Padding(paragraph, (0, 2, 1, 2)), highlight=False)
+    for table in section.tables:
+        grid = RichTable(*table.header, title=table.title, title_justify="left")
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(Padding(grid, (0, 2, 1, 2)))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes under a temporary name first, so that no half-written file is ever left."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _to_json(results: Mapping[str, Any]) -> str:
+    return json.dumps(results, indent=1, allow_nan=False) + "\n"
