@@ -1,0 +1,254 @@
+"""What a network's outputs stand for: classes, bits or values. Each with its loss and metrics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercep.cli import UsageError
+from jaxpercep.commands.sources import Scale, Source
+from jaxpercep.datasets import Dataset
+from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
+
+
+class Head(Protocol):
+    """The meaning of outputs `[n, outputs]`."""
+
+    loss_name: ClassVar[str]
+    loss: ClassVar[Loss]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network has."""
+        ...
+
+    def encode(self, data: Dataset) -> NDArray[Any]:
+        """Returns the targets for the loss; raises a `ValueError` if data has others."""
+        ...
+
+    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Returns numbers for people, the loss among them."""
+        ...
+
+    def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
+        """Returns the predictions as the columns of a CSV file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One of several classes: the outputs are logits, p = softmax(outputs)."""
+
+    names: tuple[str, ...]
+    loss_name: ClassVar[str] = "softmax"
+    loss: ClassVar[Loss] = SoftmaxCrossEntropy()
+
+    @property
+    def outputs(self) -> int:
+        """One output a class."""
+        return len(self.names)
+
+    def encode(self, data: Dataset) -> NDArray[np.int32]:
+        """Returns the number of each label's class, `[n]`."""
+        return _numbered(self.names, data)
+
+    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Returns the loss and the accuracy."""
+        correct = outputs.argmax(axis=1) == targets
+        return {"loss": _value(self.loss, outputs, targets), "accuracy": float(correct.mean())}
+
+    def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
+        """Returns the likeliest class and its probability."""
+        p = np.asarray(jax.nn.softmax(outputs))
+        return {
+            "prediction": [self.names[i] for i in p.argmax(axis=1)],
+            "probability": _written(p.max(axis=1)),
+        }
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Each output tells one of two classes from the other: a logit, p = sigmoid(output)."""
+
+    names: tuple[str, ...]
+    outputs: int
+    loss_name: ClassVar[str] = "binary"
+    loss: ClassVar[Loss] = BinaryCrossEntropy()
+
+    def encode(self, data: Dataset) -> NDArray[np.float32]:
+        """Returns 0 and 1, `[n, outputs]`."""
+        if data.classes is not None:
+            return _numbered(self.names, data)[:, None].astype(np.float32)
+        if data.y.shape[1] != self.outputs or not _are_bits(data.y):
+            raise ValueError(f"the targets are not {self.outputs} columns of zeros and ones.")
+        return data.y
+
+    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Returns the loss and the accuracy, over all outputs."""
+        correct = (outputs > 0) == (targets > 0)
+        return {"loss": _value(self.loss, outputs, targets), "accuracy": float(correct.mean())}
+
+    def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
+        """Returns, for each output, the likelier class and its probability."""
+        p = np.asarray(jax.nn.sigmoid(np.abs(outputs)))
+        columns: dict[str, Sequence[str]] = {}
+        for i, mark in enumerate(_marks(self.outputs)):
+            columns[f"prediction{mark}"] = [self.names[int(z > 0)] for z in outputs[:, i]]
+            columns[f"probability{mark}"] = _written(p[:, i])
+        return columns
+
+
+@dataclass(frozen=True)
+class Values:
+    """Real values: the outputs are standardized, value = mean + std * output."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    loss_name: ClassVar[str] = "squared"
+    loss: ClassVar[Loss] = SquaredError()
+
+    @property
+    def outputs(self) -> int:
+        """One output a value."""
+        return len(self.mean)
+
+    def encode(self, data: Dataset) -> NDArray[np.float32]:
+        """Returns the standardized targets, `[n, outputs]`."""
+        y = as_values(data).y
+        if y.shape[1] != self.outputs:
+            raise ValueError(
+                f"there are {y.shape[1]} target columns, the model has {self.outputs}."
+            )
+        return Scale(self.mean, self.std).apply(y)
+
+    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+        """Returns the loss (of standardized values), and in the data's units RMSE and R^2.
+
+        R^2 = 1 - sum (y - prediction)^2 / sum (y - mean of y)^2; left out where y is constant.
+        """
+        scale = Scale(self.mean, self.std)
+        y, error = scale.invert(targets), np.asarray(outputs - targets) * np.array(self.std)
+        found = {
+            "loss": _value(self.loss, outputs, targets),
+            "RMSE": float(np.sqrt(np.mean(error**2))),
+        }
+        total = np.sum((y - y.mean(axis=0)) ** 2)
+        return found | ({"R^2": float(1 - np.sum(error**2) / total)} if total > 0 else {})
+
+    def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
+        """Returns the values."""
+        values = Scale(self.mean, self.std).invert(outputs)
+        marks = _marks(self.outputs)
+        return {f"prediction{mark}": _written(values[:, i]) for i, mark in enumerate(marks)}
+
+
+def choose_loss(requested: str, data: Dataset) -> str:
+    """Returns the loss's name: `requested`, or for `"auto"` the one that fits the targets.
+
+    Raises:
+        UsageError: The targets do not fit the loss that was asked for.
+    """
+    labels, bits = data.classes is not None, data.classes is None and _are_bits(data.y)
+    fitting = "softmax" if labels else "binary" if bits else "squared"
+    if requested == "softmax" and not labels:
+        raise UsageError(f"--loss softmax needs class labels, these are values: use {fitting}.")
+    if requested == "binary" and not bits and len(data.classes or ()) != 2:
+        came = f"{len(data.classes)} classes" if data.classes is not None else "values"
+        raise UsageError(
+            f"--loss binary needs two classes, or zeros and ones, these are {came}: use {fitting}."
+        )
+    if requested == "squared":
+        try:
+            as_values(data)
+        except ValueError as error:
+            raise UsageError(f"--loss squared: {error} Use {fitting}.") from error
+    return fitting if requested == "auto" else requested
+
+
+def as_values(data: Dataset) -> Dataset:
+    """Takes class labels for the numbers that they are; targets `[n, 1]`.
+
+    Raises:
+        ValueError: The labels are text.
+    """
+    if data.classes is None:
+        return data
+    try:
+        numbers = np.array([float(name) for name in data.classes], np.float32)
+    except ValueError as error:
+        raise ValueError(f"the targets are text, not numbers: {error}.") from error
+    return Dataset(data.x, numbers[data.y][:, None])
+
+
+def in_terms_of(loss: str, source: Source) -> Source:
+    """Returns the source with the targets that the loss takes: for squared error, values."""
+    if loss != "squared":
+        return source
+    test = None if source.test is None else as_values(source.test)
+    return replace(source, data=as_values(source.data), test=test)
+
+
+def fit_head(loss: str, data: Dataset) -> Head:
+    """Returns the meaning of the outputs of a network that is trained on `data`.
+
+    Raises:
+        ValueError: All the labels are the same.
+    """
+    if loss == "squared":
+        return Values(**asdict(Scale.fit(data.y)))
+    if data.classes is not None and len(data.classes) < 2:
+        raise ValueError(f"every target is {data.classes[0]!r}: there is nothing to tell apart.")
+    if loss == "softmax":
+        return Classes(data.classes or ())
+    return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
+
+
+def head_to_dict(head: Head) -> dict[str, Any]:
+    """Returns what JSON can hold."""
+    return {"loss": head.loss_name, **vars(head)}
+
+
+def head_from_dict(fields: Mapping[str, Any]) -> Head:
+    """Returns what `head_to_dict` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError: `fields` is not from there.
+    """
+    kind: Any = {head.loss_name: head for head in (Classes, Bits, Values)}[fields["loss"]]
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+            if name != "loss"
+        }
+    )
+
+
+def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:
+    """The labels of `data` by their place in `names`."""
+    if data.classes is None:
+        raise ValueError("the targets are values, the model predicts classes.")
+    unknown = sorted(set(data.classes) - set(names))
+    if unknown:
+        raise ValueError(f"the model does not know the class {unknown[0]!r}.")
+    return np.array([names.index(name) for name in data.classes], np.int32)[data.y]
+
+
+def _are_bits(y: NDArray[Any]) -> bool:
+    return bool(np.isin(y, (0, 1)).all())
+
+
+def _value(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+    return float(jax.jit(loss.apply)(outputs, targets))
+
+
+def _written(numbers: NDArray[Any]) -> list[str]:
+    """Nine digits: all that float32 has."""
+    return [f"{number:.9g}" for number in numbers]
+
+
+def _marks(columns: int) -> list[str]:
+    return [""] if columns == 1 else [f"_{i}" for i in range(1, columns + 1)]

@@ -1,0 +1,146 @@
+"""What the command line trains on and predicts for: a dataset by name, or the user's files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxpercep import datasets
+from jaxpercep.cli import PARITY, UsageError, is_dataset
+from jaxpercep.datasets import Dataset
+from jaxpercep.tables import load_csv, load_features, load_npz
+
+POINTS = 1000  # of the datasets that are drawn
+
+_DRAWN = {"circles": datasets.circles, "moons": datasets.moons, "spirals": datasets.spirals}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples as they were read. Integer targets always have `classes`.
+
+    Attributes:
+        data: All examples, or those to train on.
+        test: Those to test on, where the source has a part of its own for that.
+        divisible: Whether some of `data` can be held out: not of a truth table.
+        scaled: Whether the features are of order one already.
+    """
+
+    data: Dataset
+    test: Dataset | None = None
+    divisible: bool = True
+    scaled: bool = True
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Standardization, z = (x - mean) / std, of each column.
+
+    Attributes:
+        mean: The mean of each column.
+        std: Its standard deviation; 1 for a constant column.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, x: NDArray[np.float32]) -> "Scale":
+        """Measures the columns of x `[n, columns]`."""
+        mean, std = x.mean(0, np.float64), x.std(0, np.float64)
+        return cls(tuple(mean.tolist()), tuple(np.where(std == 0, 1, std).tolist()))
+
+    def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns z."""
+        return ((x - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+
+    def invert(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Returns x."""
+        return np.asarray(z) * np.array(self.std) + np.array(self.mean)
+
+
+def load(data: str, target: int | str | None, seed: int) -> Source:
+    """Reads DATA.
+
+    Args:
+        data: A dataset's name, or the path of a CSV file, an NPZ file or a folder of IDX files.
+        target: The target column of a CSV file; None is the last.
+        seed: Of the points of moons, circles and spirals.
+
+    Raises:
+        UsageError: A parity of too few or too many bits.
+        OSError: A file is missing or not readable.
+        ValueError: A file is damaged, or does not hold what it should.
+    """
+    if is_dataset(data):
+        return _by_name(data.lower(), seed)
+    path = Path(data)
+    if path.is_dir():
+        train, test = datasets.load_mnist(path)
+        count = 1 + max(train.y.max(), test.y.max())
+        return Source(_named(train, count), _named(test, count), divisible=False)
+    return Source(load_npz(path) if _is_npz(path) else load_csv(path, target), scaled=False)
+
+
+def load_rows(
+    path: Path, features: int, target: int | str | None
+) -> tuple[NDArray[np.float32], Dataset | None]:
+    """Reads a CSV or an NPZ file to predict for: its features and, if it has targets, all of it.
+
+    Raises:
+        OSError: The file is missing or not readable.
+        ValueError: The file is damaged, or has another number of features.
+    """
+    try:
+        labelled = load_npz(path) if _is_npz(path) else load_csv(path, target)
+    except ValueError:  # without targets, or with a fault that load_features finds too and reports
+        return load_features(path, features, target), None
+    if labelled.x.shape[1] == features:
+        return labelled.x, labelled
+    return load_features(path, features, target), None
+
+
+def hold_out(source: Source, fraction: float, seed: int) -> tuple[Dataset, Dataset | None, str]:
+    """Divides the examples: those to train on, those to test on, and a remark if there are none.
+
+    Args:
+        source: From `load`.
+        fraction: The share to hold out of a source that has no test part; 0 is none.
+        seed: The same seed holds out the same examples.
+    """
+    if source.test is not None:
+        return source.data, source.test, ""
+    if not source.divisible:
+        return source.data, None, "no test part: a truth table is learnt as a whole"
+    if fraction == 0:
+        return source.data, None, "no test part: --test-fraction 0"
+    try:
+        train, test = datasets.train_test_split(source.data, fraction, seed)
+    except ValueError as error:  # fraction and seed are in range: the rows are too few
+        return source.data, None, f"no test part: {error}"
+    return train, test, ""
+
+
+def _by_name(name: str, seed: int) -> Source:
+    if name in _DRAWN:
+        return Source(_named(_DRAWN[name](POINTS, seed=seed), 2))
+    if name == "digits":
+        parts = datasets.digits()
+        x, y = (np.concatenate(pair) for pair in zip(parts.train[:2], parts.test[:2], strict=True))
+        return Source(_named(Dataset(x, y), 10))
+    bits = PARITY.fullmatch(name)
+    if bits is None:
+        return Source(datasets.logic_gate(name), divisible=False)
+    try:
+        return Source(datasets.parity(int(bits[1])), divisible=False)
+    except ValueError as error:
+        raise UsageError(f"DATA={name!r}: {error}") from error
+
+
+def _named(data: Dataset, classes: int) -> Dataset:
+    return data._replace(classes=tuple(map(str, range(classes))))
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix == ".npz"

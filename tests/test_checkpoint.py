@@ -1,0 +1,182 @@
+"""Saved models: round trips, damage of every kind, and what may be replaced."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxpercep.commands import checkpoint
+from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
+from jaxpercep.commands.heads import Bits, Classes, Head, Values
+from jaxpercep.commands.sources import Scale
+
+METRICS = {"train": {"loss": 0.25, "accuracy": 0.75}}
+
+
+def describe(head: Head, scale: Scale | None = None) -> Description:
+    return Description((2, 5, head.outputs), "tanh", head, scale, "moons", None, 7, 0.25)
+
+
+def stored(folder: Path, seed: int = 0) -> tuple[Description, object]:
+    description = describe(Classes(("no", "yes, ü")))
+    params = description.model().init(jax.random.key(seed))
+    save(folder, description, params, METRICS, Figure())
+    return description, params
+
+
+def assert_same(actual: object, expected: object) -> None:
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert isinstance(a, jax.Array)
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("head", "scale"),
+    [
+        (Classes(("no", "yes, ü", "3")), None),
+        (Bits(("0", "1"), 2), Scale((0.1, 1e30), (1.0, 1 / 3))),
+        (Values((1e5,), (1e-7,)), Scale((0.0, -1.5), (2.0, 1.0))),
+    ],
+)
+def test_what_is_saved_is_loaded(tmp_path: Path, head: Head, scale: Scale | None) -> None:
+    description = describe(head, scale)
+    params = description.model().init(jax.random.key(3))
+    save(tmp_path / "a" / "model", description, params, METRICS, Figure())
+    loaded, read = load(tmp_path / "a" / "model")
+    assert loaded == description
+    assert_same(read, params)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["model"]
+
+
+def test_the_description_is_complete(tmp_path: Path) -> None:
+    stored(tmp_path / "model")
+    fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
+    assert fields["format"] == checkpoint.FORMAT
+    assert fields["version"] == 1
+    assert fields["jax"] == jax.__version__
+    assert fields["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
+    assert fields["metrics"] == METRICS
+    assert fields["seed"] == 7
+    assert (tmp_path / "model" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_parameters_are_not_tied_to_a_device(tmp_path: Path) -> None:
+    stored(tmp_path / "model")
+    assert not (tmp_path / "model" / "params" / "_sharding").exists()
+
+
+def test_any_changed_byte_or_missing_file_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    stored(folder)
+    files = [path for path in (folder / "params").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        middle = len(content) // 2
+        for damaged in (
+            b"",
+            content[:middle],
+            content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        ):
+            path.write_bytes(damaged)
+            with pytest.raises(ValueError, match=r"is damaged: the files of its parameters"):
+                load(folder)
+        path.unlink()
+        with pytest.raises(ValueError, match="is damaged"):
+            load(folder)
+        path.write_bytes(content)
+    load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2, "jaxpercep": "9.9"}, "format version 2.*written by jaxpercep 9.9"),
+        ({"format": "other"}, "does not describe a jaxpercep model"),
+        ({"sizes": [2, 6, 2]}, "is damaged: the parameters' shapes are not those of sizes"),
+        ({"sizes": [2, 5, 3]}, "is damaged: sizes .* do not end in 2 outputs"),
+        ({"sizes": [2, 5, 5, 2]}, "is damaged"),
+        ({"sizes": None}, "is damaged"),
+        ({"sizes": []}, "is damaged"),
+        ({"activation": "tanhh"}, "is damaged: .*tanhh"),
+        ({"head": {"loss": "none"}}, "is damaged"),
+        ({"scale": {"mean": [0]}}, "is damaged: 'std'"),
+    ],
+)
+def test_changed_descriptions_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    folder = tmp_path / "model"
+    stored(folder)
+    fields = json.loads((folder / "model.json").read_text("utf-8"))
+    (folder / "model.json").write_text(json.dumps(fields | change), "utf-8")
+    with pytest.raises(ValueError, match=message) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '"jaxpercep model"', "\xff"])
+def test_files_that_are_no_description_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "model.json").write_text(content, "latin-1")
+    for function in (load, check_replaceable):
+        with pytest.raises(ValueError, match=r"model\.json (is damaged|does not describe)"):
+            function(tmp_path)
+
+
+def test_other_places_are_no_model(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ValueError, match=r"is no saved model: it has no model\.json"):
+            load(path)
+        with pytest.raises(ValueError, match="is no saved model"):
+            stored(path)
+    with pytest.raises(ValueError, match="is no saved model"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="file is no folder to write in"):
+        stored(tmp_path / "file" / "model")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_model_is_replaced_and_an_empty_folder_filled(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    stored(folder, seed=0)
+    _, params = stored(folder, seed=1)
+    assert_same(load(folder)[1], params)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_files_of_the_user_are_never_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    stored(folder)
+    (folder / "predictions.csv").write_text("mine")
+    with pytest.raises(ValueError, match=r"also 'predictions\.csv', which would be lost"):
+        stored(folder)
+    assert (folder / "predictions.csv").read_text() == "mine"
+
+
+def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    description, params = stored(folder)
+
+    class NoSpaceLeft(Figure):
+        def savefig(self, *_: object, **__: object) -> None:
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        save(folder, description, params, METRICS, NoSpaceLeft())
+    replace = Path.replace
+
+    def refuse_new(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError("gone")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_new)
+    with pytest.raises(OSError, match="gone"):
+        save(folder, description, params, METRICS, Figure())
+    assert_same(load(folder)[1], params)
+    assert list(tmp_path.iterdir()) == [folder]

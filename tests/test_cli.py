@@ -1,0 +1,551 @@
+"""The command line, end to end: what it prints, writes, refuses and returns."""
+
+import csv
+import gzip
+import io
+import json
+import re
+import runpy
+import signal
+import struct
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, get_args
+
+import jax
+import numpy as np
+import pytest
+
+from jaxpercep import activations, cli, commands, gradients
+from jaxpercep.cli import main
+from jaxpercep.commands import checkpoint, heads, sources
+from jaxpercep.datasets import Dataset
+from jaxpercep.training import History
+
+QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.out)))
+
+
+def run(*arguments: object) -> Result:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def python(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def metrics(folder: Path) -> dict[str, dict[str, float]]:
+    return json.loads((folder / "model.json").read_text("utf-8"))["metrics"]
+
+
+def write_csv(path: Path, *rows: Any) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("moons") / "new" / "model"
+    assert run("train", "moons", *QUICK, "--batch-size", 100, "--out", folder).code == 0
+    return folder
+
+
+# What is answered without JAX.
+
+WITHOUT_JAX = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert name.partition(".")[0] not in ("jax", "jaxlib"), f"imports {name}"
+sys.meta_path.insert(0, Refuse())
+from jaxpercep.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        ("--help", 0, "{tour,train,predict}"),
+        ("--version", 0, "jaxpercep "),
+        ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
+        ("predict model mons", 2, "Did you mean 'moons'?"),
+        ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
+    ],
+)
+def test_help_and_wrong_arguments_are_answered_without_jax(
+    words: str, code: int, expected: str
+) -> None:
+    process = python(WITHOUT_JAX, *words.split())
+    out, err = process.communicate()
+    assert expected in (err if code else out)
+    assert not (out if code else err)
+    assert process.returncode == code
+
+
+def test_the_refusal_above_works() -> None:
+    process = python(WITHOUT_JAX, "train", "xor")
+    assert "AssertionError: imports jax" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_the_module_is_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["jaxpercep", "--version"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("jaxpercep", run_name="__main__")
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.startswith("jaxpercep 0")
+
+
+def test_names_are_those_of_the_library() -> None:
+    layers = {
+        name for name, f in vars(activations).items() if isinstance(f, activations.Activation)
+    }
+    assert set(get_args(cli.ActivationName)) == layers
+    assert set(get_args(cli.OptimizerName)) == set(commands.OPTIMIZERS)
+    assert get_args(cli.MethodName) == get_args(gradients.Method)
+    kinds = (heads.Classes, heads.Bits, heads.Values)
+    assert get_args(cli.LossName) == ("auto", *(kind.loss_name for kind in kinds))
+
+
+@pytest.mark.parametrize("name", [*cli.DATASETS, "parity-3", "XOR"])
+def test_every_dataset_is_there(name: str) -> None:
+    data = sources.load(name, None, seed=3).data
+    assert len(data.x) == len(data.y) >= 4
+    assert (data.classes is None) == (data.y.dtype == np.float32)
+
+
+# The tour.
+
+
+@pytest.mark.parametrize(
+    ("words", "out"), [((), "out/tour"), (("tour",), "out/tour"), (("tour", "--out", "x"), "x")]
+)
+def test_tour_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], out: str
+) -> None:
+    seen: list[Path] = []
+    monkeypatch.setitem(sys.modules, "jaxpercep.tour", SimpleNamespace(run=seen.append))
+    assert run(*words).code == 0
+    assert seen == [Path(out)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ValueError("bad value"), 1, "jaxpercep tour: error: bad value\n"),
+        (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: a.txt: No such file\n"),
+        (OSError("no number"), 1, "error: no number\n"),
+        (KeyboardInterrupt(), 130, "jaxpercep tour: interrupted\n"),
+        (RuntimeError("a fault of ours"), None, ""),
+    ],
+)
+def test_only_expected_errors_lose_their_traceback(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int | None, text: str
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "jaxpercep.tour", SimpleNamespace(run=fail))
+    if code is None:
+        with pytest.raises(type(error)):
+            run("tour")
+    else:
+        result = run("tour")
+        assert result.code == code
+        assert result.err.endswith(text)
+
+
+# Training and predicting.
+
+
+def test_moons_are_learnt_and_saved(moons: Path) -> None:
+    assert metrics(moons)["train"]["accuracy"] > 0.95
+    assert metrics(moons)["test"]["accuracy"] > 0.95
+    assert (moons / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in moons.parent.iterdir()} == {"model"}
+
+
+def test_a_dataset_is_predicted_on_the_part_held_out(moons: Path) -> None:
+    result = run("predict", moons, "moons")
+    assert result.code == 0
+    rows = result.rows()
+    assert len(rows) == 200
+    assert {row["prediction"] for row in rows} == {"0", "1"}
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
+    test = metrics(moons)["test"]
+    assert f"{test['loss']:.5g}" in result.err
+    assert f"{test['accuracy']:.5g}" in result.err
+
+
+def test_equal_seeds_give_equal_models(tmp_path: Path) -> None:
+    leaves = []
+    for run_, seed in enumerate((5, 5, 6)):
+        options = ("--hidden", 3, "--optimizer", "sgd", "--batch-size", 2, "--epochs", 5)
+        out = tmp_path / str(run_)
+        assert run("train", "xor", *options, "--seed", seed, "--out", out).code == 0
+        leaves.append(jax.tree.leaves(checkpoint.load(out)[1]))
+    assert all((a == b).all() for a, b in zip(leaves[0], leaves[1], strict=True))
+    assert not any((a == b).all() for a, b in zip(leaves[0], leaves[2], strict=True))
+    assert metrics(tmp_path / "0") == metrics(tmp_path / "1")
+
+
+def test_xor_is_learnt_as_a_whole_by_either_method(tmp_path: Path) -> None:
+    found = {}
+    for method in ("autodiff", "manual"):
+        out = tmp_path / method
+        result = run("train", "xor", *QUICK, "--method", method, "--out", out)
+        assert result.code == 0
+        assert result.err == "no test part: a truth table is learnt as a whole\n"
+        assert "xor: 4 samples to train on, 2 features" in result.out
+        found[method] = metrics(out)["train"]
+        assert set(metrics(out)) == {"train"}
+        assert found[method]["accuracy"] == 1
+    assert found["manual"]["loss"] == pytest.approx(found["autodiff"]["loss"], rel=1e-3)
+    result = run("predict", tmp_path / "manual", "xor")
+    assert [row["prediction"] for row in result.rows()] == ["0", "1", "1", "0"]
+    assert all(float(row["probability"]) > 0.9 for row in result.rows())
+    assert "           1\n" in result.err
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[Any]]]:
+    """A table of text classes, their column in the middle, its features of unlike size."""
+    rng = np.random.default_rng(0)
+    rows = [
+        [1e6 + 1e3 * (kind + rng.normal(0, 0.1)), ("rose", "lily, white")[kind], 7, rng.normal()]
+        for kind in rng.integers(0, 2, 60)
+    ]
+    path = tmp_path_factory.mktemp("flowers") / "flowers.csv"
+    write_csv(path, ["size", "kind", "constant", "noise"], *rows)
+    options = ("--target", "kind", "--hidden", "--epochs", 100, "--learning-rate", 0.1)
+    assert run("train", path, *options, "--out", path.parent / "model").code == 0
+    return path, rows
+
+
+def test_text_classes_of_a_csv_file(flowers: tuple[Path, list[list[Any]]]) -> None:
+    path, rows = flowers
+    result = run("predict", path.parent / "model", path)
+    assert result.code == 0
+    predicted = [row["prediction"] for row in result.rows()]
+    assert np.mean([a == row[1] for a, row in zip(predicted, rows, strict=True)]) > 0.95
+    assert result.err.startswith(f"{path}: 60 samples\n")
+    assert metrics(path.parent / "model")["test"]["accuracy"] > 0.9
+    assert "Serial(Dense(3, 2))" in repr(checkpoint.load(path.parent / "model")[0].model())
+
+
+def test_features_alone_are_predicted_as_with_their_targets(
+    flowers: tuple[Path, list[list[Any]]], tmp_path: Path
+) -> None:
+    path, rows = flowers
+    model, labelled = path.parent / "model", run("predict", path.parent / "model", path)
+    features = [[row[0], *row[2:]] for row in rows]
+    bare = write_csv(tmp_path / "bare.csv", ["size", "constant", "noise"], *features)
+    result = run("predict", model, bare)
+    assert result.out == labelled.out
+    assert result.err == f"{bare}: 60 samples\n"
+    last = write_csv(tmp_path / "last.csv", *([*x, row[1]] for x, row in zip(features, rows)))  # noqa: B905
+    assert run("predict", model, last, "--target", "-1").out == labelled.out
+
+
+def test_classes_go_by_name(flowers: tuple[Path, list[list[Any]]], tmp_path: Path) -> None:
+    path, rows = flowers
+    model, header = path.parent / "model", ["size", "kind", "constant", "noise"]
+    roses = write_csv(tmp_path / "roses.csv", header, *(row for row in rows if row[1] == "rose"))
+    assert re.search(r" 1\n$", run("predict", model, roses).err)
+    tulips = write_csv(tmp_path / "tulips.csv", header, *([r[0], "tulip", *r[2:]] for r in rows))
+    result = run("predict", model, tulips)
+    assert result.out == run("predict", model, path).out
+    assert "no metrics: the model does not know the class 'tulip'." in result.err
+
+
+def test_values_of_an_npz_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(50, 9, size=(200, 3))
+    y = np.stack([1e4 * x[:, 0] + 3e5, x[:, 1] - x[:, 2]], axis=1)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    np.savez(tmp_path / "bare.npz", x=x)
+    options = ("--hidden", "--epochs", 200, "--learning-rate", 0.05)
+    result = run("train", tmp_path / "data.npz", *options, "--out", tmp_path / "model")
+    assert result.code == 0
+    assert "RMSE" in result.out
+    assert metrics(tmp_path / "model")["test"]["R^2"] > 0.99
+    result = run("predict", tmp_path / "model", tmp_path / "data.npz")
+    rows = result.rows()
+    predicted = np.array([[float(row[f"prediction_{i}"]) for i in (1, 2)] for row in rows])
+    np.testing.assert_allclose(predicted, y, atol=0.1 * y.std(axis=0).max())
+    assert np.corrcoef(predicted[:, 1], y[:, 1])[0, 1] > 0.99
+    named = dict(zip(*(line.split() for line in result.err.splitlines()[-2:]), strict=True))
+    assert float(named["RMSE"]) == pytest.approx(np.sqrt(np.mean((predicted - y) ** 2)), rel=1e-3)
+    assert run("predict", tmp_path / "model", tmp_path / "bare.npz").out == result.out
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+def write_idx_folder(folder: Path, classes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Images of 3 x 4 pixels, of which one is bright and tells the class; returns the labels."""
+    rng = np.random.default_rng(2)
+    labels = {part: rng.permutation(np.arange(30 * n) % n) for part, n in classes.items()}
+    for part, y in labels.items():
+        images = rng.integers(0, 60, size=(len(y), 3, 4))
+        images[np.arange(len(y)), 0, y] += 150
+        write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", y)
+    return labels
+
+
+def test_a_folder_of_idx_files(tmp_path: Path) -> None:
+    labels = write_idx_folder(tmp_path, {"train": 3, "t10k": 3})
+    options = ("--hidden", "--optimizer", "momentum", "--learning-rate", 0.5, "--epochs", 100)
+    result = run("train", tmp_path, *options, "--out", tmp_path / "m")
+    assert result.code == 0
+    assert "90 samples to train on, 90 samples to test on, 12 features" in result.out
+    assert metrics(tmp_path / "m")["test"]["accuracy"] == 1
+    result = run("predict", tmp_path / "m", tmp_path)
+    assert [int(row["prediction"]) for row in result.rows()] == labels["t10k"].tolist()
+
+
+def test_a_class_may_be_in_the_test_part_only(tmp_path: Path) -> None:
+    write_idx_folder(tmp_path, {"train": 3, "t10k": 4})
+    source = sources.load(str(tmp_path), None, seed=0)
+    assert source.test is not None
+    assert source.data.classes == source.test.classes == ("0", "1", "2", "3")
+
+
+def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "lengths.csv", *([i / 10, 3 * i] for i in range(40)))
+    options = ("--hidden", "--optimizer", "sgd", "--epochs", 50, "--out", tmp_path / "model")
+    result = run("train", data, *options)
+    assert result.code == 0
+    assert "no test part: test_fraction=0.2 cannot split these 40 rows" in result.err
+    assert "for quantities, use --loss squared" in result.err
+    result = run("train", data, *options, "--loss", "squared", "--learning-rate", "0.3")
+    assert (result.code, result.err) == (0, "")
+    assert metrics(tmp_path / "model")["test"]["R^2"] > 0.99
+    rows = run("predict", tmp_path / "model", data).rows()
+    np.testing.assert_allclose([float(row["prediction"]) for row in rows], range(0, 120, 3), atol=1)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("mons", r"DATA='mons' is no dataset, and there is no file or folder /.*/mons\. Did you"),
+        ("parity-99", "DATA='parity-99': bits=99 must be at most 20"),
+        ("moons --target label", "--target label: DATA='moons' is no CSV file"),
+        ("moons --batch-size 801", "--batch-size 801: there are 800 samples to train on"),
+        ("moons --batch-size 0", "--batch-size 0: expected at least 1"),
+        ("moons --hidden 3 0", r"--hidden \(3, 0\): expected sizes of at least 1"),
+        ("moons --learning-rate nan", "--learning-rate nan: expected a number above 0"),
+        ("moons --seed -1", "--seed -1: expected at least 0"),
+        ("moons --test-fraction 1", "--test-fraction 1.0: expected at least 0 and below 1"),
+        ("xor --loss softmax", "--loss softmax needs class labels, these are values: use binary"),
+        ("digits --loss binary", "these are 10 classes: use softmax"),
+        ("values.npz --loss binary", "these are values: use squared"),
+        ("text.csv --loss squared", "--loss squared: the targets are text, not numbers"),
+        ("xor --out .", r"--out \. is no saved model"),
+    ],
+)
+def test_arguments_that_cannot_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("values.npz", x=np.eye(3), y=np.array([0.5, 1.5, 2.5]))
+    write_csv(Path("text.csv"), [1, "a"], [2, "b"], [3, "a"], [4, "b"])
+    result = run("train", *words.split())
+    assert result.code == 2
+    assert re.search(message, result.err)
+    assert result.err.startswith("jaxpercep train: error: ")
+    assert result.err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1,2,a\n3,b,a\n", "line 2, column 2"),
+        ("1,a\n2,a\n3,a\n", "every target is 'a'"),
+    ],
+)
+def test_data_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "data.csv").write_text(content)
+    result = run("train", tmp_path / "data.csv", "--out", tmp_path / "model")
+    assert result.code == 1
+    assert message in result.err
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("epochs", [1, 500])  # in the last step, and before it
+def test_diverged_training_saves_nothing(tmp_path: Path, epochs: int) -> None:
+    np.savez(tmp_path / "line.npz", x=np.arange(9.0)[:, None], y=np.arange(9.0))
+    options = ("--hidden", "--optimizer", "sgd", "--learning-rate", "1e30", "--epochs", epochs)
+    result = run("train", tmp_path / "line.npz", *options, "--out", tmp_path / "model")
+    assert result.code == 1
+    assert "training diverged within" in result.err
+    assert "Lower --learning-rate (it was 1e+30)." in result.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_predictions_that_cannot_be_made(moons: Path, tmp_path: Path) -> None:
+    for words, code, message in (
+        ((moons, "digits"), 2, "DATA='digits' has 64 features, the model takes 2"),
+        ((moons, "moons", "--out", tmp_path), 2, "is there, and is no regular file"),
+        ((moons, write_csv(tmp_path / "x.csv", [1] * 5)), 1, "has 5 columns: expected 2 features"),
+        ((tmp_path, "moons"), 1, "is no saved model: it has no model.json"),
+    ):
+        result = run("predict", *words)
+        assert (result.code, result.out) == (code, "")
+        assert result.err.startswith("jaxpercep predict: error: ")
+        assert message in result.err
+
+
+def test_predictions_go_to_a_file(moons: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "moons.csv"
+    for _ in range(2):
+        result = run("predict", moons, "moons", "--out", out)
+        assert (result.code, result.out) == (0, "")
+    assert out.read_text() == run("predict", moons, "moons").out
+    assert [path.name for path in out.parent.iterdir()] == ["moons.csv"]
+
+
+# Ctrl-C, and a reader that goes away.
+
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from jaxpercep import commands
+from jaxpercep.cli import main
+check = commands._check_finite
+def announce(*arguments):
+    check(*arguments)
+    print("under way", flush=True)
+commands._check_finite = announce
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_saves_the_state_reached(tmp_path: Path) -> None:
+    options = ("--hidden", "3", "--epochs", 10**9, "--out", tmp_path / "model")
+    with python(INTERRUPTIBLE, "train", "xor", *options) as process:
+        try:
+            assert process.stdout is not None
+            while "under way" not in process.stdout.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert "the state reached is saved\n" in err
+    assert len(err.splitlines()) == 2  # that, and that there is no test part: no library's noise
+    assert "saved: " in out
+    assert run("predict", tmp_path / "model", "xor").code == 0
+
+
+def test_ctrl_c_before_the_first_step_saves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: dict[str, Any] = {}
+
+    def interrupted(*arguments: Any, **options: Any) -> tuple[Any, History]:
+        passed.update(options)
+        return arguments[3], History(np.empty(0), interrupted=True)
+
+    monkeypatch.setattr(commands, "fit", interrupted)
+    options = ("--method", "manual", "--batch-size", 3, "--epochs", 9)
+    result = run("train", "xor", *options, "--out", tmp_path / "model")
+    assert result.code == 130
+    assert result.err.endswith("jaxpercep train: interrupted\n")
+    assert not (tmp_path / "model").exists()
+    assert (passed["method"], passed["batch_size"], passed["epochs"]) == ("manual", 3, 9)
+
+
+def test_a_closed_pipe_is_no_error(moons: Path) -> None:
+    np.savez(moons.parent / "many.npz", x=np.zeros((20000, 2)))
+    program = "import sys; from jaxpercep.cli import main; sys.exit(main(sys.argv[1:]))"
+    with python(program, "predict", moons, moons.parent / "many.npz") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+# The parts, where the whole would be too slow a test of them.
+
+
+def test_zeros_and_ones_in_several_columns() -> None:
+    y = np.array([[0, 1], [1, 1]], np.float32)
+    data = Dataset(np.zeros((2, 1), np.float32), y)
+    assert heads.choose_loss("auto", data) == "binary"
+    head = heads.fit_head("binary", data)
+    np.testing.assert_array_equal(head.encode(data), y)
+    columns = head.columns(np.array([[-1.0, 2.0], [3.0, -40.0]], np.float32))
+    assert columns["prediction_1"] == ["0", "1"]
+    assert columns["prediction_2"] == ["1", "0"]
+    assert columns["probability_1"] == ["0.731058598", "0.952574134"]
+    assert head.metrics(np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32), y)["accuracy"] == 0.75
+
+
+def test_targets_that_a_head_cannot_take() -> None:
+    x = np.zeros((2, 1), np.float32)
+    values = Dataset(x, np.array([[0.5], [2.0]], np.float32))
+    for head, data, message in (
+        (heads.Classes(("a", "b")), values, "targets are values, the model predicts classes"),
+        (heads.Bits(("a", "b"), 1), values, "targets are not 1 columns of zeros and ones"),
+        (heads.Values((0, 0), (1, 1)), values, "there are 1 target columns, the model has 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            head.encode(data)
+
+
+def test_two_classes_may_share_one_output() -> None:
+    data = Dataset(np.zeros((3, 1), np.float32), np.array([1, 0, 1]), ("cat", "dog"))
+    assert heads.choose_loss("binary", data) == "binary"
+    head = heads.fit_head("binary", data)
+    np.testing.assert_array_equal(head.encode(data), [[1], [0], [1]])
+    assert head.columns(np.array([[5.0]], np.float32))["prediction"] == ["dog"]
+
+
+def test_constant_values_have_no_r2() -> None:
+    data = Dataset(np.zeros((3, 1), np.float32), np.full((3, 1), 7, np.float32))
+    head = heads.fit_head("squared", data)
+    found = head.metrics(np.full((3, 1), 2, np.float32), head.encode(data))
+    assert found == {"loss": 4, "RMSE": 2}
+
+
+def test_nothing_is_held_out_on_request() -> None:
+    source = sources.load("circles", None, seed=0)
+    train, test, remark = sources.hold_out(source, 0, seed=0)
+    assert (train, test, remark) == (source.data, None, "no test part: --test-fraction 0")
