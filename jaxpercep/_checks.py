@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def check_positive_int(argument: str, value: Any) -> None:
         raise TypeError(f"{argument}={value!r} must be an integer, not {type(value).__name__}.")
     if value < 1:
         raise ValueError(f"{argument}={value} must be at least 1.")
+
+
+def check_real(argument: str, value: Any) -> None:
+    """Raises a `TypeError` unless `value` is a real number (a bool is not one)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
 
 
 def check_finite(argument: str, value: Any) -> None:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxpercep.layer import check_input, check_key
+from jaxpercep.layer import check_input, check_key, check_params
 
 Elementwise: TypeAlias = Callable[[jax.Array], jax.Array]
 
@@ -33,8 +33,8 @@ class Activation:
         keeps: `"output"` if f' is a function of y, `"input"` if of x.
 
     Raises:
-        TypeError: x is not floating point.
-        ValueError: x is empty.
+        TypeError: params that are no tuple, x not floating point.
+        ValueError: params that are not empty, x that is.
     """
 
     function: Elementwise
@@ -51,12 +51,12 @@ class Activation:
 
     def apply(self, params: tuple[()], x: ArrayLike) -> jax.Array:
         """Returns f(x)."""
-        del params
+        check_params(self, params, tuple)
         return self.function(check_input(self, x))
 
     def forward(self, params: tuple[()], x: ArrayLike) -> tuple[jax.Array, jax.Array]:
         """Returns f(x), and the array that f' is written in."""
-        del params
+        check_params(self, params, tuple)
         x = check_input(self, x)
         y = self.function(x)
         return y, y if self.keeps == "output" else x

@@ -85,10 +85,11 @@ class Serial:
         return tuple(reversed(grads)), dy
 
     def _pairs(self, params: tuple[Params, ...]) -> list[tuple[Layer, Params]]:
-        if not isinstance(params, (tuple, list)) or len(params) != len(self.layers):
-            came = f"{len(params)} entries" if isinstance(params, (tuple, list)) else repr(params)
+        if not isinstance(params, tuple) or len(params) != len(self.layers):
+            kind = type(params).__name__
+            came = f"{kind} of {len(params)}" if isinstance(params, (tuple, list)) else kind
             raise ValueError(
-                f"{self!r}: params has {came}, expected a tuple with one entry per layer "
+                f"{self!r}: params is a {came}, expected a tuple with one entry per layer "
                 f"({len(self.layers)}); draw them with this model's init(key)."
             )
         return list(zip(self.layers, params, strict=True))
@@ -133,7 +134,7 @@ class Repeat:
         """Returns f(p_n, ... f(p_1, x))."""
 
         def body(h: jax.Array, p: Params) -> tuple[jax.Array, None]:
-            return self._same_shape(h, self.layer.apply(p, h)), None
+            return _same_form(self, h, self.layer.apply(p, h)), None
 
         return lax.scan(body, *self._checked(params, x), length=self.times)[0]
 
@@ -148,7 +149,7 @@ class Repeat:
             y, residuals = self.layer.forward(p, h)
             if self.times > 1:  # i = 0 writes to the last row, which i = n-1 writes again
                 between = lax.dynamic_update_index_in_dim(between, h, i - 1, axis=0)
-            return (self._same_shape(h, y), between), store_once(residuals, h, y)
+            return (_same_form(self, h, y), between), store_once(residuals, h, y)
 
         steps = (jnp.arange(self.times), params)
         (y, between), others = lax.scan(body, (x, between), steps, length=self.times)
@@ -181,14 +182,6 @@ class Repeat:
                 )
         return check_input(self, x), params
 
-    def _same_shape(self, h: jax.Array, y: jax.Array) -> jax.Array:
-        if y.shape != h.shape or y.dtype != h.dtype:
-            raise ValueError(
-                f"{self!r}: the repeated layer maps {h.dtype}{list(h.shape)} to "
-                f"{y.dtype}{list(y.shape)}; its output must have its input's shape and dtype."
-            )
-        return y
-
 
 @dataclass(frozen=True, repr=False)
 class Residual:
@@ -197,11 +190,11 @@ class Residual:
     Parameters and residuals are those of the layer.
 
     Attributes:
-        layer: a layer whose output has the shape of its input.
+        layer: a layer whose output has the shape and dtype of its input.
 
     Raises:
         TypeError: `layer` is none.
-        ValueError: a layer that changes the shape.
+        ValueError: a layer that changes shape or dtype.
 
     Source: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
     """
@@ -221,26 +214,28 @@ class Residual:
     def apply(self, params: Params, x: ArrayLike) -> jax.Array:
         """Returns x + f(x)."""
         x = check_input(self, x)
-        return self._sum(x, self.layer.apply(params, x))
+        return x + _same_form(self, x, self.layer.apply(params, x))
 
     def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
         """Returns x + f(x), and f's residuals."""
         x = check_input(self, x)
         y, residuals = self.layer.forward(params, x)
-        return self._sum(x, y), residuals
+        return x + _same_form(self, x, y), residuals
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns f's parameter gradients, and dy + f's dx."""
         dparams, dx = self.layer.backward(params, residuals, dy)
         return dparams, dy + dx
 
-    def _sum(self, x: jax.Array, y: jax.Array) -> jax.Array:
-        if x.shape != y.shape:
-            raise ValueError(
-                f"{self!r}: the layer maps shape {list(x.shape)} to {list(y.shape)}; "
-                "x + f(x) needs one shape."
-            )
-        return x + y
+
+def _same_form(layer: Layer, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns y, the inner layer's output, if it has the shape and dtype of its input x."""
+    if y.shape != x.shape or y.dtype != x.dtype:
+        raise ValueError(
+            f"{layer!r}: the inner layer maps {x.dtype}{list(x.shape)} to "
+            f"{y.dtype}{list(y.shape)}; its output must have its input's shape and dtype."
+        )
+    return y
 
 
 def perceptron(in_features: int, activation: Layer = sigmoid) -> Serial:

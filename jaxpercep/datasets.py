@@ -6,14 +6,13 @@ fast. The user's own CSV and NPZ files are read by `jaxpercep.tables`.
 
 import math
 import os
-from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_choice, check_positive_int
+from jaxpercep._checks import check_choice, check_positive_int, check_real
 from jaxpercep.idx import load_idx as load_idx
 from jaxpercep.idx import read_mnist_folder
 
@@ -244,7 +243,6 @@ def _check_seed(seed: Any) -> None:
 
 
 def _check_real(argument: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
+    check_real(argument, value)
     if not math.isfinite(value):
         raise ValueError(f"{argument}={value} must be finite.")

@@ -11,7 +11,7 @@ from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxpercep._checks import check_choice, check_positive_int
-from jaxpercep.layer import accumulator, check_input, check_key
+from jaxpercep.layer import accumulator, check_input, check_key, check_params
 
 Initializer: TypeAlias = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as `jax.nn.initializers` and `jax.random.normal` have it."""
@@ -90,10 +90,7 @@ class Dense:
         if not callable(self.b_init):
             check_choice("b_init", self.b_init, [*B_INITIALIZERS, "torch_linear"])
         if self.dtype is not None:
-            dtype = jnp.dtype(self.dtype)
-            if not jnp.issubdtype(dtype, jnp.floating):
-                raise TypeError(f"dtype={dtype} is not a floating-point type.")
-            object.__setattr__(self, "dtype", dtype)  # so that equal layers hash equal
+            object.__setattr__(self, "dtype", _floating(self.dtype))  # equal layers hash equal
 
     def __repr__(self) -> str:
         options = [
@@ -109,11 +106,12 @@ class Dense:
         w_key, b_key = jax.random.split(key)
         dtype = jnp.zeros(()).dtype
         w_init = self._initializer(self.w_init, W_INITIALIZERS)
-        w = w_init(w_key, (self.in_features, self.out_features), dtype)
+        # asarray makes weakly typed numbers strong: they would cost a second compilation.
+        w = jnp.asarray(w_init(w_key, (self.in_features, self.out_features), dtype), dtype)
         if not self.use_bias:
             return DenseParams(w, None)
         b_init = self._initializer(self.b_init, B_INITIALIZERS)
-        return DenseParams(w, b_init(b_key, (self.out_features,), dtype))
+        return DenseParams(w, jnp.asarray(b_init(b_key, (self.out_features,), dtype), dtype))
 
     def apply(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         """Returns x w + b."""
@@ -156,18 +154,9 @@ class Dense:
 
     def _checked(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         x = check_input(self, x, self.in_features)
-        if not isinstance(params, DenseParams):
-            raise TypeError(f"{self!r}: params is {type(params).__name__}, expected DenseParams.")
-        shapes = [None if p is None else jnp.shape(p) for p in params]
-        expected = [
-            (self.in_features, self.out_features),
-            (self.out_features,) if self.use_bias else None,
-        ]
-        if shapes != expected:
-            raise ValueError(
-                f"{self!r}: params have shapes w={shapes[0]}, b={shapes[1]}, expected "
-                f"w={expected[0]}, b={expected[1]}; draw them with this layer's init(key)."
-            )
+        shape = (self.in_features, self.out_features)
+        b = (self.out_features,) if self.use_bias else None
+        check_params(self, params, DenseParams, w=shape, b=b)
         if self.dtype is None and x.dtype != params.w.dtype:
             raise TypeError(
                 f"{self!r}: x is {x.dtype} and the parameters are {params.w.dtype}; convert one "
@@ -183,6 +172,16 @@ class Dense:
     def _torch_linear(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         bound = self.in_features**-0.5
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
+
+
+def _floating(dtype: Any) -> jnp.dtype:
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype={dtype!r} is not a dtype: {error}.") from error
+    if not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(f"dtype={found} is not a floating-point type.")
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -6,11 +6,11 @@ from typing import Any, Literal, TypeAlias
 import jax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice
-from jaxpercep.activations import sigmoid
+from jaxpercep._checks import check_choice, check_finite
+from jaxpercep.activations import identity, sigmoid
 from jaxpercep.compose import Repeat, Serial
 from jaxpercep.layer import Layer, Params, Residuals, check_layer
-from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, check_targets
 
 Method: TypeAlias = Literal["autodiff", "manual"]
 ValueAndGrad: TypeAlias = Callable[[Params, ArrayLike, ArrayLike], tuple[jax.Array, Params]]
@@ -96,9 +96,19 @@ def check_pair(model: Any, loss: Any) -> None:
         )
 
 
+def check_values(model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike) -> None:
+    """Raises a `ValueError` if data hold NaN, infinity, or targets that the loss cannot take."""
+    check_finite("x", x)
+    check_finite("y", y)
+    prediction = jax.eval_shape(model.apply, params, x)
+    check_targets(loss, prediction.shape, y)
+
+
 def _ends_in_sigmoid(model: Layer) -> bool:
     if isinstance(model, Serial):
-        return _ends_in_sigmoid(model.layers[-1])
+        return _ends_in_sigmoid(
+            next((f for f in reversed(model.layers) if f != identity), identity)
+        )
     if isinstance(model, Repeat):
         return _ends_in_sigmoid(model.layer)
     return model == sigmoid

@@ -104,6 +104,24 @@ def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax
     return x
 
 
+def check_params(
+    layer: object, params: Any, kind: type[tuple[Any, ...]], **shapes: tuple[int, ...] | None
+) -> None:
+    """Raises unless params is a `kind` of arrays of these shapes (None: no array) and one dtype."""
+    fix = "draw them with this layer's init(key)."
+    if not isinstance(params, kind):
+        came = type(params).__name__
+        raise TypeError(f"{layer!r}: params is {came}, expected {kind.__name__}; {fix}")
+    found = tuple(None if p is None else jnp.shape(p) for p in params)
+    if found != tuple(shapes.values()):
+        came = ", ".join(f"{name}={s}" for name, s in zip(shapes, found, strict=False)) or found
+        expected = ", ".join(f"{name}={shape}" for name, shape in shapes.items()) or "()"
+        raise ValueError(f"{layer!r}: params have shapes {came}, expected {expected}; {fix}")
+    dtypes = [str(jnp.result_type(p)) for p in params if p is not None]
+    if len(set(dtypes)) > 1:
+        raise TypeError(f"{layer!r}: params are {' and '.join(dtypes)}; convert them to one dtype.")
+
+
 def accumulator(dtype: Any) -> jnp.dtype:
     """The type to accumulate sums of `dtype` in: float32 at least."""
     return jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice
+from jaxpercep._checks import check_choice, check_real
 from jaxpercep.layer import Residuals, accumulator, check_input
 
 
@@ -82,13 +82,14 @@ class SquaredError(Elementwise):
 
     Raises:
         ValueError: an unknown reduction, a target of another shape than the prediction, no data.
-        TypeError: a prediction that is not floating point.
+        TypeError: a scale that is no number, a prediction that is not floating point.
     """
 
     scale: float = 1.0
     reduction: Literal["mean", "batch_mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
+        check_real("scale", self.scale)
         check_choice("reduction", self.reduction, ("mean", "batch_mean", "sum"))
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
@@ -127,12 +128,16 @@ class BinaryCrossEntropy(Elementwise):
 
     Raises:
         ValueError: a target of another shape than the prediction, no data.
-        TypeError: a prediction that is not floating point.
+        TypeError: from_logits is no bool, a prediction that is not floating point.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2.2.
     """
 
     from_logits: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.from_logits, bool):
+            raise TypeError(f"from_logits={self.from_logits!r} must be True or False.")
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns the cross entropy of each element."""

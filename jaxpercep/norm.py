@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int
-from jaxpercep.layer import accumulator, check_input, check_key
+from jaxpercep._checks import check_positive_int, check_real
+from jaxpercep.layer import accumulator, check_input, check_key, check_params
 
 
 class LayerNormParams(NamedTuple):
@@ -37,7 +37,7 @@ class LayerNorm:
         epsilon: added to the variance.
 
     Raises:
-        TypeError: x is not floating point.
+        TypeError: an epsilon that is no number, params of another layer, x not floating point.
         ValueError: features below 1, epsilon not above 0, x of the wrong shape or empty.
 
     Source: Ba, Kiros & Hinton, "Layer normalization" (2016).
@@ -48,6 +48,7 @@ class LayerNorm:
 
     def __post_init__(self) -> None:
         check_positive_int("features", self.features)
+        check_real("epsilon", self.epsilon)
         if not self.epsilon > 0:
             raise ValueError(f"epsilon={self.epsilon} must be above 0.")
 
@@ -69,6 +70,8 @@ class LayerNorm:
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
         """Returns y, and (x, mean, r)."""
         x = check_input(self, x, self.features)
+        shape = (self.features,)
+        check_params(self, params, LayerNormParams, scale=shape, bias=shape)
         wide = x.astype(accumulator(x.dtype))
         mean = jnp.mean(wide, axis=-1, keepdims=True)
         r = lax.rsqrt(jnp.var(wide, axis=-1, keepdims=True) + self.epsilon)

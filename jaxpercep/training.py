@@ -13,11 +13,11 @@ import optax
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_finite, check_positive_int
+from jaxpercep._checks import check_positive_int
 from jaxpercep._interactive import deferred_interrupt, progress_bar
-from jaxpercep.gradients import Method, check_pair, value_and_grad
+from jaxpercep.gradients import Method, check_pair, check_values, value_and_grad
 from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
-from jaxpercep.losses import Loss, check_targets
+from jaxpercep.losses import Loss
 
 SECONDS_PER_CALL = 1.0  # what one compiled call of `fit` aims at: often enough to show progress
 STEPS_PER_CALL = 65536  # the most it runs: the size of its loss buffer
@@ -58,8 +58,7 @@ def init_state(model: Layer, optimizer: optax.GradientTransformation, key: jax.A
     check_layer("model", model)
     _check_optimizer(optimizer)
     check_key(key)
-    params = model.init(key)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    return _first_state(model, optimizer, key)
 
 
 def make_step(
@@ -138,7 +137,10 @@ def fit(
         TypeError: an argument of the wrong kind.
     """
     _check_optimizer(optimizer)
-    x, y = _checked_data(model, loss, state, x, y)
+    _check_state(state, optimizer)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback={callback!r} is not callable.")
+    x, y = _checked_data(model, loss, state.params, x, y)
     order = _checked_order(len(x), batch_size, key)
     total = _total_steps(steps, epochs, len(x) // (batch_size or len(x)))
     run = partial(_run_steps, (model, loss, optimizer, method), batch_size)
@@ -159,6 +161,16 @@ def fit(
                 callback(state, history[-1])
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
         return state, History(np.concatenate(history or [np.empty(0)]), done < total)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _first_state(
+    model: Layer, optimizer: optax.GradientTransformation, key: jax.Array
+) -> TrainState:
+    params = model.init(key)
+    # Copied, for some optimizers keep the first parameters, and no buffer can be donated twice.
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
 
 def _update(
@@ -228,26 +240,34 @@ def _check_optimizer(optimizer: Any) -> None:
         )
 
 
+def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(f"state is a {type(state).__name__}; make one with init_state.")
+    expected = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
+    if jax.tree.structure(state.opt_state) != expected:
+        raise ValueError(
+            "state.opt_state is not of this optimizer; make the state with "
+            "init_state(model, optimizer, key), or put optimizer.init(state.params) into it."
+        )
+
+
 def _checked_data(
-    model: Layer, loss: Loss, state: TrainState, x: ArrayLike, y: ArrayLike
+    model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
     """The data as arrays, if model and loss can take them: shapes, dtypes and values."""
     check_pair(model, loss)
-    if not isinstance(state, TrainState):
-        raise TypeError(f"state is a {type(state).__name__}; make one with init_state.")
     x, y = check_input(model, x), jnp.asarray(y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"x has shape {list(x.shape)} and y {list(y.shape)}; expected one target per sample."
         )
-    check_finite("x", x)
-    check_finite("y", y)
-    prediction = jax.eval_shape(model.apply, state.params, x)
-    check_targets(loss, prediction.shape, y)
+    check_values(model, loss, params, x, y)
     return x, y
 
 
 def _checked_order(n: int, batch_size: int | None, key: jax.Array | None) -> jax.Array | None:
+    if key is not None:
+        check_key(key)
     if batch_size is None:
         return None
     check_positive_int("batch_size", batch_size)
@@ -258,7 +278,6 @@ def _checked_order(n: int, batch_size: int | None, key: jax.Array | None) -> jax
             f"batch_size={batch_size} needs a key for the order of the samples; "
             "pass key=jax.random.key(seed)."
         )
-    check_key(key)
     return key
 
 

@@ -12,7 +12,7 @@ import jax
 from jaxpercep.compare.leaves import compare_leaves
 from jaxpercep.compare.reference import evaluate, structure_mismatch
 from jaxpercep.compare.report import GradientReport, LeafReport
-from jaxpercep.gradients import value_and_grad
+from jaxpercep.gradients import check_values, value_and_grad
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
 
@@ -34,8 +34,9 @@ def compare_gradients(
     """Compares `grad_fun(*args)` with `jax.grad(fun, argnums)(*args)`, leaf by leaf.
 
     A leaf is right when max |candidate - autodiff| in float64 is within the measured rounding: the
-    spread of both sides when every argument moves by an ulp. How precise either side is in the
-    arguments' own dtype is reported beside it, in ulps against the float64 result.
+    spread of both sides when every argument moves by an ulp. Where one of the two computes in a
+    narrower type although it is given float64, the ulp is that type's. How precise either side is
+    in the arguments' own dtype is reported beside it, in ulps against the float64 result.
 
     Args:
         fun: `fun(*args) -> scalar`, differentiable by JAX.
@@ -61,15 +62,17 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     """Compares the layers' own chain rule with autodiff of the same model, loss and data.
 
     Raises:
-        ValueError: a model that ends in `sigmoid` with a loss on logits, or data of wrong shapes.
+        ValueError: a model that ends in `sigmoid` with a loss on logits, data of wrong shapes, NaN
+            or infinity in it, targets out of the loss's range.
         TypeError: a model that is no layer, or a loss that is none.
     """
     manual = value_and_grad(model, loss, "manual")
+    check_values(model, loss, params, x, y)
 
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    return compare_gradients(objective, manual, params, x, y)
+    return compare_gradients(jax.jit(objective), jax.jit(manual), params, x, y)
 
 
 def assert_gradients(

@@ -1,5 +1,6 @@
 """The result of a comparison, as data and as a table."""
 
+import math
 from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import Any
@@ -47,8 +48,8 @@ class GradientReport:
     Attributes:
         leaves: one `LeafReport` a leaf; empty where the structures differ.
         structure: which leaves are missing, extra or misshapen, or None.
-        formula: the dtype in which the two formulas were compared: float64 unless the candidate
-            rounds to a narrower type inside.
+        formula: the dtype in which the two formulas were compared: float64 unless one of them
+            rounds to a narrower type inside, whose rounding is then to be expected.
     """
 
     leaves: tuple[LeafReport, ...]
@@ -81,13 +82,9 @@ class GradientReport:
             raise AssertionError(f"gradients do not match\n{self}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready data."""
-        return {
-            "verdict": self.verdict,
-            "ok": self.ok,
-            "sensitivity": self.sensitivity,
-            **asdict(self),
-        }
+        """The report as JSON-ready data; numbers that are not finite, which JSON lacks, as None."""
+        fields = {"verdict": self.verdict, "ok": self.ok, "sensitivity": self.sensitivity}
+        return _finite(fields | asdict(self))
 
     def __str__(self) -> str:
         if self.structure:
@@ -100,6 +97,14 @@ class GradientReport:
         else:
             headline += f", an error above {self.sensitivity:.0e} of a leaf would have been seen"
         return f"{headline}\n{_table(self.leaves)}"
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _finite(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def _table(leaves: tuple[LeafReport, ...]) -> str:
