@@ -14,6 +14,8 @@ from PIL import Image
 from jaxpercep import tour
 from jaxpercep.tour.published import load
 
+pytestmark = pytest.mark.xdist_group("tour")  # one worker runs it, once
+
 VECTORS = Path(__file__).parent / "vectors"
 PICTURES = (
     "digits_confusion",

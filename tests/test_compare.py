@@ -1,0 +1,496 @@
+"""Right gradients match, wrong ones do not, and the comparison itself can be seen to fail."""
+
+import json
+from collections import OrderedDict
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import LAYERS, draw
+
+import jaxpercep as jp
+from jaxpercep.compare import (
+    GradientReport,
+    assert_gradients,
+    compare_gradients,
+    compare_model,
+    reference,
+)
+
+RNG = np.random.default_rng(0)
+PARAMS = {
+    "w": jnp.asarray(RNG.normal(size=(3, 3)), np.float32),
+    "b": (jnp.asarray(RNG.normal(size=3), np.float32),),
+}
+X = jnp.asarray(RNG.normal(size=(5, 3)), np.float32)
+SOME_LAYERS = ["leaky_relu", "dense_without_bias", "layer_norm", "mlp", "repeat_once"]
+
+
+def loss(params, x):
+    return jnp.sum(jnp.tanh(x @ params["w"] + params["b"][0]) ** 2)
+
+
+def by_hand(params, x):
+    """The gradient of `loss`, in NumPy throughout; as wide as its arguments."""
+    w, b, x = (np.asarray(array) for array in (params["w"], params["b"][0], x))
+    y = np.tanh(x @ w + b)
+    delta = 2 * y * (1 + y) * (1 - y)
+    return {"w": x.T @ delta, "b": (delta.sum(0),)}
+
+
+def edited(edit, params, x):
+    gradient = by_hand(params, x)
+    edit(gradient)
+    return gradient
+
+
+def changing(edit):
+    """A candidate: the right gradient after `edit(gradient)`."""
+    return partial(edited, edit)
+
+
+# Candidates that are right
+
+
+def jitted_pair(params, x):
+    return jax.jit(jax.value_and_grad(loss))(params, x)
+
+
+def value_and_numpy(params, x):
+    return float(loss(params, x)), by_hand(params, x)
+
+
+def ordered(params, x):
+    """The same paths in a container of another type, in another order."""
+    gradient = by_hand(params, x)
+    return OrderedDict(w=gradient["w"], b=list(gradient["b"]))
+
+
+RIGHT = {
+    "autodiff": jax.grad(loss),
+    "pair": jax.value_and_grad(loss),
+    "jitted pair": jitted_pair,
+    "numpy": by_hand,
+    "numpy and value": value_and_numpy,
+    "other containers": ordered,
+    "forward mode": jax.jacfwd(loss),
+}
+
+
+@pytest.mark.parametrize("candidate", RIGHT.values(), ids=RIGHT)
+def test_right_candidates_match(candidate):
+    report = compare_gradients(loss, candidate, PARAMS, X)
+    assert report.ok, str(report)
+    assert (report.verdict, report.formula, report.structure) == ("match", "float64", None)
+    assert [leaf.path for leaf in report.leaves] == ["['b'][0]", "['w']"]
+    assert report.sensitivity < 1e-12
+    report.raise_if_wrong()
+    assert_gradients(loss, candidate, PARAMS, X)
+
+
+@pytest.mark.parametrize("name", SOME_LAYERS)
+def test_layers_match(name):
+    (case,) = [case for case in LAYERS if case.name == name]
+    params, x, dy = draw(case, np.float32)
+    report = compare_model(case.layer, jp.SquaredError(), params, x, dy)
+    assert report.ok, str(report)
+
+
+def test_gradients_that_are_themselves_pairs_are_no_values():
+    """Two dense layers: the gradient is a tuple of two, and not (value, gradient)."""
+    model = jp.Serial(jp.Dense(3, 3), jp.Dense(3, 2))
+    params = model.init(jax.random.key(0))
+
+    def objective(params, x):
+        return jnp.sum(model.apply(params, x) ** 2)
+
+    assert compare_gradients(objective, jax.grad(objective), params, X).ok
+    assert compare_gradients(objective, jax.value_and_grad(objective), params, X).ok
+
+
+# Candidates that are wrong
+
+
+def scale_by(factor):
+    def edit(gradient):
+        gradient["w"] = factor * gradient["w"]
+
+    return edit
+
+
+def zero_bias(gradient):
+    gradient["b"] = (np.zeros_like(gradient["b"][0]),)
+
+
+def average_bias(gradient):
+    gradient["b"] = (gradient["b"][0] / 5,)
+
+
+def transpose(gradient):
+    gradient["w"] = gradient["w"].T
+
+
+def negate(gradient):
+    gradient["w"], gradient["b"] = -gradient["w"], (-gradient["b"][0],)
+
+
+def one_number(gradient):
+    gradient["w"] = gradient["w"].copy()
+    gradient["w"][2, 1] *= 1 + 1e-9
+
+
+def poison(value):
+    def edit(gradient):
+        gradient["w"] = gradient["w"].copy()
+        gradient["w"][0, 0] = value
+
+    return edit
+
+
+WRONG = {
+    "1.001 times": scale_by(1.001),
+    "wrong by 1e-9": scale_by(1 + 1e-9),
+    "one number by 1e-9": one_number,
+    "zero bias": zero_bias,
+    "averaged bias": average_bias,
+    "transposed": transpose,
+    "negated": negate,
+    "nan": poison(np.nan),
+    "infinity": poison(np.inf),
+}
+
+
+def assert_wrong_candidates_are_found():
+    for edit in WRONG.values():
+        report = compare_gradients(loss, changing(edit), PARAMS, X)
+        assert not report.ok
+        assert report.verdict != "match"
+
+
+@pytest.mark.parametrize("edit", WRONG.values(), ids=WRONG)
+def test_wrong_candidates_do_not_match(edit):
+    report = compare_gradients(loss, changing(edit), PARAMS, X)
+    assert not report.ok
+    assert report.verdict != "match"
+    assert report.structure is None
+    with pytest.raises(AssertionError, match=r"gradients do not match[^$]*WRONG, worst at"):
+        assert_gradients(loss, changing(edit), PARAMS, X)
+
+
+def test_only_the_wrong_leaf_is_accused():
+    report = compare_gradients(loss, changing(one_number), PARAMS, X)
+    assert {leaf.path: leaf.ok for leaf in report.leaves} == {"['b'][0]": True, "['w']": False}
+    wrong = report.leaves[1]
+    assert wrong.worst_index == (2, 1)
+    expected = 1e-9 * abs(by_hand(PARAMS, X)["w"][2, 1])
+    np.testing.assert_allclose(wrong.max_absolute_error, expected, rtol=1e-3)
+
+
+def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
+    """Plants a fault in the checker: the reference is the candidate itself."""
+    right = reference.evaluate
+
+    def credulous(*arguments):
+        evaluation = right(*arguments)
+        return evaluation._replace(autodiff=evaluation.candidate)
+
+    assert_wrong_candidates_are_found()
+    monkeypatch.setattr(jp.compare, "evaluate", credulous)
+    with pytest.raises(AssertionError):
+        assert_wrong_candidates_are_found()
+
+
+def drop_bias(gradient):
+    del gradient["b"]
+
+
+def add_leaf(gradient):
+    gradient["c"] = np.zeros(2)
+
+
+def keep_the_batch(gradient):
+    gradient["b"] = (np.tile(gradient["b"][0], (5, 1)),)
+
+
+MISFORMED = {
+    "missing": (drop_bias, r"missing: grad\['b'\]\[0\], shape \[3\]"),
+    "extra": (add_leaf, r"extra: grad\['c'\], shape \[2\]"),
+    "misshapen": (keep_the_batch, r"misshapen: grad\['b'\]\[0\], shape \[5, 3\], expected \[3\]"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), MISFORMED.values(), ids=MISFORMED)
+def test_misformed_candidates_do_not_match(edit, message):
+    report = compare_gradients(loss, changing(edit), PARAMS, X)
+    assert (report.ok, report.verdict, report.leaves) == (False, "manual_wrong", ())
+    with pytest.raises(AssertionError, match=message):
+        report.raise_if_wrong()
+    assert json.loads(json.dumps(report.to_dict()))["structure"] == report.structure
+
+
+def test_a_missing_leaf_of_one_of_two_arguments():
+    def product(a, b):
+        return jnp.vdot(a["w"], b["v"]) + a["c"]
+
+    def forgetful(a, b):
+        return {"w": b["v"]}, {"v": a["w"]}
+
+    arguments = {"w": jnp.ones(3), "c": jnp.float32(1)}, {"v": jnp.ones(3)}
+    report = compare_gradients(product, forgetful, *arguments, argnums=(0, 1))
+    assert report.structure == "missing: grad[0]['c'], shape []"
+
+
+# Arguments
+
+
+def quadratic(a, b, n):
+    return jnp.sum(a**2 * b) ** 2 / n
+
+
+def test_several_arguments_and_integers():
+    a, b = jnp.arange(1.0, 4.0), jnp.array([0.5, -1.0, 2.0])
+
+    def gradient(a, b, n):
+        assert jnp.issubdtype(jnp.result_type(n), jnp.integer)
+        s = jnp.sum(a**2 * b)
+        return 4 * s * a * b / n, 2 * s * a**2 / n
+
+    with jax.numpy_dtype_promotion("standard"):
+        for n in (7, jnp.int32(7), np.int64(7)):
+            assert compare_gradients(quadratic, gradient, a, b, n, argnums=(0, 1)).ok
+        second = compare_gradients(quadratic, lambda *args: gradient(*args)[1], a, b, 7, argnums=1)
+        assert second.ok
+        swapped = compare_gradients(
+            quadratic, lambda *args: gradient(*args)[::-1], a, b, 7, argnums=(0, 1)
+        )
+        assert not swapped.ok
+
+
+def test_labels_keys_and_nothing_are_passed_through():
+    def drop_out(params, key, labels, nothing):
+        assert nothing is None
+        kept = jax.random.bernoulli(key, 0.5, params.shape)
+        return jnp.sum(jnp.where(kept, params**2, 0)[labels])
+
+    arguments = jnp.arange(1.0, 9.0), jax.random.key(1), jnp.array([1, 3, 6]), None
+    report = compare_gradients(drop_out, jax.grad(drop_out), *arguments)
+    assert report.ok
+    assert report.leaves[0].shape == (8,)
+
+
+def test_scalars_and_python_numbers():
+    report = compare_gradients(lambda a: a**3, lambda a: 3 * a**2, 2.0)
+    assert report.ok
+    assert (report.leaves[0].shape, report.leaves[0].worst_index) == ((), ())
+    assert not compare_gradients(lambda a: a**3, lambda a: 3 * a, 2.0).ok
+
+
+def test_an_empty_leaf_matches():
+    params = {"a": jnp.ones(2), "empty": jnp.ones((0, 3))}
+
+    def total(params):
+        return jnp.sum(params["a"] ** 2) + jnp.sum(params["empty"])
+
+    assert compare_gradients(total, jax.grad(total), params).ok
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_precision_is_reported_in_the_callers_type(dtype):
+    params, x = jax.tree.map(lambda leaf: leaf.astype(dtype), (PARAMS, X))
+    report = compare_gradients(loss, jax.grad(loss), params, x)
+    assert report.ok
+    for leaf in report.leaves:
+        assert leaf.dtype == jnp.dtype(dtype).name
+        assert 0 < leaf.ulps < 30
+        assert leaf.ulps == leaf.autodiff_ulps
+
+
+def test_refuses_a_vector():
+    with pytest.raises(TypeError, match="scalar"):
+        compare_gradients(lambda a: a**2, lambda a: 2 * a, jnp.ones(2))
+
+
+def test_refuses_to_differentiate_by_integers():
+    with pytest.raises(TypeError, match="int"):
+        compare_gradients(lambda a: jnp.sum(a), lambda a: a, jnp.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X.at[0, 0].set(jnp.nan), jnp.zeros(5, int)), r"x holds 1 value.* NaN"),
+        ((X, jnp.full(5, 3)), r"value 3, expected labels 0 to 2"),
+        ((X, jnp.full(5, -1)), r"value -1, expected labels 0 to 2"),
+    ],
+    ids=["nan", "label too large", "label below 0"],
+)
+def test_compare_model_checks_values(data, message):
+    """A label of -1 is the last class to autodiff, and no class at all to the manual rule."""
+    model = jp.Dense(3, 3)
+    with pytest.raises(ValueError, match=message):
+        compare_model(model, jp.SoftmaxCrossEntropy(), model.init(jax.random.key(0)), *data)
+
+
+def test_compare_model_refuses_a_double_sigmoid():
+    model = jp.perceptron(3)
+    with pytest.raises(ValueError, match="ends in sigmoid"):
+        compare_model(model, jp.BinaryCrossEntropy(), model.init(jax.random.key(0)), X, X[:, :1])
+
+
+# What is left behind
+
+
+@pytest.mark.parametrize("candidate", [by_hand, changing(negate), changing(drop_bias)])
+def test_nothing_is_changed(candidate):
+    before = jax.tree.map(np.array, (PARAMS, X))
+    compare_gradients(loss, candidate, PARAMS, X)
+    assert not jax.config.jax_enable_x64
+    assert {leaf.dtype for leaf in jax.tree.leaves((PARAMS, X))} == {np.dtype(np.float32)}
+    jax.tree.map(np.testing.assert_array_equal, (PARAMS, X), before)
+
+
+def test_a_candidate_that_raises_leaves_single_precision_behind():
+    def fails_in_double(params, x):
+        if jax.config.jax_enable_x64:
+            raise ZeroDivisionError
+        return by_hand(params, x)
+
+    with pytest.raises(ZeroDivisionError):
+        compare_gradients(loss, fails_in_double, PARAMS, X)
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_a_candidate_may_donate():
+    donating = jax.jit(jax.grad(loss), donate_argnums=(0, 1))
+    assert compare_gradients(loss, donating, PARAMS, X).ok
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((PARAMS, X)))
+
+
+# The noise is measured
+
+
+def test_saturated_units_are_not_accused():
+    """1 - tanh^2 has no digits left here; both formulas are right."""
+
+    def saturated(a):
+        return jnp.sum(jnp.tanh(a))
+
+    def cancelling(a):
+        return 1 - jnp.tanh(a) ** 2
+
+    for x in (jnp.array([15.0]), jnp.array([18.5, -17.0]), jnp.array([50.0])):
+        report = compare_gradients(saturated, cancelling, x)
+        assert report.ok, str(report)
+    assert not compare_gradients(saturated, cancelling_and_wrong, jnp.array([3.0])).ok
+
+
+def cancelling_and_wrong(a):
+    return 1 - jnp.tanh(a) ** 3
+
+
+def test_a_candidate_of_single_precision_is_judged_by_measured_noise():
+    def single(params, x):
+        narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (params, x))
+        return jax.tree.map(lambda leaf: leaf.astype(np.float32), by_hand(*narrow))
+
+    report = compare_gradients(loss, single, PARAMS, X)
+    assert report.ok, str(report)
+    assert report.formula == "float32"
+    assert 1e-7 < report.sensitivity < 1e-4
+
+    def scaled(params, x):
+        return jax.tree.map(lambda leaf: leaf * np.float32(1.001), single(params, x))
+
+    assert not compare_gradients(loss, scaled, PARAMS, X).ok
+
+
+def test_single_precision_inside_is_noticed():
+    """What was rounded to float32 on the way is no better for being returned as float64."""
+
+    def narrow_inside(params, x):
+        gradient = jax.grad(loss)(*jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (params, x)))
+        return jax.tree.map(lambda leaf, p: leaf.astype(p.dtype), gradient, params)
+
+    report = compare_gradients(loss, narrow_inside, PARAMS, X)
+    assert report.ok, str(report)
+    assert report.sensitivity > 1e-8
+
+
+def test_a_model_of_low_compute_type_is_not_accused():
+    model = jp.mlp([3, 4, 2], jp.tanh, dtype="bfloat16")
+    report = compare_model(
+        model, jp.SquaredError(), model.init(jax.random.key(0)), X, jnp.ones((5, 2))
+    )
+    assert report.ok, str(report)
+
+
+def test_a_kink_hides_no_mistake():
+    """At w x = 0 an ulp decides which side of relu: the spread explains nothing of a factor 7."""
+    w, x = jnp.array([0.5, -0.5]), jnp.array([1.0, 1.0])
+
+    def kinked(w, x):
+        return 7 * jax.nn.relu(w @ x)
+
+    def nonsense(w, x):
+        return jnp.array([30.0, -20.0], w.dtype) + 0 * x
+
+    assert compare_gradients(kinked, nonsense, w, x).verdict != "match"
+
+
+# The report
+
+
+def test_a_report_reads_and_serializes():
+    right = compare_gradients(loss, by_hand, PARAMS, X)
+    wrong = compare_gradients(loss, changing(zero_bias), PARAMS, X)
+    assert str(right).startswith("match: 2 leaves compared in float64, an error above ")
+    assert str(wrong).startswith("inconclusive: 2 leaves compared in float64, 1 beyond rounding")
+    for report in (right, wrong):
+        for text in ("grad['w']", "grad['b'][0]", "3x3", "float32"):
+            assert text in str(report)
+        data = json.loads(json.dumps(report.to_dict()))
+        assert (data["ok"], data["verdict"]) == (report.ok, report.verdict)
+        assert [leaf["path"] for leaf in data["leaves"]] == ["['b'][0]", "['w']"]
+        assert data["leaves"][1]["shape"] == [3, 3]
+        assert data["sensitivity"] == report.sensitivity
+
+
+def test_the_report_of_a_nan_is_json():
+    """JSON knows no NaN: a strict reader must be able to read what is written."""
+    report = compare_gradients(loss, changing(poison(np.nan)), PARAMS, X)
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    json.loads(json.dumps(report.to_dict()), parse_constant=refuse)
+
+
+def test_cosine_and_relative_error():
+    flipped = compare_gradients(loss, changing(negate), PARAMS, X)
+    zeroed = compare_gradients(loss, changing(zero_bias), PARAMS, X).leaves[0]
+    for leaf in flipped.leaves:
+        np.testing.assert_allclose((leaf.cosine, leaf.max_relative_error), (-1, 2), rtol=1e-6)
+    assert np.isnan(zeroed.cosine)
+    np.testing.assert_allclose(zeroed.max_relative_error, 1)
+
+
+def test_a_gradient_that_is_zero_matches_zero_alone():
+    def constant(a):
+        return 0 * jnp.sum(a)
+
+    def nothing(a):
+        return jnp.zeros_like(a)
+
+    def something(a):
+        return jnp.full_like(a, 1e-30)
+
+    report = compare_gradients(constant, nothing, jnp.ones(2))
+    assert (report.ok, report.leaves[0].cosine, report.sensitivity) == (True, 1.0, 0.0)
+    assert not compare_gradients(constant, something, jnp.ones(2)).ok
+
+
+def test_an_empty_report_is_a_match():
+    assert GradientReport((), None, "float64").ok
