@@ -112,7 +112,7 @@ def check_params(
     if not isinstance(params, kind):
         came = type(params).__name__
         raise TypeError(f"{layer!r}: params is {came}, expected {kind.__name__}; {fix}")
-    found = tuple(None if p is None else jnp.shape(p) for p in params)
+    found = tuple(getattr(p, "shape", None) for p in params)
     if found != tuple(shapes.values()):
         came = ", ".join(f"{name}={s}" for name, s in zip(shapes, found, strict=False)) or found
         expected = ", ".join(f"{name}={shape}" for name, shape in shapes.items()) or "()"
