@@ -12,16 +12,15 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args
 
 import jax
 import numpy as np
 import pytest
 
-from jaxpercep import activations, cli, commands, gradients
+from jaxpercep import activations, gradients, tour
 from jaxpercep.cli import main
-from jaxpercep.commands import checkpoint, heads, sources
+from jaxpercep.commands import actions, arguments, checkpoint, heads, sources
 from jaxpercep.datasets import Dataset
 from jaxpercep.training import History
 
@@ -127,14 +126,14 @@ def test_names_are_those_of_the_library() -> None:
     layers = {
         name for name, f in vars(activations).items() if isinstance(f, activations.Activation)
     }
-    assert set(get_args(cli.ActivationName)) == layers
-    assert set(get_args(cli.OptimizerName)) == set(commands.OPTIMIZERS)
-    assert get_args(cli.MethodName) == get_args(gradients.Method)
+    assert set(get_args(arguments.ActivationName)) == layers
+    assert set(get_args(arguments.OptimizerName)) == set(actions.OPTIMIZERS)
+    assert get_args(arguments.MethodName) == get_args(gradients.Method)
     kinds = (heads.Classes, heads.Bits, heads.Values)
-    assert get_args(cli.LossName) == ("auto", *(kind.loss_name for kind in kinds))
+    assert get_args(arguments.LossName) == ("auto", *(kind.loss_name for kind in kinds))
 
 
-@pytest.mark.parametrize("name", [*cli.DATASETS, "parity-3", "XOR"])
+@pytest.mark.parametrize("name", [*arguments.DATASETS, "parity-3", "XOR"])
 def test_every_dataset_is_there(name: str) -> None:
     data = sources.load(name, None, seed=3).data
     assert len(data.x) == len(data.y) >= 4
@@ -151,7 +150,7 @@ def test_tour_is_the_default(
     monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], out: str
 ) -> None:
     seen: list[Path] = []
-    monkeypatch.setitem(sys.modules, "jaxpercep.tour", SimpleNamespace(run=seen.append))
+    monkeypatch.setattr(tour, "run", seen.append)
     assert run(*words).code == 0
     assert seen == [Path(out)]
 
@@ -172,7 +171,7 @@ def test_only_expected_errors_lose_their_traceback(
     def fail(_: Path) -> None:
         raise error
 
-    monkeypatch.setitem(sys.modules, "jaxpercep.tour", SimpleNamespace(run=fail))
+    monkeypatch.setattr(tour, "run", fail)
     if code is None:
         with pytest.raises(type(error)):
             run("tour")
@@ -444,13 +443,13 @@ def test_predictions_go_to_a_file(moons: Path, tmp_path: Path) -> None:
 INTERRUPTIBLE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from jaxpercep import commands
+from jaxpercep.commands import actions
 from jaxpercep.cli import main
-check = commands._check_finite
+check = actions._check_finite
 def announce(*arguments):
     check(*arguments)
     print("under way", flush=True)
-commands._check_finite = announce
+actions._check_finite = announce
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -482,7 +481,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing(
         passed.update(options)
         return arguments[3], History(np.empty(0), interrupted=True)
 
-    monkeypatch.setattr(commands, "fit", interrupted)
+    monkeypatch.setattr(actions, "fit", interrupted)
     options = ("--method", "manual", "--batch-size", 3, "--epochs", 9)
     result = run("train", "xor", *options, "--out", tmp_path / "model")
     assert result.code == 130

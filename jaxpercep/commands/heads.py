@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep.cli import UsageError
+from jaxpercep.commands.arguments import UsageError
 from jaxpercep.commands.sources import Scale, Source
 from jaxpercep.datasets import Dataset
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError

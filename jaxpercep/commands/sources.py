@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxpercep import datasets
-from jaxpercep.cli import PARITY, UsageError, is_dataset
+from jaxpercep.commands.arguments import PARITY, UsageError, is_dataset
 from jaxpercep.datasets import Dataset
 from jaxpercep.tables import load_csv, load_features, load_npz
 

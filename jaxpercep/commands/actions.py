@@ -1,0 +1,223 @@
+"""What `jaxpercep train` and `jaxpercep predict` do."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from jaxpercep.commands import checkpoint, sources
+from jaxpercep.commands.arguments import Predict, Train, UsageError, is_dataset
+from jaxpercep.commands.checkpoint import Description
+from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
+from jaxpercep.commands.sources import Scale
+from jaxpercep.compose import Serial
+from jaxpercep.datasets import Dataset
+from jaxpercep.layer import Params
+from jaxpercep.plots import loss_curves
+from jaxpercep.training import History, TrainState, fit, init_state
+
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": partial(optax.sgd, momentum=0.9),
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+}
+
+
+class Part(NamedTuple):
+    """Samples as the network takes them."""
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+
+
+def train(arguments: Train) -> int:
+    """Trains a network, prints its metrics and saves it; returns the exit code.
+
+    Raises:
+        UsageError: Arguments that do not fit the data, or `--out` holds something else.
+        OSError: A file cannot be read or written.
+        ValueError: The data cannot be used, or training diverged.
+    """
+    _check_out(arguments.out)
+    parts, head, scale = _prepare(arguments)
+    features = parts["train"].x.shape[1]
+    description = Description(
+        sizes=(features, *arguments.hidden, head.outputs),
+        head=head,
+        scale=scale,
+        **{name: getattr(arguments, name) for name in Description.OPTIONS},
+    )
+    model = description.model()
+    print(f"{arguments.data}: {_counted(parts)}, {features} features\n{model!r}\n{head.loss!r}")
+
+    state, history = _fit(arguments, model, head, parts["train"])
+    metrics = {
+        name: head.metrics(_outputs(model, state.params, x), y) for name, (x, y) in parts.items()
+    }
+    for part in metrics.values():
+        _check_finite(arguments.learning_rate, state, list(part.values()))
+    curve = loss_curves({"train": history.loss}, title=f"{arguments.data}, {arguments.optimizer}")
+    checkpoint.save(arguments.out, description, state.params, metrics, curve)
+    print(f"{_table(metrics)}\nsaved: {arguments.out}")
+    if history.interrupted:
+        _note(f"jaxpercep train: interrupted after {state.step} steps; the state reached is saved")
+    return 130 if history.interrupted else 0
+
+
+def predict(arguments: Predict) -> int:
+    """Writes predictions as CSV, and metrics to standard error; returns the exit code.
+
+    Raises:
+        UsageError: A dataset that the model does not fit.
+        OSError: A file cannot be read or written.
+        ValueError: The model or the data cannot be used.
+    """
+    description, params = checkpoint.load(arguments.model)
+    x, labelled = _rows(arguments, description)
+    outputs = _outputs(description.model(), params, _scaled(description.scale, x))
+    _write(description.head.columns(outputs), arguments.out)
+    _note(f"{arguments.data}: {len(x)} samples")
+    if labelled is not None:
+        try:
+            targets = description.head.encode(labelled)
+        except ValueError as error:  # the predictions stand all the same
+            _note(f"no metrics: {error}")
+        else:
+            _note(_table({"": description.head.metrics(outputs, targets)}))
+    return 0
+
+
+def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
+    """The samples to train on and, where there are some, to test on; what their targets are."""
+    source = sources.load(arguments.data, arguments.target, arguments.seed)
+    loss = choose_loss(arguments.loss, source.data)
+    source = in_terms_of(loss, source)
+    held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
+    head = fit_head(loss, held)
+    scale = None if source.scaled else Scale.fit(held.x)
+    if remark:
+        _note(remark)
+    if arguments.loss == "auto" and len(held.classes or ()) > len(held.x) / 2:
+        _note("nearly every sample has a class of its own: for quantities, use --loss squared")
+    if arguments.batch_size is not None and arguments.batch_size > len(held.x):
+        raise UsageError(
+            f"--batch-size {arguments.batch_size}: there are {len(held.x)} samples to train on."
+        )
+    parts = {
+        name: Part(_scaled(scale, data.x), head.encode(data))
+        for name, data in (("train", held), ("test", tested))
+        if data is not None
+    }
+    return parts, head, scale
+
+
+def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[TrainState, History]:
+    init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
+    optimizer = OPTIMIZERS[arguments.optimizer](arguments.learning_rate)
+    state, history = fit(
+        model,
+        head.loss,
+        optimizer,
+        init_state(model, optimizer, init_key),
+        *part,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        key=order_key,
+        method=arguments.method,
+        callback=partial(_check_finite, arguments.learning_rate),
+    )
+    if not history.loss.size:
+        raise KeyboardInterrupt  # before the first step: there is nothing to save
+    return state, history
+
+
+def _outputs(model: Serial, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(jax.jit(model.apply)(params, x))
+
+
+def _scaled(scale: Scale | None, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x if scale is None else scale.apply(x)
+
+
+def _check_finite(
+    rate: float, state: TrainState, numbers: Sequence[float] | NDArray[np.float32]
+) -> None:
+    """Raises a `ValueError` if training has diverged."""
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"training diverged within {state.step} steps: the loss is no longer finite. Lower "
+            f"--learning-rate (it was {rate:g})."
+        )
+
+
+def _check_out(folder: Path) -> None:
+    try:
+        checkpoint.check_replaceable(folder)
+    except ValueError as error:
+        raise UsageError(f"--out {error}") from error
+
+
+def _rows(arguments: Predict, description: Description) -> tuple[NDArray[Any], Dataset | None]:
+    """The features to predict for and, where there are targets, all of the data."""
+    features = description.sizes[0]
+    path = Path(arguments.data)
+    if not is_dataset(arguments.data) and not path.is_dir():
+        target = description.target if arguments.target is None else arguments.target
+        return sources.load_rows(path, features, target)
+    source = sources.load(arguments.data, None, description.seed)
+    if source.data.x.shape[1] != features:
+        raise UsageError(
+            f"DATA={arguments.data!r} has {source.data.x.shape[1]} features, the model takes "
+            f"{features}: it was trained on {description.data}."
+        )
+    source = in_terms_of(description.head.loss_name, source)
+    seen, unseen, remark = sources.hold_out(source, description.test_fraction, description.seed)
+    _note(remark or "the part that training did not see:")
+    data = seen if unseen is None else unseen
+    return data.x, data
+
+
+def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
+    """Writes a CSV file, wholly or not at all; to standard output without a path."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    if out is None:
+        sys.stdout.write(text.getvalue())
+        sys.stdout.flush()
+        return
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        file = Path(temporary, out.name)
+        file.write_text(text.getvalue(), "utf-8")
+        file.replace(out)
+
+
+def _counted(parts: Mapping[str, Part]) -> str:
+    return ", ".join(f"{len(part.x)} samples to {name} on" for name, part in parts.items())
+
+
+def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """One line a part, under the names of the metrics."""
+    names = list(next(iter(metrics.values())))
+    lines = [f"{'':5}" + "".join(f"{name:>12}" for name in names)]
+    for part, values in metrics.items():
+        cells = (f"{values[name]:.5g}" if name in values else "" for name in names)
+        lines.append(f"{part:5}" + "".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,165 @@
+"""The commands' arguments, and what can be said of them at once.
+
+Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import tyro
+
+ActivationName: TypeAlias = Literal[
+    "elu",
+    "gelu",
+    "identity",
+    "leaky_relu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "step",
+    "tanh",
+]
+LossName: TypeAlias = Literal["auto", "softmax", "binary", "squared"]
+OptimizerName: TypeAlias = Literal["sgd", "momentum", "adam", "adamw"]
+MethodName: TypeAlias = Literal["autodiff", "manual"]
+
+DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
+PARITY = re.compile(r"parity-(\d+)")
+
+Data: TypeAlias = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+Target: TypeAlias = Annotated[
+    int | str | None,
+    tyro.conf.arg(metavar="COLUMN", help_behavior_hint="(default: the last)"),
+]
+
+
+class UsageError(ValueError):
+    """Arguments that cannot work, alone or together: exit code 2."""
+
+
+@dataclass(frozen=True)
+class Tour:
+    """Run the experiments of the tour, and write a report with its pictures.
+
+    Attributes:
+        out: folder for the report
+    """
+
+    out: Path = Path("out/tour")
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a multi-layer perceptron, measure it, and save it.
+
+    DATA is and, or, nand, nor, xor, xnor, parity-N, moons, circles, spirals or digits; or the path
+    of a CSV file, an NPZ file with the arrays x and y, or a folder of MNIST's four IDX files.
+
+    Whole numbers and text are class labels, other numbers are values to predict. Features and
+    values from CSV and NPZ files are standardized.
+
+    Attributes:
+        data: a dataset's name or a path
+        target: the column of a CSV file to predict, by name or index
+        hidden: neurons of each hidden layer; no number at all gives a linear model
+        activation: function of the hidden neurons
+        loss: softmax for class labels, binary for targets 0 and 1, squared for values (whole
+            numbers too); auto chooses
+        optimizer: how gradients become updates; momentum is sgd with momentum 0.9
+        learning_rate: step size of the optimizer
+        batch_size: samples in each update
+        epochs: passes over the training samples
+        method: gradients by jax.grad, or by the layers' own chain rule
+        seed: of the parameters, the order of samples, the held-out part and drawn datasets
+        test_fraction: share of the samples to hold out for testing; 0 holds out none
+        out: folder for the model; one that an earlier run saved is replaced
+    """
+
+    data: Data
+    target: Target = None
+    hidden: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[N ...]")] = (30, 20)
+    activation: ActivationName = "relu"
+    loss: LossName = "auto"
+    optimizer: OptimizerName = "adam"
+    learning_rate: float = 0.01
+    batch_size: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")
+    ] = None
+    epochs: int = 500
+    method: MethodName = "autodiff"
+    seed: int = 0
+    test_fraction: float = 0.2
+    out: Path = Path("out/train")
+
+    def check(self) -> None:
+        """Raises a `UsageError` for what is known to be wrong before anything is read."""
+        check_data(self.data, self.target)
+        for name, fits, expected in (
+            ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
+            ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
+            ("batch_size", self.batch_size is None or self.batch_size >= 1, "at least 1"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
+            ("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1"),
+        ):
+            if not fits:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Predict with a saved model, as CSV.
+
+    Classes come with their probability. Where DATA has the targets, the model's metrics on them go
+    to standard error. A file is predicted wholly; of a dataset by name, and of a folder of IDX
+    files, the part that training did not see, where there is one.
+
+    Attributes:
+        model: a folder that train saved
+        data: a dataset's name or a path, as for train
+        target: the column of a CSV file that holds the targets, if it is not where it was
+        out: CSV file to write
+    """
+
+    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    data: Data
+    target: Annotated[
+        int | str | None,
+        tyro.conf.arg(metavar="COLUMN", help_behavior_hint="(default: as in training)"),
+    ] = None
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: standard output)"),
+    ] = None
+
+    def check(self) -> None:
+        """Raises a `UsageError` for what is known to be wrong before anything is read."""
+        check_data(self.data, self.target)
+        if self.out is not None and self.out.exists() and not self.out.is_file():
+            raise UsageError(f"--out {self.out}: is there, and is no regular file.")
+
+
+def is_dataset(data: str) -> bool:
+    """Whether DATA is the name of a dataset."""
+    return data.lower() in DATASETS or PARITY.fullmatch(data.lower()) is not None
+
+
+def check_data(data: str, target: int | str | None) -> None:
+    """Raises a `UsageError` unless DATA is a dataset's name, or a path at which there is something.
+
+    A target column goes with a file only.
+    """
+    path = Path(data)
+    if not is_dataset(data) and not path.exists():
+        from jaxpercep._checks import nearest_name
+
+        raise UsageError(
+            f"DATA={data!r} is no dataset, and there is no file or folder {path.absolute()}."
+            f"{nearest_name(data.lower(), DATASETS)} Datasets: {', '.join(DATASETS)}, parity-N."
+        )
+    if target is not None and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
+        raise UsageError(f"--target {target}: DATA={data!r} is no CSV file, it has no columns.")
