@@ -1,4 +1,4 @@
-"""The lecture, reproduced: five experiments, by autodiff and by the manual chain rule."""
+"""The lecture, reproduced: six experiments, by autodiff and by the manual chain rule."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -48,9 +48,8 @@ def run(out: Path) -> None:
 
 def _sections(console: Console) -> Iterator[Section]:
     for number, part in enumerate(PARTS, start=1):
-        with console.status(f"Part {number} of {len(PARTS)}: {part.__doc__}"):
-            section = part()
-        yield section
+        console.print(f"[dim]Part {number} of {len(PARTS)}: {part.__doc__}")
+        yield part()
 
 
 def _print(console: Console, number: int, section: Section) -> None:

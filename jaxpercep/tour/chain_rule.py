@@ -48,7 +48,7 @@ def chain_rule() -> Section:
             f"{len(figures) - len(off)} of its {len(figures)} forward, backward and updated "
             "figures come out to every printed digit, by the manual chain rule; its gradients "
             f"and autodiff's {agree(long_run['max_gradient_difference'])}. "
-            + "".join(_misprint(name, **figures[name]) for name in off),
+            + "".join(_misprint(name, figures[name]) for name in off),
             "Two more figures as published are wrong, and not by rounding: the error "
             f"after one update is {long_run['error_after_one_update']:.9f}, not "
             f"{wrong['error_after_one_update']}, and after 10,000 updates the outputs are "
@@ -146,9 +146,9 @@ def _agrees(published: float, computed: float) -> bool:
     return round(computed, digits) == published
 
 
-def _misprint(name: str, published: float, computed: float, agrees: bool) -> str:
-    del agrees
-    return f"{name} is misprinted in its last digit: {published} for {computed:.12f}. "
+def _misprint(name: str, figure: dict[str, Any]) -> str:
+    right = f"{figure['computed']:.12f}"
+    return f"{name} is misprinted in its last digit: {figure['published']} for {right}. "
 
 
 def _long_run(published: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The published figures that the tour reproduces, as JSON files beside this one."""
+"""The published figures that the tour reproduces, as JSON files in `figures`."""
 
 import json
 from functools import cache
@@ -13,8 +13,8 @@ from jaxpercep.dense import DenseParams
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """Returns the contents of `published/NAME.json`."""
-    text = resources.files("jaxpercep.tour").joinpath("published", f"{name}.json").read_text()
+    """Returns the contents of `figures/NAME.json`."""
+    text = resources.files("jaxpercep.tour").joinpath("figures", f"{name}.json").read_text()
     return json.loads(text)
 
 
