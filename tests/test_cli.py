@@ -21,7 +21,7 @@ import pytest
 from jaxpercep import activations, gradients, tour
 from jaxpercep.cli import main
 from jaxpercep.commands import actions, arguments, checkpoint, heads, sources
-from jaxpercep.datasets import Dataset
+from jaxpercep.datasets import Dataset, parity
 from jaxpercep.training import History
 
 QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
@@ -93,7 +93,10 @@ sys.exit(main(sys.argv[1:]))
         ("--version", 0, "jaxpercep "),
         ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
         ("predict model mons", 2, "Did you mean 'moons'?"),
+        ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
         ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
+        ("train xor --out .", 2, "--out . is no saved model: it has no model.json."),
+        ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
     ],
 )
 def test_help_and_wrong_arguments_are_answered_without_jax(
@@ -129,6 +132,9 @@ def test_names_are_those_of_the_library() -> None:
     assert set(get_args(arguments.ActivationName)) == layers
     assert set(get_args(arguments.OptimizerName)) == set(actions.OPTIMIZERS)
     assert get_args(arguments.MethodName) == get_args(gradients.Method)
+    parity(arguments.MAX_PARITY_BITS)
+    with pytest.raises(ValueError, match=f"must be at most {arguments.MAX_PARITY_BITS}"):
+        parity(arguments.MAX_PARITY_BITS + 1)
     kinds = (heads.Classes, heads.Bits, heads.Values)
     assert get_args(arguments.LossName) == ("auto", *(kind.loss_name for kind in kinds))
 
@@ -344,9 +350,12 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
     data = write_csv(tmp_path / "lengths.csv", *([i / 10, 3 * i] for i in range(40)))
     options = ("--hidden", "--optimizer", "sgd", "--epochs", 50, "--out", tmp_path / "model")
     result = run("train", data, *options)
+    assert (result.code, result.out) == (2, "")
+    assert "--loss auto: 40 classes among 40 samples. Use --loss squared if the" in result.err
+    assert not (tmp_path / "model").exists()
+    result = run("train", data, *options, "--loss", "softmax")
     assert result.code == 0
     assert "no test part: test_fraction=0.2 cannot split these 40 rows" in result.err
-    assert "for quantities, use --loss squared" in result.err
     result = run("train", data, *options, "--loss", "squared", "--learning-rate", "0.3")
     assert (result.code, result.err) == (0, "")
     assert metrics(tmp_path / "model")["test"]["R^2"] > 0.99
@@ -361,11 +370,11 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
     ("words", "message"),
     [
         ("mons", r"DATA='mons' is no dataset, and there is no file or folder /.*/mons\. Did you"),
-        ("parity-99", "DATA='parity-99': bits=99 must be at most 20"),
+        ("parity-99", "DATA='parity-99': expected parity-1 to parity-20"),
         ("moons --target label", "--target label: DATA='moons' is no CSV file"),
         ("moons --batch-size 801", "--batch-size 801: there are 800 samples to train on"),
         ("moons --batch-size 0", "--batch-size 0: expected at least 1"),
-        ("moons --hidden 3 0", r"--hidden \(3, 0\): expected sizes of at least 1"),
+        ("moons --hidden 3 0", "--hidden 3 0: expected sizes of at least 1"),
         ("moons --learning-rate nan", "--learning-rate nan: expected a number above 0"),
         ("moons --seed -1", "--seed -1: expected at least 0"),
         ("moons --test-fraction 1", "--test-fraction 1.0: expected at least 0 and below 1"),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from jaxpercep.commands import checkpoint, sources
@@ -48,7 +49,6 @@ def train(arguments: Train) -> int:
         OSError: A file cannot be read or written.
         ValueError: The data cannot be used, or training diverged.
     """
-    _check_out(arguments.out)
     parts, head, scale = _prepare(arguments)
     features = parts["train"].x.shape[1]
     description = Description(
@@ -66,7 +66,7 @@ def train(arguments: Train) -> int:
     }
     for part in metrics.values():
         _check_finite(arguments.learning_rate, state, list(part.values()))
-    curve = loss_curves({"train": history.loss}, title=f"{arguments.data}, {arguments.optimizer}")
+    curve = _loss_curve(arguments, history, len(parts["train"].x))
     checkpoint.save(arguments.out, description, state.params, metrics, curve)
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
@@ -98,8 +98,15 @@ def predict(arguments: Predict) -> int:
 
 
 def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
-    """The samples to train on and, where there are some, to test on; what their targets are."""
+    """The samples to train on and, if any, to test on; what their targets are."""
     source = sources.load(arguments.data, arguments.target, arguments.seed)
+    classes = len(source.data.classes or ())
+    if arguments.loss == "auto" and source.divisible and classes > len(source.data.x) / 2:
+        raise UsageError(
+            f"--loss auto: {classes} classes among {len(source.data.x)} samples. Use --loss "
+            "squared if the targets are quantities, --loss softmax if they are classes all the "
+            "same."
+        )
     loss = choose_loss(arguments.loss, source.data)
     source = in_terms_of(loss, source)
     held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
@@ -107,8 +114,6 @@ def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
     scale = None if source.scaled else Scale.fit(held.x)
     if remark:
         _note(remark)
-    if arguments.loss == "auto" and len(held.classes or ()) > len(held.x) / 2:
-        _note("nearly every sample has a class of its own: for quantities, use --loss squared")
     if arguments.batch_size is not None and arguments.batch_size > len(held.x):
         raise UsageError(
             f"--batch-size {arguments.batch_size}: there are {len(held.x)} samples to train on."
@@ -141,6 +146,19 @@ def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[Train
     return state, history
 
 
+def _loss_curve(arguments: Train, history: History, samples: int) -> Figure:
+    """The mean loss of each epoch: single batches would hide it in their scatter."""
+    steps = samples // (arguments.batch_size or samples)
+    starts = np.arange(0, len(history.loss), steps)
+    means = np.add.reduceat(history.loss, starts) / np.diff([*starts, len(history.loss)])
+    return loss_curves(
+        {"train": means},
+        title=f"{arguments.data}, {arguments.optimizer}",
+        xlabel="epoch",
+        ylabel="mean training loss",
+    )
+
+
 def _outputs(model: Serial, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(jax.jit(model.apply)(params, x))
 
@@ -158,13 +176,6 @@ def _check_finite(
             f"training diverged within {state.step} steps: the loss is no longer finite. Lower "
             f"--learning-rate (it was {rate:g})."
         )
-
-
-def _check_out(folder: Path) -> None:
-    try:
-        checkpoint.check_replaceable(folder)
-    except ValueError as error:
-        raise UsageError(f"--out {error}") from error
 
 
 def _rows(arguments: Predict, description: Description) -> tuple[NDArray[Any], Dataset | None]:

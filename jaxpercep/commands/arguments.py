@@ -10,6 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
+from jaxpercep.commands.folder import check_replaceable
+
 ActivationName: TypeAlias = Literal[
     "elu",
     "gelu",
@@ -28,6 +30,7 @@ MethodName: TypeAlias = Literal["autodiff", "manual"]
 
 DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
 PARITY = re.compile(r"parity-(\d+)")
+MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
 Data: TypeAlias = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
 Target: TypeAlias = Annotated[
@@ -97,6 +100,10 @@ class Train:
     def check(self) -> None:
         """Raises a `UsageError` for what is known to be wrong before anything is read."""
         check_data(self.data, self.target)
+        try:
+            check_replaceable(self.out)
+        except ValueError as error:
+            raise UsageError(f"--out {error}") from error
         for name, fits, expected in (
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
@@ -107,7 +114,9 @@ class Train:
         ):
             if not fits:
                 option = name.replace("_", "-")
-                raise UsageError(f"--{option} {getattr(self, name)}: expected {expected}.")
+                came = getattr(self, name)
+                came = " ".join(map(str, came)) if isinstance(came, tuple) else came
+                raise UsageError(f"--{option} {came}: expected {expected}.")
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,8 @@ class Predict:
     def check(self) -> None:
         """Raises a `UsageError` for what is known to be wrong before anything is read."""
         check_data(self.data, self.target)
+        if not self.model.is_dir():
+            raise UsageError(f"MODEL={str(self.model)!r}: there is no such folder.")
         if self.out is not None and self.out.exists() and not self.out.is_file():
             raise UsageError(f"--out {self.out}: is there, and is no regular file.")
 
@@ -154,6 +165,9 @@ def check_data(data: str, target: int | str | None) -> None:
     A target column goes with a file only.
     """
     path = Path(data)
+    parity = PARITY.fullmatch(data.lower())
+    if parity is not None and not 1 <= int(parity[1]) <= MAX_PARITY_BITS:
+        raise UsageError(f"DATA={data!r}: expected parity-1 to parity-{MAX_PARITY_BITS}.")
     if not is_dataset(data) and not path.exists():
         from jaxpercep._checks import nearest_name
 

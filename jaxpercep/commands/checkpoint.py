@@ -7,7 +7,6 @@ the others from its threads, so `model.json` also holds the SHA-256 of each of i
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,15 @@ import orbax.checkpoint as ocp
 from matplotlib.figure import Figure
 
 from jaxpercep import activations
+from jaxpercep.commands.folder import (
+    CURVE,
+    DESCRIPTION,
+    FORMAT,
+    PARAMS,
+    VERSION,
+    check_replaceable,
+    read_json,
+)
 from jaxpercep.commands.heads import Head, head_from_dict, head_to_dict
 from jaxpercep.commands.sources import Scale
 from jaxpercep.compose import Serial, mlp
@@ -27,11 +35,6 @@ from jaxpercep.layer import Params
 
 Metrics: TypeAlias = Mapping[str, Mapping[str, float]]
 """By part of the data, then by name."""
-
-FORMAT = "jaxpercep model"
-VERSION = 1
-
-_DESCRIPTION, _PARAMS, _CURVE = "model.json", "params", "loss.png"
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,19 @@ def load(folder: Path) -> tuple[Description, Params]:
         ValueError: There is something else at `folder`, or from a newer version, or it is damaged.
     """
     folder = folder.resolve()
-    fields = _read_json(folder)
+    fields = read_json(folder)
     if fields["version"] != VERSION:
         raise ValueError(
             f"{folder} has format version {fields['version']}, this jaxpercep reads {VERSION}; "
             f"it was written by jaxpercep {fields.get('jaxpercep')}."
         )
     try:
-        if fields["files"] != _digests(folder / _PARAMS):
+        if fields["files"] != _digests(folder / PARAMS):
             raise ValueError("the files of its parameters are not those that were saved")
         description = _description(fields)
         target = jax.eval_shape(description.model().init, jax.random.key(description.seed))
         with ocp.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(folder / _PARAMS, target)
+            params = checkpointer.restore(folder / PARAMS, target)
         if _shapes(params) != _shapes(target):  # orbax compares the trees only
             raise ValueError(f"the parameters' shapes are not those of sizes {description.sizes}")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -118,33 +121,13 @@ def load(folder: Path) -> tuple[Description, Params]:
     return description, jax.tree.map(jnp.asarray, params)
 
 
-def check_replaceable(folder: Path) -> None:
-    """Raises a `ValueError` unless a model may be written to `folder`.
-
-    It may if nothing is there, an empty folder, or a saved model with no other files beside it; in
-    a folder that can be written.
-    """
-    parent = next(path for path in folder.absolute().parents if path.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ValueError(f"{folder} cannot be made: {parent} is no folder to write in.")
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    _read_json(folder)
-    strangers = {path.name for path in folder.iterdir()} - {_DESCRIPTION, _PARAMS, _CURVE}
-    if strangers:
-        raise ValueError(
-            f"{folder} holds a model and also {min(strangers)!r}, which would be lost; "
-            "move it away, or save to another folder."
-        )
-
-
 def _write(
     folder: Path, description: Description, params: Params, metrics: Metrics, curve: Figure
 ) -> None:
     folder.mkdir()
     with ocp.StandardCheckpointer() as checkpointer:
         # As NumPy arrays, for those of JAX are tied to the devices of this machine.
-        checkpointer.save(folder / _PARAMS, jax.device_get(params))
+        checkpointer.save(folder / PARAMS, jax.device_get(params))
     fields = {
         "format": FORMAT,
         "version": VERSION,
@@ -152,23 +135,10 @@ def _write(
         **asdict(description),
         "head": head_to_dict(description.head),
         "metrics": metrics,
-        "files": _digests(folder / _PARAMS),
+        "files": _digests(folder / PARAMS),
     }
-    (folder / _DESCRIPTION).write_text(json.dumps(fields, indent=1, allow_nan=False), "utf-8")
-    curve.savefig(folder / _CURVE)
-
-
-def _read_json(folder: Path) -> dict[str, Any]:
-    """The content of `model.json`, if that is what it is."""
-    try:
-        fields = json.loads((folder / _DESCRIPTION).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"{folder} is no saved model: it has no {_DESCRIPTION}.") from error
-    except ValueError as error:
-        raise ValueError(f"{folder / _DESCRIPTION} is damaged: {error}.") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT or "version" not in fields:
-        raise ValueError(f"{folder / _DESCRIPTION} does not describe a {FORMAT}.")
-    return fields
+    (folder / DESCRIPTION).write_text(json.dumps(fields, indent=1, allow_nan=False), "utf-8")
+    curve.savefig(folder / CURVE)
 
 
 def _description(fields: dict[str, Any]) -> Description:

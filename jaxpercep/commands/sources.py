@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxpercep import datasets
-from jaxpercep.commands.arguments import PARITY, UsageError, is_dataset
+from jaxpercep.commands.arguments import PARITY, is_dataset
 from jaxpercep.datasets import Dataset
 from jaxpercep.tables import load_csv, load_features, load_npz
 
@@ -69,7 +69,6 @@ def load(data: str, target: int | str | None, seed: int) -> Source:
         seed: Of the points of moons, circles and spirals.
 
     Raises:
-        UsageError: A parity of too few or too many bits.
         OSError: A file is missing or not readable.
         ValueError: A file is damaged, or does not hold what it should.
     """
@@ -132,10 +131,7 @@ def _by_name(name: str, seed: int) -> Source:
     bits = PARITY.fullmatch(name)
     if bits is None:
         return Source(datasets.logic_gate(name), divisible=False)
-    try:
-        return Source(datasets.parity(int(bits[1])), divisible=False)
-    except ValueError as error:
-        raise UsageError(f"DATA={name!r}: {error}") from error
+    return Source(datasets.parity(int(bits[1])), divisible=False)
 
 
 def _named(data: Dataset, classes: int) -> Dataset:
