@@ -1,6 +1,7 @@
 """Argument checks shared by every public function: name, what came, what was expected, the fix."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from numbers import Real
 from typing import Any
@@ -30,10 +31,19 @@ def check_positive_int(argument: str, value: Any) -> None:
         raise ValueError(f"{argument}={value} must be at least 1.")
 
 
-def check_real(argument: str, value: Any) -> None:
-    """Raises a `TypeError` unless `value` is a real number (a bool is not one)."""
+def check_real(argument: str, value: Any) -> float:
+    """Returns a real, finite number as a float, or raises (a bool is no number)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{argument}={value} must be finite.")
+    return float(value)
+
+
+def check_bool(argument: str, value: Any) -> None:
+    """Raises a `TypeError` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument}={value!r} must be True or False.")
 
 
 def check_finite(argument: str, value: Any) -> None:

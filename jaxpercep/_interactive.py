@@ -1,6 +1,5 @@
 """What a long run owes to the person who waits for it: progress, and an orderly Ctrl-C."""
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -20,15 +19,15 @@ def progress_bar(total: int) -> Generator[Callable[[int, float], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.6g}"),
+        TextColumn("{task.fields[loss]}"),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("training", total=total, loss=math.nan)
+        task = bar.add_task("training", total=total, loss="")
 
         def advance(count: int, loss: float) -> None:
-            bar.update(task, advance=count, loss=loss)
+            bar.update(task, advance=count, loss=f"loss {loss:.6g}")
 
         yield advance
 

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxpercep.layer import check_input, check_key, check_params
+from jaxpercep.layer import check_cotangent, check_input, check_key, check_params
 
-Elementwise: TypeAlias = Callable[[jax.Array], jax.Array]
+ScalarFunction: TypeAlias = Callable[[jax.Array], jax.Array]
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,12 +37,15 @@ class Activation:
         ValueError: params that are not empty, x that is.
     """
 
-    function: Elementwise
-    derivative: Elementwise
+    function: ScalarFunction
+    derivative: ScalarFunction
     keeps: Literal["input", "output"]
 
     def __repr__(self) -> str:
         return self.derivative.__name__
+
+    def __reduce__(self) -> str:
+        return repr(self)  # copied and pickled as the one object of that name
 
     def init(self, key: jax.Array) -> tuple[()]:
         """Returns the empty tuple: there are no parameters."""
@@ -66,17 +69,19 @@ class Activation:
     ) -> tuple[tuple[()], jax.Array]:
         """Returns () and f' dy."""
         del params
+        check_cotangent(self, dy, residuals.shape)
         return (), dy * self.derivative(residuals)
 
 
 def activation(
-    function: Elementwise, *, keeps: Literal["input", "output"]
-) -> Callable[[Elementwise], Activation]:
+    function: ScalarFunction, *, keeps: Literal["input", "output"]
+) -> Callable[[ScalarFunction], Activation]:
     """Decorates a derivative f' into the activation whose value is `function`."""
 
-    def decorate(derivative: Elementwise) -> Activation:
+    def decorate(derivative: ScalarFunction) -> Activation:
         layer = Activation(function, derivative, keeps)
         object.__setattr__(layer, "__doc__", derivative.__doc__)
+        object.__setattr__(layer, "__module__", derivative.__module__)
         return layer
 
     return decorate
@@ -86,9 +91,13 @@ def _threshold(x: jax.Array) -> jax.Array:
     return (x > 0).astype(x.dtype)
 
 
-@activation(jax.nn.identity, keeps="output")
+def _same(x: jax.Array) -> jax.Array:
+    return x
+
+
+@activation(_same, keeps="output")
 def identity(y: jax.Array) -> jax.Array:
-    """Y = x; derivative 1."""
+    """y = x; derivative 1."""
     return jnp.ones_like(y)
 
 
@@ -107,7 +116,7 @@ def step(y: jax.Array) -> jax.Array:
 
 @activation(jax.nn.sigmoid, keeps="output")
 def sigmoid(y: jax.Array) -> jax.Array:
-    """Y = 1 / (1 + e^-x); derivative y (1 - y). No kink.
+    """y = 1 / (1 + e^-x); derivative y (1 - y). No kink.
 
     Once y rounds to 1 (x > 17 in float32) the derivative is 0: the unit is saturated.
     """
@@ -116,7 +125,7 @@ def sigmoid(y: jax.Array) -> jax.Array:
 
 @activation(jnp.tanh, keeps="output")
 def tanh(y: jax.Array) -> jax.Array:
-    """Y = tanh x; derivative (1 + y) (1 - y). No kink.
+    """y = tanh x; derivative (1 + y) (1 - y). No kink.
 
     The product keeps the digits that 1 - y^2 loses near saturation.
     """
@@ -125,7 +134,7 @@ def tanh(y: jax.Array) -> jax.Array:
 
 @activation(jax.nn.relu, keeps="output")
 def relu(y: jax.Array) -> jax.Array:
-    """Y = max(x, 0); derivative 1 where x > 0, else 0.
+    """y = max(x, 0); derivative 1 where x > 0, else 0.
 
     Kink: the derivative at x = 0 is 0. x > 0 exactly where y > 0, so y suffices.
     """
@@ -134,7 +143,7 @@ def relu(y: jax.Array) -> jax.Array:
 
 @activation(jax.nn.leaky_relu, keeps="input")
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """Y = x where x >= 0, else 0.01 x; derivative 1 where x >= 0, else 0.01.
+    """y = x where x >= 0, else 0.01 x; derivative 1 where x >= 0, else 0.01.
 
     Kink: the derivative at x = 0 is 1. It is written in x because 0.01 x can underflow to 0.
     """
@@ -143,9 +152,10 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 
 @activation(jax.nn.elu, keeps="output")
 def elu(y: jax.Array) -> jax.Array:
-    """Y = x where x > 0, else e^x - 1; derivative 1 where x > 0, else e^x = y + 1.
+    """y = x where x > 0, else e^x - 1; derivative 1 where x > 0, else e^x = y + 1.
 
     Kink: none in the derivative, which is 1 from both sides at x = 0; the second one jumps there.
+    y + 1 loses the digits of e^x once y is near -1, as `jax.nn.elu` does.
 
     Source: Clevert, Unterthiner & Hochreiter (2016).
     """
@@ -154,7 +164,7 @@ def elu(y: jax.Array) -> jax.Array:
 
 @activation(jax.nn.softplus, keeps="output")
 def softplus(y: jax.Array) -> jax.Array:
-    """Y = log(1 + e^x); derivative sigmoid(x) = 1 - e^-y. No kink.
+    """y = log(1 + e^x); derivative sigmoid(x) = 1 - e^-y. No kink.
 
     expm1 keeps the digits where y is small, for x far below 0.
     """
@@ -163,7 +173,7 @@ def softplus(y: jax.Array) -> jax.Array:
 
 @activation(jax.nn.silu, keeps="input")
 def silu(x: jax.Array) -> jax.Array:
-    """Y = x s with s = sigmoid(x); derivative s (1 + x (1 - s)). No kink.
+    """y = x s with s = sigmoid(x); derivative s (1 + x (1 - s)). No kink.
 
     Source: Elfwing, Uchibe & Doya (2018).
     """
@@ -173,7 +183,7 @@ def silu(x: jax.Array) -> jax.Array:
 
 @activation(jax.nn.gelu, keeps="input")
 def gelu(x: jax.Array) -> jax.Array:
-    """Y = x (1 + t) / 2 with t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3). No kink.
+    """y = x (1 + t) / 2 with t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3). No kink.
 
     The tanh form, as `jax.nn.gelu` has it. Derivative (1 + t) / 2 + x (1 + t) (1 - t) u'(x) / 2
     with u'(x) = sqrt(2/pi) (1 + 3 * 0.044715 x^2).

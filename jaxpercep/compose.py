@@ -1,7 +1,7 @@
 """Combinators: layers made of layers. The chain rule is their `backward`."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,17 +239,18 @@ def _same_form(layer: Layer, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def perceptron(in_features: int, activation: Layer = sigmoid) -> Serial:
-    """Y = activation(x w + b): one neuron, `Serial(Dense(in_features, 1), activation)`.
+    """y = activation(x w + b): one neuron, `Serial(Dense(in_features, 1), activation)`.
 
     With `step` it is the threshold neuron, with `sigmoid` the differentiable perceptron.
 
     Source: Rosenblatt, "The perceptron", Psychological Review 65 (1958).
     """
+    check_layer("activation", activation)
     return Serial(Dense(in_features, 1), activation)
 
 
 def mlp(
-    sizes: Sequence[int],
+    sizes: Iterable[int],
     activation: Layer = sigmoid,
     output: Layer = identity,
     **dense_options: Any,
@@ -266,8 +267,13 @@ def mlp(
         ValueError: fewer than two sizes, or one that is below 1.
         TypeError: sizes that are no integers, or an activation that is no layer.
     """
-    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Sequence) or len(sizes) < 2:
+    if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
+        raise TypeError(f"sizes={sizes!r}: expected numbers, [inputs, ..., outputs].")
+    sizes = list(sizes)
+    if len(sizes) < 2:
         raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")
+    for i, size in enumerate(sizes):
+        check_positive_int(f"sizes[{i}]", size)
     check_layer("activation", activation)
     check_layer("output", output)
     denses = [Dense(n, m, **dense_options) for n, m in itertools.pairwise(sizes)]

@@ -4,7 +4,6 @@ Nothing here imports JAX, and scikit-learn is imported where it is needed, so th
 fast. The user's own CSV and NPZ files are read by `jaxpercep.tables`.
 """
 
-import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,7 +132,7 @@ def spirals(n: int, noise: float = 0.02, seed: int = 0, turns: float = 1.5) -> D
     Source: Lang and Witbrock, "Learning to tell two spirals apart" (1988).
     """
     _check_sampling(n, noise, seed)
-    _check_real("turns", turns)
+    check_real("turns", turns)
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.arange(n) % 2)
     t = np.sqrt(rng.uniform(size=n))
@@ -170,13 +169,20 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
             rows are too few for every class to be in both parts.
     """
     _check_seed(seed)
-    _check_real("test_fraction", test_fraction)
+    check_real("test_fraction", test_fraction)
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, as 0.2.")
     x, y = _arrays(dataset)
     from sklearn import model_selection
 
     strata: Any = y if y.ndim == 1 and np.issubdtype(y.dtype, np.integer) else None
+    if strata is not None:
+        labels, counts = np.unique(strata, return_counts=True)
+        if counts.min() < 2:
+            raise ValueError(
+                f"test_fraction={test_fraction} cannot split these {len(x)} rows: class "
+                f"{labels[counts.argmin()]} has a single one; every class needs at least 2."
+            )
     try:
         parts = model_selection.train_test_split(
             np.arange(len(x)), test_size=test_fraction, random_state=seed, stratify=strata
@@ -229,7 +235,7 @@ def _check_sampling(n: Any, noise: Any, seed: Any) -> None:
     check_positive_int("n", n)
     if n < 2:
         raise ValueError(f"n={n} must be at least 2: one point of each class.")
-    _check_real("noise", noise)
+    check_real("noise", noise)
     if noise < 0:
         raise ValueError(f"noise={noise} must be at least 0: it is a standard deviation.")
     _check_seed(seed)
@@ -240,9 +246,3 @@ def _check_seed(seed: Any) -> None:
         raise TypeError(f"seed={seed!r} must be an integer, not {type(seed).__name__}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed} must be at least 0 and below 2**32.")
-
-
-def _check_real(argument: str, value: Any) -> None:
-    check_real(argument, value)
-    if not math.isfinite(value):
-        raise ValueError(f"{argument}={value} must be finite.")

@@ -10,8 +10,8 @@ from jax import lax
 from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxpercep._checks import check_choice, check_positive_int
-from jaxpercep.layer import accumulator, check_input, check_key, check_params
+from jaxpercep._checks import check_bool, check_choice, check_positive_int
+from jaxpercep.layer import accumulator, check_cotangent, check_input, check_key, check_params
 
 Initializer: TypeAlias = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as `jax.nn.initializers` and `jax.random.normal` have it."""
@@ -85,6 +85,7 @@ class Dense:
     def __post_init__(self) -> None:
         check_positive_int("in_features", self.in_features)
         check_positive_int("out_features", self.out_features)
+        check_bool("use_bias", self.use_bias)
         if not callable(self.w_init):
             check_choice("w_init", self.w_init, [*W_INITIALIZERS, "torch_linear"])
         if not callable(self.b_init):
@@ -127,6 +128,7 @@ class Dense:
     ) -> tuple[DenseParams, jax.Array]:
         """Returns (x^T dy, sum of dy over the batch) and dy w^T."""
         x, w = residuals, params.w
+        check_cotangent(self, dy, (*x.shape[:-1], self.out_features))
         batch = tuple(range(x.ndim - 1))
         dw = self._product(x, dy, (batch, batch), w.dtype)
         dx = self._product(dy, w, ((dy.ndim - 1,), (1,)), x.dtype)
@@ -174,18 +176,19 @@ class Dense:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
 
-def _floating(dtype: Any) -> jnp.dtype:
+def _floating(dtype: Any) -> type:
+    """The scalar type, for a NumPy dtype of float64 compares equal to None."""
     try:
         found = jnp.dtype(dtype)
     except TypeError as error:
         raise TypeError(f"dtype={dtype!r} is not a dtype: {error}.") from error
     if not jnp.issubdtype(found, jnp.floating):
         raise TypeError(f"dtype={found} is not a floating-point type.")
-    return found
+    return found.type
 
 
 def _shown(value: Any) -> str:
     """Reads like the argument in the call: a function by its name, a dtype by its string."""
-    if callable(value):
-        return getattr(value, "__name__", repr(value))
-    return repr(str(value) if isinstance(value, jnp.dtype) else value)
+    if isinstance(value, type):
+        return repr(value.__name__)
+    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)

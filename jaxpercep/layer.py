@@ -72,6 +72,12 @@ def check_layer(argument: str, value: object) -> None:
             "backward). Wrap a foreign function as AutodiffLayer(init, apply); the activations "
             "are jaxpercep.relu, jaxpercep.sigmoid and so on."
         )
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument}={value!r} cannot be hashed; declare it @dataclass(frozen=True)."
+        ) from error
 
 
 def check_key(key: Any) -> None:
@@ -83,12 +89,21 @@ def check_key(key: Any) -> None:
         raise TypeError(f"key={what} is not one random key; make one with jax.random.key(seed).")
 
 
+def as_array(argument: str, value: Any) -> jax.Array:
+    """Returns the value as an array, or raises a `TypeError` that names the argument."""
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        came = f"a {type(value).__name__}"
+        raise TypeError(f"{argument} is {came}, not an array of numbers: {error}") from error
+
+
 def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax.Array:
     """Returns x as an array, or raises if it is no floating `[..., features]` with a sample in it.
 
     These are facts of shape and dtype, so the check holds under `jit` too.
     """
-    x = jnp.asarray(x)
+    x = as_array("x", x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"{layer!r}: x has dtype {x.dtype}, expected floating point; "
@@ -102,6 +117,14 @@ def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax
     if x.size == 0:
         raise ValueError(f"{layer!r}: x has shape {list(x.shape)}: an empty batch.")
     return x
+
+
+def check_cotangent(layer: object, dy: Any, shape: tuple[int, ...]) -> None:
+    """Raises a `ValueError` unless dy has the shape of y: broadcasting would hide a mistake."""
+    if jnp.shape(dy) != shape:
+        raise ValueError(
+            f"{layer!r}: dy has shape {list(jnp.shape(dy))}, expected y's shape {list(shape)}."
+        )
 
 
 def check_params(

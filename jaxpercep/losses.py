@@ -15,8 +15,8 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice, check_real
-from jaxpercep.layer import Residuals, accumulator, check_input
+from jaxpercep._checks import check_bool, check_choice, check_real
+from jaxpercep.layer import Residuals, accumulator, as_array, check_input
 
 
 @runtime_checkable
@@ -89,7 +89,7 @@ class SquaredError(Elementwise):
     reduction: Literal["mean", "batch_mean", "sum"] = "mean"
 
     def __post_init__(self) -> None:
-        check_real("scale", self.scale)
+        object.__setattr__(self, "scale", check_real("scale", self.scale))
         check_choice("reduction", self.reduction, ("mean", "batch_mean", "sum"))
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
@@ -136,8 +136,7 @@ class BinaryCrossEntropy(Elementwise):
     from_logits: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.from_logits, bool):
-            raise TypeError(f"from_logits={self.from_logits!r} must be True or False.")
+        check_bool("from_logits", self.from_logits)
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns the cross entropy of each element."""
@@ -230,7 +229,7 @@ class SoftmaxCrossEntropy:
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Returns L, and (prediction, target)."""
         p = check_input(self, prediction)
-        t = self._checked(p, jnp.asarray(target))
+        t = self._checked(p, as_array("target", target))
         log_q = jax.nn.log_softmax(_widened(p))
         if t.ndim == p.ndim:
             total = -jnp.sum(t.astype(log_q.dtype) * log_q)
@@ -288,7 +287,7 @@ def _refuse(loss: Any, target: np.ndarray, wrong: np.ndarray, expected: str) -> 
 
 def _numbers(loss: Any, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Returns both as arrays of one shape, the target in the type of the computation."""
-    p, t = check_input(loss, prediction), jnp.asarray(target)
+    p, t = check_input(loss, prediction), as_array("target", target)
     if p.shape != t.shape:
         # Broadcasting [n, 1] against [n] would compare every sample with every other.
         fix = " Use target.reshape(prediction.shape)." if p.size == t.size else ""

@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_positive_int, check_real
-from jaxpercep.layer import accumulator, check_input, check_key, check_params
+from jaxpercep.layer import accumulator, check_cotangent, check_input, check_key, check_params
 
 
 class LayerNormParams(NamedTuple):
@@ -23,7 +23,8 @@ class LayerNormParams(NamedTuple):
 class LayerNorm:
     """y = scale * n + bias with n = (x - mean) * r, r = 1 / sqrt(var + epsilon).
 
-    Mean and (biased) variance are taken over the features, the last axis, in float32 at least.
+    Mean and (biased) variance are taken over the features, the last axis, in float32 at least; y
+    has the dtype of x, which may differ from that of the parameters.
 
     Derivation. With g = scale * dy, the gradient at n, every feature moves mean and variance too:
 
@@ -48,7 +49,7 @@ class LayerNorm:
 
     def __post_init__(self) -> None:
         check_positive_int("features", self.features)
-        check_real("epsilon", self.epsilon)
+        object.__setattr__(self, "epsilon", check_real("epsilon", self.epsilon))
         if not self.epsilon > 0:
             raise ValueError(f"epsilon={self.epsilon} must be above 0.")
 
@@ -86,6 +87,7 @@ class LayerNorm:
     ) -> tuple[LayerNormParams, jax.Array]:
         """Returns (dscale, dbias) and dx."""
         x, mean, r = residuals
+        check_cotangent(self, dy, x.shape)
         n = (x.astype(mean.dtype) - mean) * r
         dy = dy.astype(mean.dtype)
         g = dy * params.scale.astype(mean.dtype)

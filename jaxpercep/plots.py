@@ -28,13 +28,19 @@ _STYLE = {
 
 
 def loss_curves(
-    curves: Mapping[str, np.ndarray], *, title: str, ylabel: str = "loss", log: bool = True
+    curves: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    xlabel: str = "training step",
+    ylabel: str = "loss",
+    log: bool = True,
 ) -> Figure:
-    """Draws one curve a name over the training steps.
+    """Draws one curve a name.
 
     Args:
         curves: name -> `[steps]`; the first entry is step 0, before any update.
         title: of the figure.
+        xlabel: what the entries count.
         ylabel: what the curves show.
         log: whether the vertical axis is logarithmic.
     """
@@ -42,7 +48,7 @@ def loss_curves(
         figure, (axes,) = _panels(1, width=7.5, height=4.2)
         for i, (name, curve) in enumerate(curves.items()):
             axes.plot(curve, label=name, color=PALETTE[i % 7], linestyle=DASHES[i % 4], linewidth=2)
-        axes.set(title=title, xlabel="training step", ylabel=ylabel)
+        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
         if log:
             axes.set_yscale("log")
         else:

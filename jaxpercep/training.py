@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxpercep._checks import check_positive_int
 from jaxpercep._interactive import deferred_interrupt, progress_bar
 from jaxpercep.gradients import Method, check_pair, check_values, value_and_grad
-from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
+from jaxpercep.layer import Layer, Params, as_array, check_input, check_key, check_layer
 from jaxpercep.losses import Loss
 
 SECONDS_PER_CALL = 1.0  # what one compiled call of `fit` aims at: often enough to show progress
@@ -256,7 +256,7 @@ def _checked_data(
 ) -> tuple[jax.Array, jax.Array]:
     """The data as arrays, if model and loss can take them: shapes, dtypes and values."""
     check_pair(model, loss)
-    x, y = check_input(model, x), jnp.asarray(y)
+    x, y = check_input(model, x), as_array("y", y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"x has shape {list(x.shape)} and y {list(y.shape)}; expected one target per sample."

@@ -83,6 +83,7 @@ LAYERS = (
     layer_case("residual_dense", jp.Residual(DENSE), 1),
     layer_case("residual_of_residual", jp.Residual(jp.Residual(DENSE_TANH)), 2),
     layer_case("serial_of_residuals", jp.Serial(jp.Residual(DENSE_TANH), jp.Residual(DENSE)), 3),
+    layer_case("foreign_in_serial", jp.Serial(DENSE_TANH, FOREIGN, jp.sigmoid), 3),
     layer_case("repeat_dense", jp.Repeat(DENSE, 4), 4 + 1),
     layer_case("repeat_dense_tanh", jp.Repeat(DENSE_TANH, 4), 4 + 1),
     layer_case("repeat_once", jp.Repeat(DENSE_TANH, 1), 1 + 1),

@@ -391,6 +391,25 @@ def cancelling_and_wrong(a):
     return 1 - jnp.tanh(a) ** 3
 
 
+def fourth_power(a, b):
+    return jnp.sum((a - b) ** 4)
+
+
+def expanded(a, b):
+    """4 (a - b)^3, expanded: right, but of the digits of a^3 little is left."""
+    return 4 * (a**3 - 3 * a**2 * b + 3 * a * b**2 - b**3)
+
+
+def test_a_candidate_that_cancels_is_judged_by_its_own_noise():
+    a, b = jnp.array([0.1, -0.3, 0.3]), jnp.zeros(3)
+    report = compare_gradients(fourth_power, expanded, a + 100, b + 100)
+    assert report.ok, str(report)
+    (leaf,) = report.leaves
+    assert 1e-12 < leaf.max_relative_error < leaf.tolerance < 1e-6
+    assert leaf.ulps > 100 * leaf.autodiff_ulps
+    assert compare_gradients(fourth_power, expanded, a, b).sensitivity < 1e-12
+
+
 def test_a_candidate_of_single_precision_is_judged_by_measured_noise():
     def single(params, x):
         narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (params, x))

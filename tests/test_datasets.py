@@ -201,7 +201,7 @@ def test_split_of_real_values_is_not_stratified():
             numbered([9, 1]),
             {},
             ValueError,
-            "test_fraction=0.2 cannot split these 10 rows: .*only 1",
+            "test_fraction=0.2 cannot split these 10 rows: class 1 has a single one",
         ),
         (numbered([2, 2, 2]), {}, ValueError, "cannot split these 6 rows: .*Use more rows"),
         (Dataset(np.ones((3, 1)), np.ones(2)), {}, ValueError, r"x of shape \(3, 1\) and y of sh"),

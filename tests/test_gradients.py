@@ -1,5 +1,6 @@
 """One gradient by two methods; and rules planted wrong, which every checker has to catch."""
 
+import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -126,6 +127,7 @@ SIGMOID_LAST = {
     "nested": jp.Serial(DENSE, jp.Serial(DENSE, jp.sigmoid)),
     "repeat": jp.Serial(DENSE, jp.Repeat(jp.Serial(DENSE, jp.sigmoid), 2)),
     "identity after": jp.Serial(DENSE, jp.sigmoid, jp.identity),
+    "copied": copy.deepcopy(jp.Serial(DENSE, jp.sigmoid)),
 }
 BCE, SOFTMAX = jp.BinaryCrossEntropy(), jp.SoftmaxCrossEntropy()
 SGD = optax.sgd(0.1)

@@ -187,6 +187,7 @@ BAD_DESCRIPTIONS = {
     "nearest": (lambda: jp.SquaredError(1.0, "meen"), ValueError, r"Did you mean 'mean'\?"),
     "unhashable": (lambda: jp.SquaredError(1.0, ["sum"]), ValueError, r"reduction=\['sum'\] is"),
     "scale": (lambda: jp.SquaredError("sum"), TypeError, r"scale='sum'"),
+    "infinite": (lambda: jp.SquaredError(np.inf), ValueError, r"scale=inf must be finite"),
     "from_logits": (lambda: jp.BinaryCrossEntropy("no"), TypeError, r"from_logits='no'"),
 }
 
@@ -197,6 +198,17 @@ BAD_DESCRIPTIONS = {
 def test_refuses_bad_descriptions(describe, error, message):
     with pytest.raises(error, match=message):
         describe()
+
+
+def test_options_are_plain_python():
+    assert repr(jp.SquaredError(np.float64(2))) == "SquaredError(scale=2.0, reduction='mean')"
+    assert jp.SquaredError(2) == jp.SquaredError(np.float32(2))
+
+
+def test_refuses_targets_that_are_no_array():
+    for loss in (jp.SquaredError(), SOFTMAX):
+        with pytest.raises(TypeError, match=r"target is a str, not an array of numbers"):
+            loss.apply(jnp.ones((4, 1)), "1111")
 
 
 OUT_OF_RANGE = {

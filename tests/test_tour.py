@@ -38,7 +38,7 @@ def results(out: Path) -> dict:
     return json.loads((out / "results.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["lecture_lab08", "mazur", "novikoff"])
+@pytest.mark.parametrize("name", ["lecture_lab08", "mazur"])
 def test_the_packaged_figures_are_the_published_ones(name):
     assert load(name) == json.loads((VECTORS / f"{name}.json").read_text())
 

@@ -416,6 +416,7 @@ def test_a_handler_of_the_program_keeps_its_meaning():
     assert history.loss.shape == (5,)
 
 
+@pytest.mark.usefixtures("handler")
 def test_fit_works_in_a_thread():
     results = []
     thread = threading.Thread(target=lambda: results.append(fit(fresh(), steps=3)))

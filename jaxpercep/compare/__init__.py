@@ -49,9 +49,12 @@ def compare_gradients(
         A report; `str()` of it is a table.
 
     Raises:
-        TypeError: fun's value is not a scalar, or an argument to differentiate by has a leaf that
-            is not floating point (from `jax.grad`).
+        TypeError: fun or grad_fun is not callable, fun's value is not a scalar, or an argument to
+            differentiate by has a leaf that is not floating point (from `jax.grad`).
     """
+    for name, function in (("fun", fun), ("grad_fun", grad_fun)):
+        if not callable(function):
+            raise TypeError(f"{name}={function!r} is not callable.")
     evaluation = evaluate(fun, grad_fun, args, argnums)
     mismatch = structure_mismatch(evaluation.autodiff, evaluation.candidate)
     leaves = () if mismatch else compare_leaves(evaluation)

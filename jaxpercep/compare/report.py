@@ -93,7 +93,7 @@ class GradientReport:
         leaves = "1 leaf" if len(self.leaves) == 1 else f"{len(self.leaves)} leaves"
         headline = f"{self.verdict}: {leaves} compared in {self.formula}"
         if wrong:
-            headline += f", {wrong} beyond rounding"
+            headline += f", {wrong} beyond rounding (which side is wrong is not decided)"
         else:
             headline += f", an error above {self.sensitivity:.0e} of a leaf would have been seen"
         return f"{headline}\n{_table(self.leaves)}"
