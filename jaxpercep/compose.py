@@ -59,8 +59,10 @@ class Serial:
     def apply(self, params: tuple[Params, ...], x: ArrayLike) -> jax.Array:
         """Returns f_n(... f_1(x))."""
         h = check_input(self, x)
-        for layer, p in self._pairs(params):
-            h = layer.apply(p, h)
+        for i, (layer, p) in enumerate(self._pairs(params)):
+            # The scope is what profiles and gradient comparisons call the layer.
+            with jax.named_scope(f"layers[{i}]: {_name(layer)}"):
+                h = layer.apply(p, h)
         return h
 
     def forward(self, params: tuple[Params, ...], x: ArrayLike) -> tuple[jax.Array, StoredOnce]:
@@ -236,6 +238,11 @@ def _same_form(layer: Layer, x: jax.Array, y: jax.Array) -> jax.Array:
             f"{y.dtype}{list(y.shape)}; its output must have its input's shape and dtype."
         )
     return y
+
+
+def _name(layer: Layer) -> str:
+    """A short name: of an activation its own, of another layer that of its class."""
+    return repr(layer) if repr(layer).isidentifier() else type(layer).__name__
 
 
 def perceptron(in_features: int, activation: Layer = sigmoid) -> Serial:

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -12,7 +13,6 @@ from cases import LAYERS, draw
 
 import jaxpercep as jp
 from jaxpercep.compare import (
-    GradientReport,
     assert_gradients,
     compare_gradients,
     compare_model,
@@ -25,7 +25,7 @@ PARAMS = {
     "b": (jnp.asarray(RNG.normal(size=3), np.float32),),
 }
 X = jnp.asarray(RNG.normal(size=(5, 3)), np.float32)
-SOME_LAYERS = ["leaky_relu", "dense_without_bias", "layer_norm", "mlp", "repeat_once"]
+SOME_LAYERS = ["dense_without_bias", "layer_norm", "mlp", "repeat_once"]
 
 
 def loss(params, x):
@@ -83,7 +83,7 @@ RIGHT = {
 def test_right_candidates_match(candidate):
     report = compare_gradients(loss, candidate, PARAMS, X)
     assert report.ok, str(report)
-    assert (report.verdict, report.formula, report.structure) == ("match", "float64", None)
+    assert (report.verdict, report.formula, report.diagnoses) == ("match", "float64", ())
     assert [leaf.path for leaf in report.leaves] == ["['b'][0]", "['w']"]
     assert report.sensitivity < 1e-12
     report.raise_if_wrong()
@@ -174,8 +174,7 @@ def test_wrong_candidates_do_not_match(edit):
     report = compare_gradients(loss, changing(edit), PARAMS, X)
     assert not report.ok
     assert report.verdict != "match"
-    assert report.structure is None
-    with pytest.raises(AssertionError, match=r"gradients do not match[^$]*WRONG, worst at"):
+    with pytest.raises(AssertionError, match=r"gradients do not match[^$]*(WRONG at|not finite)"):
         assert_gradients(loss, changing(edit), PARAMS, X)
 
 
@@ -194,7 +193,7 @@ def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
 
     def credulous(*arguments):
         evaluation = right(*arguments)
-        return evaluation._replace(autodiff=evaluation.candidate)
+        return replace(evaluation, autodiff=evaluation.candidate.leaves)
 
     assert_wrong_candidates_are_found()
     monkeypatch.setattr(jp.compare, "evaluate", credulous)
@@ -215,19 +214,19 @@ def keep_the_batch(gradient):
 
 
 MISFORMED = {
-    "missing": (drop_bias, r"missing: grad\['b'\]\[0\], shape \[3\]"),
-    "extra": (add_leaf, r"extra: grad\['c'\], shape \[2\]"),
-    "misshapen": (keep_the_batch, r"misshapen: grad\['b'\]\[0\], shape \[5, 3\], expected \[3\]"),
+    "missing": (drop_bias, "structure", r"grad\['b'\]\[0\] is missing from the gradient"),
+    "extra": (add_leaf, "structure", r"grad\['c'\] of shape \[2\] belongs to no argument"),
+    "misshapen": (keep_the_batch, "scaled", r"still has the batch axis \(5\)"),
 }
 
 
-@pytest.mark.parametrize(("edit", "message"), MISFORMED.values(), ids=MISFORMED)
-def test_misformed_candidates_do_not_match(edit, message):
+@pytest.mark.parametrize(("edit", "cause", "message"), MISFORMED.values(), ids=MISFORMED)
+def test_misformed_candidates_do_not_match(edit, cause, message):
     report = compare_gradients(loss, changing(edit), PARAMS, X)
-    assert (report.ok, report.verdict, report.leaves) == (False, "manual_wrong", ())
+    assert (report.ok, report.verdict) == (False, "manual_wrong")
+    assert cause in [diagnosis.cause for diagnosis in report.diagnoses]
     with pytest.raises(AssertionError, match=message):
         report.raise_if_wrong()
-    assert json.loads(json.dumps(report.to_dict()))["structure"] == report.structure
 
 
 def test_a_missing_leaf_of_one_of_two_arguments():
@@ -239,7 +238,8 @@ def test_a_missing_leaf_of_one_of_two_arguments():
 
     arguments = {"w": jnp.ones(3), "c": jnp.float32(1)}, {"v": jnp.ones(3)}
     report = compare_gradients(product, forgetful, *arguments, argnums=(0, 1))
-    assert report.structure == "missing: grad[0]['c'], shape []"
+    (diagnosis,) = report.diagnoses
+    assert (diagnosis.cause, diagnosis.leaf) == ("structure", "[0]['c']")
 
 
 # Arguments
@@ -304,16 +304,18 @@ def test_precision_is_reported_in_the_callers_type(dtype):
     for leaf in report.leaves:
         assert leaf.dtype == jnp.dtype(dtype).name
         assert 0 < leaf.ulps < 30
-        assert leaf.ulps == leaf.autodiff_ulps
+        assert 0 < leaf.autodiff_ulps < 30
 
 
 def test_refuses_a_vector():
-    with pytest.raises(TypeError, match="scalar"):
+    with pytest.raises(
+        TypeError, match="fun returns 1 arrays of shapes \\[2\\], expected one scalar"
+    ):
         compare_gradients(lambda a: a**2, lambda a: 2 * a, jnp.ones(2))
 
 
 def test_refuses_to_differentiate_by_integers():
-    with pytest.raises(TypeError, match="int"):
+    with pytest.raises(TypeError, match=r"nothing to differentiate by .*int32"):
         compare_gradients(lambda a: jnp.sum(a), lambda a: a, jnp.arange(3))
 
 
@@ -465,8 +467,10 @@ def test_a_kink_hides_no_mistake():
 def test_a_report_reads_and_serializes():
     right = compare_gradients(loss, by_hand, PARAMS, X)
     wrong = compare_gradients(loss, changing(zero_bias), PARAMS, X)
-    assert str(right).startswith("match: 2 leaves compared in float64, an error above ")
-    assert str(wrong).startswith("inconclusive: 2 leaves compared in float64, 1 beyond rounding")
+    assert str(right).startswith("match: the gradients match")
+    assert "2 leaves compared in float64; an error above " in str(right)
+    assert str(wrong).startswith("manual_wrong: the hand-written gradient is wrong")
+    assert "grad['b'][0] is zero throughout: it was never filled." in str(wrong)
     for report in (right, wrong):
         for text in ("grad['w']", "grad['b'][0]", "3x3", "float32"):
             assert text in str(report)
@@ -509,7 +513,3 @@ def test_a_gradient_that_is_zero_matches_zero_alone():
     report = compare_gradients(constant, nothing, jnp.ones(2))
     assert (report.ok, report.leaves[0].cosine, report.sensitivity) == (True, 1.0, 0.0)
     assert not compare_gradients(constant, something, jnp.ones(2)).ok
-
-
-def test_an_empty_report_is_a_match():
-    assert GradientReport((), None, "float64").ok

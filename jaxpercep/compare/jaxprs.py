@@ -1,30 +1,88 @@
-"""All that this package knows of the inside of jaxprs."""
+"""All that is known here of the inside of jaxprs: how a function becomes a `Graph`."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import site
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 
+from jaxpercep.compare.graph import Constant, Frame, Graph, Loop, Operation, Plain, Value, run
 
-def narrowest_float(fun: Callable[..., Any], args: tuple[Any, ...]) -> str | None:
-    """Returns the narrowest floating type that fun computes in; None if it cannot be traced.
+PACKAGE = Path(__file__).resolve().parent.parent
 
-    Functions that are plain NumPy inside refuse tracers.
+CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
+
+
+class Traced(NamedTuple):
+    """A function as JAX has traced it.
+
+    Attributes:
+        closed: the jaxpr, whose inputs are the leaves of the arguments.
+        structure: of what the function returns.
     """
-    try:
-        closed = jax.make_jaxpr(fun)(*args)
-    except (jax.errors.JAXTypeError, TypeError):  # traced where a concrete array was due
-        return None
-    dtypes = {
-        var.aval.dtype
-        for equation in _equations(closed.jaxpr)
-        for var in equation.outvars
-        if hasattr(var.aval, "dtype")
-    }
-    floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
-    return min(floating, key=bits, default="float64")
+
+    closed: Any
+    structure: Any
+
+    def narrowest(self) -> str:
+        """The narrowest floating type that it computes in."""
+        dtypes = {
+            variable.aval.dtype
+            for equation in _equations(self.closed.jaxpr)
+            for variable in equation.outvars
+            if hasattr(variable.aval, "dtype")
+        }
+        floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
+        return min(floating, key=bits, default="float64")
+
+    def graph(self, *, widen: bool = False) -> Graph:
+        """Its operations; with `widen`, every floating type in them becomes float64."""
+        return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
+
+    def nudged(self, seed: int) -> Graph | None:
+        """Widened, with each constant of a narrower type moved by half an ulp of that type.
+
+        None if there is no such constant.
+        """
+        reader = _Reader(True, np.random.default_rng(seed))
+        graph = reader.graph(self.closed.jaxpr, self.closed.consts)
+        return graph if reader.has_narrow_constants else None
+
+
+def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
+    """Traces fun at abstract arguments of the shapes and types of args.
+
+    Raises:
+        TypeError: fun needs concrete numbers, as plain NumPy does, or mixes types.
+    """
+    closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
+    return Traced(closed, jax.tree.structure(shapes))
+
+
+def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+    """Returns fun with every `jax.custom_vjp` in it replaced by the function it belongs to.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = {e.primitive.name for e in _equations(trace(fun, args).closed.jaxpr)}
+    if "custom_vjp_call" not in names:
+        raise ValueError(f"fun={fun!r} calls no function with a jax.custom_vjp rule.")
+
+    def primal(*args: Any) -> Any:
+        traced = trace(fun, args)
+        reader = _Reader(False)
+        reader.calls = CALLS | {"custom_vjp_call": "call_jaxpr"}
+        graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
+        return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
+
+    return primal
 
 
 def bits(dtype: str) -> int:
@@ -38,7 +96,200 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
         yield equation
         for value in equation.params.values():
             for inner in value if isinstance(value, (tuple, list)) else (value,):
-                if isinstance(inner, core.ClosedJaxpr):
-                    inner = inner.jaxpr
-                if isinstance(inner, core.Jaxpr):
-                    yield from _equations(inner)
+                if _is_jaxpr(inner):
+                    yield from _equations(_opened(inner)[0])
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, (core.ClosedJaxpr, core.Jaxpr))
+
+
+def _opened(jaxpr: Any) -> tuple[Any, Sequence[Value]]:
+    """A jaxpr and the constants it is closed over: newer versions keep both in one."""
+    return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+
+
+class _Place(NamedTuple):
+    """Where an equation comes from: lines of the user's, and the named scopes around."""
+
+    frames: tuple[Frame, ...]
+    scopes: tuple[str, ...]
+
+    def then(self, info: Any) -> "_Place":
+        """The place of an equation inside what is called from here."""
+        # Beside scopes the stack holds transformations, as vmap.
+        own = tuple(s.name for s in info.name_stack.stack if type(s).__name__ == "Scope")
+        users = tuple(frame for frame in _chain(info.traceback) if not is_library(frame.file))
+        return _Place(self.frames + users, self.scopes + own)
+
+
+class _Reader:
+    """Reads jaxprs, with floating types as they are or widened to float64."""
+
+    def __init__(self, widen: bool, rng: np.random.Generator | None = None) -> None:
+        self.widen, self.rng, self.has_narrow_constants = widen, rng, False
+        self.calls = CALLS
+
+    def graph(self, jaxpr: Any, consts: Sequence[Value], outer: "_Place | None" = None) -> Graph:
+        """The graph of a jaxpr that is called from `outer`."""
+        outer = outer or _Place((), ())
+        operations = [self.operation(equation, outer) for equation in jaxpr.eqns]
+        captured = dict(zip(jaxpr.constvars, map(self.value, consts), strict=True))
+        return Graph(jaxpr.invars, captured, operations, [self.operand(v) for v in jaxpr.outvars])
+
+    def operation(self, equation: Any, outer: "_Place") -> Operation:
+        """One equation of a jaxpr that is called from `outer`."""
+        primitive, params = equation.primitive.name, equation.params
+        results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
+        place = outer.then(equation.source_info)
+        build = partial(
+            Operation,
+            name=primitive,
+            operands=[self.operand(v) for v in equation.invars],
+            results=results,
+            frames=place.frames,
+            chain=_chain(equation.source_info.traceback),
+            location=" / ".join(place.scopes) or None,
+        )
+        if primitive in self.calls:
+            body = self.graph(*_opened(params[self.calls[primitive]]), place)
+            name = params.get("name", primitive)
+            return build(name=name, kind="call", bodies=(_without(body, equation),))
+        if primitive == "scan":
+            body = self.graph(*_opened(params["jaxpr"]), place)
+            loop = Loop(*_scan_split(params), params["length"], params["reverse"])
+            return build(kind="scan", bodies=(body,), loop=loop, results=equation.outvars)
+        if primitive == "cond":
+            bodies = tuple(self.graph(*_opened(b), place) for b in params["branches"])
+            return build(kind="cond", bodies=bodies, results=equation.outvars)
+        if primitive == "custom_jvp_call":
+            build = partial(build, name=_rule_name(params))
+        evaluate = self.widened(equation) if self.widen else None
+        return build(evaluate=evaluate or _evaluator(equation, results))
+
+    def operand(self, atom: Any) -> Any:
+        """A variable as it is, a literal as a `Constant`."""
+        return Constant(self.value(atom.val)) if isinstance(atom, core.Literal) else atom
+
+    def value(self, value: Value) -> Value:
+        """A captured value, in float64 if it is to be."""
+        dtype = jnp.result_type(value)
+        if not self.widen or not jnp.issubdtype(dtype, jnp.floating):
+            return value
+        wide = np.asarray(value, np.float64)
+        if self.rng is not None and bits(str(dtype)) < 64 and not _is_exact(wide):
+            self.has_narrow_constants = True
+            half_ulp = float(jnp.finfo(dtype).eps) / 2
+            wide = wide * (1 + half_ulp * self.rng.choice([-1.0, 1.0], wide.shape))
+        return jnp.asarray(wide)
+
+    def widened(self, equation: Any) -> Callable[..., Sequence[Value]] | None:
+        """The evaluation of an atom that computes in float64; None if it does as it is."""
+        name, params = equation.primitive.name, equation.params
+        if name == "custom_jvp_call":
+            return self.widened_rule(params)
+        if name == "reduce_precision":
+            return _unchanged
+        wide = {key: _wide(value) for key, value in params.items()}
+        results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
+        operands = [_wide_literal(v) for v in equation.invars]
+        return _evaluator(equation.replace(params=wide, invars=operands), results)
+
+    def widened_rule(self, params: Any) -> Callable[..., Sequence[Value]]:
+        """A function with its custom derivative, both in float64."""
+        body = self.graph(*_opened(params["call_jaxpr"]))
+
+        @jax.custom_jvp
+        def function(*values: Value) -> list[Value]:
+            return run(body, values, Plain())
+
+        @function.defjvp
+        def rule(primals: Any, tangents: Any) -> Any:
+            jaxpr, consts, zeros = params["jvp_jaxpr_fun"].call_wrapped(*[False] * len(primals))
+            outs = run(self.graph(jaxpr, consts), [*primals, *tangents], Plain())
+            values, moved = outs[: len(zeros)], iter(outs[len(zeros) :])
+            pairs = zip(values, zeros, strict=True)
+            return values, [jnp.zeros_like(v) if zero else next(moved) for v, zero in pairs]
+
+        return function
+
+
+def _is_exact(value: np.ndarray) -> bool:
+    """Whether rounding has changed nothing: small multiples of 1/256, as 0.5 or 2."""
+    return bool(np.all(value * 256 == np.round(value * 256)) and np.all(np.abs(value) < 2**16))
+
+
+def _unchanged(value: Value) -> list[Value]:
+    return [value]
+
+
+def _wide(value: Any) -> Any:
+    """A parameter of a primitive that names a floating type, as float64."""
+    is_type = isinstance(value, np.dtype) and jnp.issubdtype(value, jnp.floating)
+    return np.dtype(np.float64) if is_type else value
+
+
+def _wide_literal(atom: Any) -> Any:
+    """A variable as it is, a floating literal in float64."""
+    if not isinstance(atom, core.Literal) or not jnp.issubdtype(atom.val.dtype, jnp.floating):
+        return atom
+    wide = np.asarray(atom.val, np.float64)
+    return core.Literal(wide, jax.typeof(wide))
+
+
+def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[Value]]:
+    """Evaluates one equation, given the values of all its operands."""
+    literals = [isinstance(v, core.Literal) for v in equation.invars]
+    unique = list(dict.fromkeys(v for v in equation.invars if not isinstance(v, core.Literal)))
+    names = core.DebugInfo("operation", equation.primitive.name, None, None)
+    alone = core.Jaxpr((), unique, results, [equation], equation.effects, names)
+    function = core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))
+
+    def evaluate(*values: Value) -> Sequence[Value]:
+        pairs = zip(equation.invars, values, literals, strict=True)
+        given = {variable: value for variable, value, literal in pairs if not literal}
+        return function(*(given[variable] for variable in unique))
+
+    return evaluate
+
+
+def _without(body: Graph, equation: Any) -> Graph:
+    """The body of a call without the results that nobody reads."""
+    pairs = zip(body.outputs, equation.outvars, strict=True)
+    read = [output for output, variable in pairs if not isinstance(variable, core.DropVar)]
+    return Graph(body.inputs, body.captured, body.operations, read)
+
+
+def _scan_split(params: Any) -> tuple[int, int]:
+    """How many operands of a scan are constants and how many are carried."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    constants, carried, _ = map(list, params["ft_in"].unpack())
+    return len(constants), len(carried)
+
+
+def _rule_name(params: Any) -> str:
+    """The name of a function that has a custom derivative."""
+    debug = getattr(_opened(params["call_jaxpr"])[0], "debug_info", None)
+    return str(getattr(debug, "func_name", None) or "custom_jvp_call")
+
+
+def _chain(traceback: Any) -> tuple[Frame, ...]:
+    """The lines that led to an equation, since its jaxpr was entered; outermost first."""
+    frames = traceback.frames if traceback else ()
+    return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
+
+
+@cache
+def is_foreign(file: str) -> bool:
+    """Whether a file is of Python's library, or of an installed package other than this one."""
+    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()]
+    path = Path(file).resolve()
+    inside = file.startswith("<") or any(path.is_relative_to(Path(f).resolve()) for f in folders)
+    return inside and not path.is_relative_to(PACKAGE)
+
+
+@cache
+def is_library(file: str) -> bool:
+    """Whether a file is not the user's."""
+    return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)

@@ -1,12 +1,38 @@
-"""The result of a comparison, as data and as a table."""
+"""The result of a comparison: as data, in a terminal, in a notebook."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
+from rich.text import Text
+
+from jaxpercep.compare.arbitration import Verdict
+from jaxpercep.compare.diagnosis import Diagnosis
+
+WIDTH = 110
+SHOWN = 12  # leaves in a table; of more, the worst
+
+WHAT = {
+    "match": "the gradients match",
+    "manual_wrong": "the hand-written gradient is wrong; finite differences side with autodiff",
+    "autodiff_wrong": "autodiff is wrong; finite differences side with the hand-written gradient",
+    "both_wrong": "both gradients are wrong, by finite differences",
+    "kink": "the arguments lie on a kink, and both gradients between its one-sided derivatives",
+    "compiler_wrong": "the compiled function is not the function",
+    "inconclusive": "the gradients differ, and finite differences cannot tell which is right",
+}
+ADVICE = {
+    "autodiff_wrong": (
+        "Look for a custom_jvp or custom_vjp rule that is wrong, a stop_gradient, or a branch of "
+        "where() that is not finite (guard its argument as well)."
+    ),
+    "kink": "Move the arguments off the kink, or take the convention of jax.nn.",
+    "compiler_wrong": "Try another version of jaxlib, and report it.",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +51,8 @@ class LeafReport:
         cosine: of the angle between the two; 1 if both are zero, nan if one is.
         tolerance: the largest relative error that rounding explains, measured.
         worst_index: where the error is largest.
-        ok: whether the error is within rounding.
+        ok: whether the error is within rounding, or there is nothing to compare.
+        note: why a leaf was not measured; then the numbers are nan.
     """
 
     path: str
@@ -39,64 +66,104 @@ class LeafReport:
     tolerance: float
     worst_index: tuple[int, ...]
     ok: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `compare_gradients` found.
+    """What a comparison found.
 
     Attributes:
-        leaves: one `LeafReport` a leaf; empty where the structures differ.
-        structure: which leaves are missing, extra or misshapen, or None.
-        formula: the dtype in which the two formulas were compared: float64 unless one of them
-            rounds to a narrower type inside, whose rounding is then to be expected.
+        verdict: `"match"`, `"manual_wrong"`, `"autodiff_wrong"`, `"both_wrong"`, `"kink"`,
+            `"compiler_wrong"` or `"inconclusive"`.
+        leaves: one `LeafReport` a leaf.
+        explanations: the simplest that there are, each a set of mistakes that together make the
+            candidate what it is. Several fit equally well where there are several.
+        formula: the dtype in which the two formulas were compared: float64, unless the candidate
+            computes in a narrower one; then its rounding was measured and allowed for.
+        remark: what else there is to say, or None.
     """
 
+    verdict: Verdict
     leaves: tuple[LeafReport, ...]
-    structure: str | None
+    explanations: tuple[tuple[Diagnosis, ...], ...]
     formula: str
+    remark: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether structure and every leaf are right."""
-        return self.structure is None and all(leaf.ok for leaf in self.leaves)
+        """Whether the gradients match."""
+        return self.verdict == "match"
 
     @property
-    def verdict(self) -> str:
-        """`"match"`; `"manual_wrong"` where the structure is; else `"inconclusive"`.
-
-        Two gradients that differ do not say which of them is wrong.
-        """
-        if self.ok:
-            return "match"
-        return "manual_wrong" if self.structure else "inconclusive"
+    def diagnoses(self) -> tuple[Diagnosis, ...]:
+        """The mistakes of all explanations, those of the simplest first."""
+        every = (diagnosis for explanation in self.explanations for diagnosis in explanation)
+        return tuple(dict.fromkeys(every))
 
     @property
     def sensitivity(self) -> float:
         """The smallest relative error of a leaf that this comparison would have seen."""
-        return max((leaf.tolerance for leaf in self.leaves), default=0.0)
+        return max((leaf.tolerance for leaf in self.leaves if not leaf.note), default=0.0)
 
     def raise_if_wrong(self) -> None:
-        """Raises an `AssertionError` whose message is the report, unless it is `ok`."""
+        """Raises an `AssertionError` whose message is the report, unless the gradients match."""
         if not self.ok:
             raise AssertionError(f"gradients do not match\n{self}")
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready data; numbers that are not finite, which JSON lacks, as None."""
-        fields = {"verdict": self.verdict, "ok": self.ok, "sensitivity": self.sensitivity}
-        return _finite(fields | asdict(self))
+        summary = {
+            "verdict": self.verdict,
+            "ok": self.ok,
+            "sensitivity": self.sensitivity,
+            "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
+        }
+        return _finite(summary | asdict(self))
 
     def __str__(self) -> str:
-        if self.structure:
-            return f"{self.verdict}: the gradient has the wrong structure\n{self.structure}"
-        wrong = sum(not leaf.ok for leaf in self.leaves)
-        leaves = "1 leaf" if len(self.leaves) == 1 else f"{len(self.leaves)} leaves"
-        headline = f"{self.verdict}: {leaves} compared in {self.formula}"
-        if wrong:
-            headline += f", {wrong} beyond rounding (which side is wrong is not decided)"
+        console = Console(file=StringIO(), width=WIDTH, color_system=None)
+        with console.capture() as capture:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+
+    def _repr_html_(self) -> str:
+        console = Console(file=StringIO(), width=WIDTH, record=True, force_jupyter=False)
+        console.print(self)
+        return console.export_html(
+            inline_styles=True, code_format='<pre style="line-height:1.2">{code}</pre>'
+        )
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        del console, options
+        yield Text(
+            f"{self.verdict}: {WHAT[self.verdict]}", style="green" if self.ok else "bold red"
+        )
+        yield from self._mistakes()
+        yield from map(Text, filter(None, (ADVICE.get(self.verdict), self.remark)))
+        yield Text(self._how(), style="dim")
+        if self.leaves:
+            yield _table(self.leaves)
+
+    def _mistakes(self) -> Iterator[Text]:
+        """The messages; those of one explanation together, each once."""
+        for number, explanation in enumerate(self.explanations):
+            opening = "  or: " if number else "  "
+            for message in dict.fromkeys(diagnosis.message for diagnosis in explanation):
+                yield Text(f"{opening}{message}", style="bold" if not number else "")
+                opening = "  and: "
+
+    def _how(self) -> str:
+        """How the two were compared, and what would not have been seen."""
+        count = sum(not leaf.note for leaf in self.leaves)
+        leaves = "1 leaf" if count == 1 else f"{count} leaves"
+        if self.formula == "float64":
+            how = "compared in float64"
         else:
-            headline += f", an error above {self.sensitivity:.0e} of a leaf would have been seen"
-        return f"{headline}\n{_table(self.leaves)}"
+            how = f"compared against the measured noise of {self.formula}, in which it computes"
+        return f"{leaves} {how}; an error above {self.sensitivity:.0e} of a leaf is seen"
 
 
 def _finite(data: Any) -> Any:
@@ -107,24 +174,46 @@ def _finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
-def _table(leaves: tuple[LeafReport, ...]) -> str:
+def _table(leaves: tuple[LeafReport, ...]) -> Table:
+    """The leaves in their order; of many, the worst, and how many there are beside."""
+    shown = leaves
+    if len(leaves) > SHOWN:
+        shown = tuple(sorted(leaves, key=_badness, reverse=True)[: SHOWN - 1])
     table = Table("leaf", "shape", "dtype")
     for name in ("max abs", "max rel", "ulps", "autodiff ulps", "cosine"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for leaf in leaves:
-        table.add_row(
-            f"grad{leaf.path}",
-            "x".join(map(str, leaf.shape)) or "scalar",
-            leaf.dtype,
-            f"{leaf.max_absolute_error:.1e}",
-            f"{leaf.max_relative_error:.1e}",
-            f"{leaf.ulps:.1f}",
-            f"{leaf.autodiff_ulps:.1f}",
-            f"{leaf.cosine:.6f}",
-            "ok" if leaf.ok else f"WRONG, worst at {leaf.worst_index}",
-        )
-    console = Console(file=StringIO(), width=120, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip()
+    for leaf in shown:
+        table.add_row(*_row(leaf))
+    if rest := [leaf for leaf in leaves if leaf not in shown]:
+        wrong = sum(not leaf.ok for leaf in rest)
+        table.add_row(f"{len(rest)} more", *[""] * 7, f"{wrong} wrong" if wrong else "all ok")
+    return table
+
+
+def _badness(leaf: LeafReport) -> tuple[bool, float]:
+    error = leaf.max_relative_error
+    return not leaf.ok, math.inf if math.isnan(error) else error
+
+
+def _row(leaf: LeafReport) -> list[str | Text]:
+    shape = "x".join(map(str, leaf.shape)) or "scalar"
+    if leaf.note:
+        note = Text(leaf.note, style="" if leaf.ok else "red")
+        return [f"grad{leaf.path}", shape, leaf.dtype, *[""] * 5, note]
+    where = f" at {list(leaf.worst_index)}" if leaf.worst_index else ""
+    return [
+        f"grad{leaf.path}",
+        shape,
+        leaf.dtype,
+        f"{leaf.max_absolute_error:.1e}",
+        f"{leaf.max_relative_error:.1e}",
+        _ulps(leaf.ulps),
+        _ulps(leaf.autodiff_ulps),
+        f"{leaf.cosine:.6f}",
+        "ok" if leaf.ok else Text(f"WRONG{where}", style="red"),
+    ]
+
+
+def _ulps(ulps: float) -> str:
+    return f"{ulps:.1f}" if ulps < 1e4 else f"{ulps:.0e}"

@@ -1,0 +1,212 @@
+"""A third reference that trusts neither autodiff nor the candidate: finite differences.
+
+Along a direction u, f(x + h u) is sampled at steps h, h/2, h/4, ... and the difference quotients
+are extrapolated to h = 0, with the error that the extrapolation itself shows (Ridders, 1982).
+One-sided quotients, extrapolated likewise, tell a kink from a smooth point.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpercep.compare.counterfactuals import RUN_ONCE
+from jaxpercep.compare.trees import largest
+
+Verdict: TypeAlias = Literal[
+    "match",
+    "manual_wrong",
+    "autodiff_wrong",
+    "both_wrong",
+    "kink",
+    "compiler_wrong",
+    "inconclusive",
+]
+
+STEPS = 20
+FIRST_STEP = 0.1  # times the size of the leaf
+WORST_LEAVES = 6  # that are arbitrated
+
+
+class Derivative(NamedTuple):
+    """A number and how far off it may be."""
+
+    value: float
+    error: float
+
+
+class Differences(NamedTuple):
+    """The derivative along a direction, from both sides and from either."""
+
+    central: Derivative
+    right: Derivative
+    left: Derivative
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the derivatives from the two sides differ."""
+        apart = abs(self.right.value - self.left.value)
+        return apart > 10 * (self.right.error + self.left.error) and apart > 1e-6 * (
+            abs(self.right.value) + abs(self.left.value)
+        )
+
+
+def arbitrate(
+    function: Callable[[Sequence[Any]], Any],
+    values: Sequence[Any],
+    positions: Sequence[int],
+    autodiff: Sequence[np.ndarray],
+    candidate: Sequence[np.ndarray | None],
+    wrong: Sequence[int],
+    *,
+    compiled: bool,
+) -> Verdict:
+    """Decides who is wrong, in float64.
+
+    Args:
+        function: all leaves of the arguments -> value.
+        values: of these leaves.
+        positions: of the leaves to differentiate by.
+        autodiff: its gradient, by leaf.
+        candidate: the gradient in question, by leaf.
+        wrong: the leaves where the two differ, the worst first.
+        compiled: whether function can be compiled.
+    """
+    claims: list[list[float]] = []
+    sizes: list[float] = []
+    directions: list[tuple[int, np.ndarray]] = []
+    for i in wrong[:WORST_LEAVES]:
+        other = candidate[i]
+        if other is None or other.shape != autodiff[i].shape:
+            continue
+        pair = autodiff[i], np.asarray(other, np.float64)
+        for direction in _directions(*pair):
+            claims.append([_along(leaf, direction) for leaf in pair])
+            sizes.append(FIRST_STEP * max(largest(values[positions[i]]), 1e-3))
+            directions.append((i, direction))
+    samples = _samples(function, values, positions, directions, sizes, compiled)
+    found = {
+        _decide(_extrapolated(row, size), *claim)
+        for row, size, claim in zip(samples, sizes, claims, strict=True)
+    }
+    if "both_wrong" in found or {"manual_wrong", "autodiff_wrong"} <= found:
+        return "both_wrong"
+    ranked: tuple[Verdict, ...] = ("manual_wrong", "autodiff_wrong", "kink")
+    return next((verdict for verdict in ranked if verdict in found), "inconclusive")
+
+
+def _directions(autodiff: np.ndarray, candidate: np.ndarray) -> list[np.ndarray]:
+    """Where the two differ most: along their difference, and at its largest number."""
+    finite = np.isfinite(autodiff) & np.isfinite(candidate)
+    with np.errstate(invalid="ignore"):
+        apart = np.where(finite, np.abs(candidate - autodiff), np.inf)
+    alone = np.zeros_like(apart)
+    alone.flat[np.argmax(apart)] = 1.0
+    if not np.all(finite) or apart.size == 1:
+        return [alone]
+    difference = candidate - autodiff
+    return [difference / np.linalg.norm(difference), alone]
+
+
+def _along(gradient: np.ndarray, direction: np.ndarray) -> float:
+    """The derivative that a gradient claims along a direction."""
+    used = direction != 0  # elsewhere it may be anything, not a number even
+    return float(np.sum(gradient[used] * direction[used]))
+
+
+def _decide(differences: Differences, autodiff: float, candidate: float) -> Verdict:
+    """Compares both claims with what the differences show."""
+    limits = (differences.left, differences.right)
+    shown = limits if differences.kinked else (differences.central,)
+    if not all(np.isfinite([d.value, d.error]).all() for d in shown):
+        return "inconclusive"
+    slack = max(5 * d.error for d in shown)
+    low, high = min(d.value for d in shown), max(d.value for d in shown)
+    apart = abs(candidate - autodiff)
+    if np.isfinite(apart):
+        if slack > 0.2 * apart:
+            return "inconclusive"
+        slack = max(slack, 1e-3 * apart)  # differences are no better than that
+    right, claimed = (low - slack <= side <= high + slack for side in (autodiff, candidate))
+    if right and claimed:
+        return "kink" if differences.kinked else "inconclusive"
+    if right:
+        return "manual_wrong"
+    return "autodiff_wrong" if claimed else "both_wrong"
+
+
+def _steps(first: float) -> np.ndarray:
+    """0, then steps to the right, then to the left."""
+    steps = first * 0.5 ** np.arange(STEPS)
+    return np.concatenate([[0.0], steps, -steps])
+
+
+def _samples(
+    function: Callable[[Sequence[Any]], Any],
+    values: Sequence[Any],
+    positions: Sequence[int],
+    directions: Sequence[tuple[int, np.ndarray]],
+    sizes: Sequence[float],
+    compiled: bool,
+) -> np.ndarray:
+    """f(x + h u) for each direction u (a leaf, and where to in it) and each of its steps h."""
+
+    def at(direction: Sequence[Any], step: Any) -> Any:
+        given = list(values)
+        for position, along in zip(positions, direction, strict=True):
+            given[position] = given[position] + step * along
+        return function(given)
+
+    def compiled_row(direction: Sequence[Any], steps: Any) -> Any:
+        return jax.lax.map(partial(at, direction), steps)
+
+    def eager_row(direction: Sequence[Any], steps: Any) -> Any:
+        return [at(direction, step) for step in steps]
+
+    row = jax.jit(compiled_row, compiler_options=RUN_ONCE) if compiled else eager_row
+    still = [jnp.zeros_like(values[position]) for position in positions]
+    return np.asarray(
+        [
+            np.asarray(
+                row([*still[:i], jnp.asarray(u), *still[i + 1 :]], jnp.asarray(_steps(size)))
+            )
+            for (i, u), size in zip(directions, sizes, strict=True)
+        ]
+    )
+
+
+def _extrapolated(samples: np.ndarray, first: float) -> Differences:
+    """Differences along a direction of length 1, extrapolated to step 0."""
+    steps = _steps(first)[1 : 1 + STEPS]
+    middle, right, left = samples[0], samples[1 : 1 + STEPS], samples[1 + STEPS :]
+    noise = 4 * np.finfo(np.float64).eps * np.max(np.abs(samples), initial=0.0) / steps
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Differences(
+            _richardson((right - left) / (2 * steps), noise, order=2),
+            _richardson((right - middle) / steps, 2 * noise, order=1),
+            _richardson((middle - left) / steps, 2 * noise, order=1),
+        )
+
+
+def _richardson(quotients: np.ndarray, noise: np.ndarray, *, order: int) -> Derivative:
+    """Extrapolates quotients at steps h, h/2, ... whose error is a series in h^order.
+
+    Each column of the table cancels one more term; its best entry is the one that changes least
+    from the entries it was made from, rounding included.
+    """
+    best = Derivative(float("nan"), float("inf"))
+    column, rounding = quotients, noise
+    for k in range(1, 6):
+        factor = 2.0 ** (order * k)
+        next_column = (factor * column[1:] - column[:-1]) / (factor - 1)
+        next_rounding = (factor * rounding[1:] + rounding[:-1]) / (factor - 1)
+        change = np.maximum(np.abs(next_column - column[1:]), np.abs(next_column - column[:-1]))
+        errors = np.where(np.isfinite(change), change + next_rounding, np.inf)
+        i = int(np.argmin(errors))
+        if errors[i] < best.error:
+            best = Derivative(float(next_column[i]), float(errors[i]))
+        column, rounding = next_column, next_rounding
+    return best

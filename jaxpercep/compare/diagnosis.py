@@ -1,0 +1,271 @@
+"""From explanations to sentences: what is wrong, where, and how to mend it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpercep.compare import messages
+from jaxpercep.compare.counterfactuals import Problem
+from jaxpercep.compare.explanations import CLOSE, Explanation, Judge, explain
+from jaxpercep.compare.flow import Flow, live, union
+from jaxpercep.compare.graph import Graph, Operation
+from jaxpercep.compare.hypotheses import Hypothesis, hypotheses, is_linear
+from jaxpercep.compare.leaf_causes import LeafFinding, mend
+from jaxpercep.compare.localization import suspects, unused_branches
+from jaxpercep.compare.messages import FactorNames
+from jaxpercep.compare.reference import Evaluation
+from jaxpercep.compare.trees import largest
+from jaxpercep.compare.units import grouped
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One mistake in a hand-written gradient.
+
+    Attributes:
+        cause: its code; docs/comparing-gradients.md lists them.
+        leaf: the path of the leaf, or None if it concerns several or the flow between them.
+        operation: the operation whose pullback is mistaken, as `"tanh"` or `"dot_general"`, or
+            None.
+        source: `"file.py:12"`, the line of the forward pass where that operation stands, or None.
+        location: `"layers[1]: sigmoid"`, `"iteration 3 of 4"`, or None.
+        factor: candidate / right of `scaled`, the coefficient of `weight_decay`, or None.
+        message: what is wrong and how to mend it, in a sentence or two.
+        residual: the relative mismatch that is left if this is the cause; nan if unexplained.
+    """
+
+    cause: str
+    leaf: str | None
+    operation: str | None
+    source: str | None
+    location: str | None
+    factor: float | None
+    message: str
+    residual: float
+
+
+def diagnose(
+    evaluation: Evaluation, batch: Sequence[Any], rate: float | None = None
+) -> tuple[tuple[Diagnosis, ...], ...]:
+    """Returns the simplest explanations, each a set of mistakes that together make the candidate.
+
+    Args:
+        evaluation: both gradients, in float64.
+        batch: the arguments that are not differentiated, which tell what a factor means.
+        rate: of the step whose gradient the candidate is, which may have used updated weights.
+    """
+    right, answer = evaluation.autodiff, evaluation.candidate
+    mended = mend(right, answer.leaves, answer.frozen, evaluation.floor)
+    names = FactorNames(batch)
+    judge = Judge(
+        mended=mended,
+        floor=evaluation.floor,
+        scale=[largest(leaf) for leaf in right],
+        close=CLOSE if evaluation.formula == "float64" else 0.0,
+        means=names,
+    )
+    compared = [i for i, leaf in enumerate(mended.leaves) if leaf is not None]
+    problem = Problem(
+        graph=None,
+        values=evaluation.values,
+        differentiated=[evaluation.leaves.positions[i] for i in compared],
+        right=[jnp.asarray(right[i]) for i in compared],
+        candidate=[jnp.asarray(mended.leaves[i], jnp.float64) for i in compared],
+    )
+    if rate is not None:
+        pairs = zip(problem.differentiated, problem.candidate, strict=True)
+        problem = problem._replace(updated=[evaluation.values[i] - rate * g for i, g in pairs])
+    every: list[Hypothesis] = []
+    flow = Flow(0)
+    if evaluation.graph is not None:
+        graph = live(evaluation.graph)
+        flow = Flow.of(graph, evaluation.leaves.positions)
+        graph = grouped(graph, flow)
+        problem = problem._replace(graph=graph)
+        every = hypotheses(graph, flow, stale=rate is not None)
+    writer = _Writer(evaluation, problem.graph, flow, names)
+    told = [writer(explanation) for explanation in explain(problem, compared, every, judge)]
+    return tuple(dict.fromkeys(told))
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Turns explanations into diagnoses."""
+
+    evaluation: Evaluation
+    graph: Graph | None
+    flow: Flow
+    names: FactorNames
+
+    def __call__(self, explanation: Explanation) -> tuple[Diagnosis, ...]:
+        residual = float(f"{explanation.residual:.1e}")
+        found = list(map(_extra, self.evaluation.candidate.extra))
+        found += [self.of_flow(hypothesis, residual) for hypothesis in explanation.flow]
+        found += self.of_leaves(explanation, residual)
+        if explanation.unexplained:
+            found.append(self.unexplained(explanation))
+        return tuple(found)
+
+    def of_leaves(self, explanation: Explanation, residual: float) -> Iterator[Diagnosis]:
+        """One diagnosis a leaf, or one for all leaves alike."""
+        paths = self.evaluation.leaves.paths
+        groups: dict[tuple[str, str], list[LeafFinding]] = defaultdict(list)
+        for finding in explanation.leaves:
+            key = "" if finding.factor is None else f"{finding.factor:.9g}"
+            groups[finding.cause, key].append(finding)
+        for (cause, _), findings in groups.items():
+            mine = [finding.leaf for finding in findings]
+            own, others = (
+                [paths[i] for i in mine],
+                [p for i, p in enumerate(paths) if i not in mine],
+            )
+            factor = findings[0].factor
+            shared = self.shared(cause, own, others, factor)
+            alike = shared is not None and not others and len(own) > 1
+            for finding in findings[: 1 if alike else None]:
+                path = paths[finding.leaf]
+                note = finding.note
+                if cause == "swapped":  # told once for both
+                    path_of_first, note = sorted((path, paths[int(note)]))
+                    shared = messages.of_leaf(cause, path_of_first, note)
+                yield Diagnosis(
+                    cause=cause,
+                    leaf=None if alike else path,
+                    operation=None,
+                    source=None if alike else self.use_of(finding.leaf),
+                    location=None,
+                    factor=finding.factor,
+                    message=shared or messages.of_leaf(cause, path, note),
+                    residual=residual,
+                )
+
+    def shared(
+        self, cause: str, own: list[str], others: list[str], factor: float | None
+    ) -> str | None:
+        """The message of a cause that several leaves may have in common."""
+        if cause == "sign_flipped":
+            return messages.sign_flipped(own, others)
+        if factor is None:
+            return None
+        if cause == "weight_decay":
+            return messages.weight_decay(own, others, factor)
+        return messages.scaled(own, others, factor, self.names)
+
+    def of_flow(self, hypothesis: Hypothesis, residual: float) -> Diagnosis:
+        """The diagnosis of one mistaken pullback."""
+        operation, location = hypothesis.operation, self.location(hypothesis)
+        place = _place(operation, location)
+        carried = hypothesis.cause == "dropped_path" and hypothesis.carried
+        return Diagnosis(
+            cause=hypothesis.cause,
+            leaf=None,
+            operation=operation.name,
+            source=operation.source,
+            location=location,
+            factor=None,
+            message=messages.of_flow(
+                hypothesis.cause,
+                operation.name,
+                place,
+                only=place if hypothesis.only else None,
+                in_loop=carried,
+            ),
+            residual=residual,
+        )
+
+    def location(self, hypothesis: Hypothesis) -> str | None:
+        """Which layer, which iteration, which pass through the line."""
+        operation = hypothesis.operation
+        parts: list[str] = []
+        if operation.location:
+            parts.append(operation.location)
+        if hypothesis.iteration is not None:
+            loop = hypothesis.loops[hypothesis.iteration.depth].loop
+            assert loop is not None
+            parts.append(f"iteration {hypothesis.iteration.index + 1} of {loop.length}")
+        if hypothesis.passes > 1:
+            return ", ".join([*parts, f"all {hypothesis.passes} passes"])
+        if len(operation.frames) > 1 and self.is_called_twice(operation):
+            parts.append(f"called from {operation.frames[-2]}")
+        parts += self.passes(operation)
+        return ", ".join(parts) or None
+
+    def is_called_twice(self, operation: Operation) -> bool:
+        """Whether its line is reached from several others."""
+        return len({other.frames for other in self.alike(operation)}) > 1
+
+    def passes(self, operation: Operation) -> list[str]:
+        """Which pass of a Python loop, where one line is run several times in a row."""
+        again = [other for other in self.alike(operation) if other.frames == operation.frames]
+        if not operation.frames or len(again) < 2 or operation.kind == "call":
+            return []
+        return [f"pass {again.index(operation) + 1} of {len(again)}"]
+
+    def alike(self, operation: Operation) -> list[Operation]:
+        """The operations of the same name on the same line."""
+        assert self.graph is not None
+        return [
+            other
+            for other in self.graph.walk()
+            if other.name == operation.name and other.source == operation.source
+        ]
+
+    def use_of(self, leaf: int) -> str | None:
+        """The line where a leaf is used first."""
+        if self.graph is None:
+            return None
+        variable = self.graph.inputs[self.evaluation.leaves.positions[leaf]]
+        operations = self.graph.operations
+        return next((o.source for o in operations if variable in o.operands), None)
+
+    def unexplained(self, explanation: Explanation) -> Diagnosis:
+        """The diagnosis of what has no name: where it must be."""
+        leaves, wrong = self.evaluation.leaves, explanation.unexplained
+        found = self.suspects(explanation)
+        bent = [o for o in found if not all(is_linear(o, i) for i in range(len(o.operands)))]
+        place = next(iter(bent or found), None)
+        by_line = {(o.source, o.location): o for o in reversed(found)}
+        places = [f"{o.name} {_place(o, o.location)}" for o in reversed(by_line.values())]
+        paths = [leaves.paths[i] for i in wrong]
+        return Diagnosis(
+            cause="unexplained",
+            leaf=paths[0] if len(paths) == 1 else None,
+            operation=place.name if place else None,
+            source=place.source if place else None,
+            location=place.location if place else None,
+            factor=None,
+            message=messages.unexplained(paths, places),
+            residual=float("nan"),
+        )
+
+    def suspects(self, explanation: Explanation) -> list[Operation]:
+        """Where the mistake may be that all unexplained leaves have in common, or each of them."""
+        if self.graph is None:
+            return []
+        unused = unused_branches(self.graph, self.evaluation.values)
+        wrong = [1 << i for i in explanation.unexplained]
+        named = union(1 << finding.leaf for finding in explanation.leaves)
+        right = union(1 << i for i, g in enumerate(self.evaluation.autodiff) if np.any(g))
+        right &= ~(union(wrong) | named)
+        found = suspects(self.graph, self.flow, union(wrong), right, unused)
+        if not found:
+            each = [suspects(self.graph, self.flow, one, right, unused) for one in wrong]
+            found = list(dict.fromkeys(operation for several in each for operation in several))
+        return [operation for operation in found if operation.source or operation.location]
+
+
+def _extra(leaf: tuple[str, tuple[int, ...]]) -> Diagnosis:
+    path, shape = leaf
+    message = f"grad{path} of shape {list(shape)} belongs to no argument: drop it."
+    return Diagnosis("structure", path, None, None, None, None, message, 0.0)
+
+
+def _place(operation: Operation, location: str | None) -> str:
+    parts = [f"at {operation.source}"] if operation.source else []
+    if location:
+        parts.append(f"({location})")
+    return " ".join(parts) or "in the function"

@@ -1,0 +1,212 @@
+"""Which mistakes reproduce a candidate: in a leaf, in the flow of the gradient, or in both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+import jax
+import numpy as np
+
+from jaxpercep.compare.counterfactuals import (
+    AT_ONCE,
+    Mismatch,
+    Problem,
+    evaluator,
+    mismatch_of_right,
+)
+from jaxpercep.compare.hypotheses import Cause, Hypothesis
+from jaxpercep.compare.leaf_causes import FEW, LeafCause, LeafFinding, Mended
+
+CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far from it
+MAX_HYPOTHESES = 1000
+BASES = 3  # partial explanations that are built upon
+ORDER: tuple[str, ...] = (*get_args(LeafCause), *get_args(Cause))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Mistakes that together reproduce the candidate.
+
+    Attributes:
+        flow: mistakes in the flow of the gradient.
+        leaves: mistakes in single leaves.
+        residual: the largest relative mismatch that is left in what is explained.
+        unexplained: leaves that still differ.
+    """
+
+    flow: tuple[Hypothesis, ...]
+    leaves: tuple[LeafFinding, ...]
+    residual: float
+    unexplained: tuple[int, ...]
+
+    @property
+    def parts(self) -> int:
+        """How many mistakes there are: leaves with one cause and one factor count once."""
+        return len(self.flow) + len({_kind(finding) for finding in self.leaves})
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """The simpler, the smaller."""
+        causes = [part.cause for part in (*self.flow, *self.leaves)]
+        return (self.parts, *sorted(ORDER.index(cause) for cause in set(causes)))
+
+
+def _kind(finding: LeafFinding) -> tuple[str, str]:
+    factor = finding.factor
+    return finding.cause, "" if factor is None else f"{factor:.9g}"
+
+
+class Judge(NamedTuple):
+    """Says what of the candidate is explained by given mistakes in the flow.
+
+    Attributes:
+        mended: the candidate, its leaves in shape.
+        floor: what rounding explains, absolute, by leaf.
+        scale: the largest number of each leaf of the right gradient.
+        close: the relative mismatch of a leaf that is none.
+        means: what a factor means, as 1/batch does; None if nothing.
+    """
+
+    mended: Mended
+    floor: Sequence[float]
+    scale: Sequence[float]
+    close: float
+    means: Callable[[float], str | None]
+
+    def explanation(
+        self, flow: tuple[Hypothesis, ...], mismatch: Sequence[Mismatch], compared: Sequence[int]
+    ) -> Explanation:
+        """The leaf causes that are left, and what they leave."""
+        found = list(self.mended.findings)
+        residual = 0.0
+        unexplained: list[int] = []
+        for i, m in zip(compared, mismatch, strict=True):
+            finding, left = self.leaf(i, m)
+            residual = max(residual, left)
+            if finding is not None:
+                found.append(finding)
+            elif not np.isfinite(left):
+                unexplained.append(i)
+        found, unexplained = self._fitting(found, unexplained)
+        finite = residual if np.isfinite(residual) else 0.0
+        return Explanation(flow, tuple(found), finite, tuple(unexplained))
+
+    def tolerance(self, i: int, m: Mismatch) -> float:
+        """How large a mismatch of a leaf may be that is none."""
+        stretch = float(m.scale) / self.scale[i] if self.scale[i] else 1.0
+        return max(self.floor[i] * max(1.0, stretch), self.close * float(m.scale))
+
+    def leaf(self, i: int, m: Mismatch) -> tuple[LeafFinding | None, float]:
+        """The simplest mistake that makes this leaf what it is; the relative mismatch left."""
+        tolerance, scale = self.tolerance(i, m), float(m.scale) or 1.0
+        candidate = self.mended.leaves[i]
+        assert candidate is not None
+        if float(m.direct) <= tolerance:
+            return None, float(m.direct) / scale
+        if not np.any(candidate):
+            return LeafFinding(i, "zero"), 0.0
+        factor, coefficient = float(m.factor), float(m.coefficient)
+        if float(m.scaled) <= tolerance and factor:
+            flipped = abs(factor + 1) < 1e-9
+            cause: LeafCause = "sign_flipped" if flipped else "scaled"
+            return LeafFinding(i, cause, None if flipped else factor), float(m.scaled) / scale
+        if float(m.transposed) <= tolerance:
+            return LeafFinding(i, "transposed"), float(m.transposed) / scale
+        if float(m.decayed) <= tolerance and coefficient:
+            return LeafFinding(i, "weight_decay", coefficient), float(m.decayed) / scale
+        return None, float("inf")
+
+    def _fitting(
+        self, found: list[LeafFinding], unexplained: list[int]
+    ) -> tuple[list[LeafFinding], list[int]]:
+        """Takes back factors that fit a leaf of few numbers, but mean nothing."""
+        large = {_kind(f) for f in found if self._size(f.leaf) >= FEW}
+        kept = []
+        for finding in found:
+            invented = (
+                finding.factor is not None
+                and self._size(finding.leaf) < FEW
+                and _kind(finding) not in large
+                and not (finding.cause == "scaled" and self.means(finding.factor))
+            )
+            if invented:
+                unexplained.append(finding.leaf)
+            else:
+                kept.append(finding)
+        return kept, sorted(unexplained)
+
+    def _size(self, leaf: int) -> int:
+        mended = self.mended.leaves[leaf]
+        return 0 if mended is None else mended.size
+
+
+def explain(
+    problem: Problem,
+    compared: Sequence[int],
+    hypotheses: Sequence[Hypothesis],
+    judge: Judge,
+) -> list[Explanation]:
+    """Returns the simplest explanations, all equally good; one that leaves leaves open, if need be.
+
+    Args:
+        problem: the function, its gradient and the candidate, of the leaves that are compared.
+        compared: their positions.
+        hypotheses: what may be wrong with the flow.
+        judge: of what explains what.
+    """
+    wrong, right = _masks(problem, compared, judge)
+    likely = [h for h in hypotheses if h.reach & wrong and not h.reach & right]
+    likely.sort(key=lambda h: (h.reach ^ wrong).bit_count())
+    likely = sorted(likely[:MAX_HYPOTHESES], key=lambda h: ORDER.index(h.cause))
+    plain = judge.explanation((), jax.device_get(mismatch_of_right(problem)), compared)
+    found, held = [plain], [()]
+    evaluate = evaluator(problem, likely) if likely else None
+    while evaluate is not None and held and len(held[0]) < AT_ONCE:
+        combinations = [(*base, j) for base in held for j in range(len(likely)) if j not in base]
+        stats = jax.device_get(evaluate(combinations))
+        judged = []
+        for row, combination in enumerate(combinations):
+            mismatch = [Mismatch(*(field[row] for field in leaf)) for leaf in stats]
+            if not _changes_nothing(compared, mismatch, judge):
+                flow = tuple(likely[j] for j in combination)
+                judged.append((combination, judge.explanation(flow, mismatch, compared)))
+        least = min(len(explanation.unexplained) for explanation in found)
+        found += [explanation for _, explanation in judged]
+        if any(not explanation.unexplained for explanation in found):
+            break
+        better = [(c, e) for c, e in judged if len(e.unexplained) < least]
+        better.sort(key=lambda pair: (len(pair[1].unexplained), pair[1].rank))
+        held = [combination for combination, _ in better[:BASES]]
+    return _simplest(found)
+
+
+def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:
+    """Bit sets of the leaves that are wrong, and of those that are right and not zero."""
+    wrong = sum(1 << leaf for leaf in {finding.leaf for finding in judge.mended.findings})
+    right = 0
+    for i, own, other in zip(compared, problem.right, problem.candidate, strict=True):
+        apart = float(np.max(np.abs(np.asarray(own) - np.asarray(other)), initial=0.0))
+        if not apart <= judge.floor[i]:
+            wrong |= 1 << i
+        elif judge.scale[i] > judge.floor[i] and not wrong >> i & 1:
+            right |= 1 << i
+    return wrong, right
+
+
+def _changes_nothing(compared: Sequence[int], mismatch: Sequence[Mismatch], judge: Judge) -> bool:
+    """Whether a hypothesis gives the right gradient, so that nothing speaks for it."""
+    pairs = zip(compared, mismatch, strict=True)
+    return all(float(m.effect) <= judge.tolerance(i, m) for i, m in pairs)
+
+
+def _simplest(found: Sequence[Explanation]) -> list[Explanation]:
+    """Of those that leave the least open, the ones with the fewest parts, the simplest first."""
+    open_ = min(len(e.unexplained) for e in found)
+    best = [e for e in found if len(e.unexplained) == open_]
+    parts = min(e.parts for e in best)
+    best = [e for e in best if e.parts == parts]
+    closest = min(e.residual for e in best)
+    best = [e for e in best if e.residual <= max(1e3 * closest, 1e-13)]
+    if open_ and len(best) > 1:  # nothing is guessed: what a leaf shows by itself is all there is
+        return [found[0]]
+    return sorted(best, key=lambda e: e.rank)

@@ -1,0 +1,196 @@
+"""A function as operations on variables: what the rest of the comparison works on.
+
+`jaxprs` makes graphs; nothing else here knows what a jaxpr looks like.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Value: TypeAlias = Any
+"""An array, or a tracer of one."""
+
+Variable: TypeAlias = Any
+"""Something hashable with an `aval`: the shape and dtype of its value."""
+
+
+class Constant(NamedTuple):
+    """An operand that is a number in the program's text."""
+
+    value: Value
+
+
+@dataclass(eq=False, frozen=True)
+class Operation:
+    """One operation, or several that the user calls as one.
+
+    Attributes:
+        name: of the primitive, or of the function that is called.
+        operands: variables and `Constant`s.
+        results: variables.
+        kind: `"atom"` is evaluated as it is, `"call"` runs its body in place, `"scan"` repeats it,
+            `"cond"` runs the body that its first operand chooses.
+        evaluate: of an atom, `evaluate(*values) -> results`.
+        bodies: of the others.
+        loop: of a scan.
+        frames: the user's lines that led here, outermost first.
+        chain: all lines that led here since its graph was entered, those of libraries too.
+        location: where in a model, as `"layers[1]: sigmoid"`, or None.
+    """
+
+    name: str
+    operands: Sequence[Variable | Constant]
+    results: Sequence[Variable]
+    kind: Literal["atom", "call", "scan", "cond"] = "atom"
+    evaluate: Callable[..., Sequence[Value]] | None = None
+    bodies: tuple["Graph", ...] = ()
+    loop: "Loop | None" = None
+    frames: tuple["Frame", ...] = ()
+    chain: tuple["Frame", ...] = ()
+    location: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """`"file.py:12"`, the innermost of the user's lines; None if there is none."""
+        return str(self.frames[-1]) if self.frames else None
+
+
+class Frame(NamedTuple):
+    """A line of a program."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file.replace(chr(92), '/').rpartition('/')[2]}:{self.line}"
+
+
+class Loop(NamedTuple):
+    """A scan: its operands are constants, then the carry, then what is scanned over."""
+
+    constants: int
+    carried: int
+    length: int
+    reverse: bool
+
+
+@dataclass(eq=False, frozen=True)
+class Graph:
+    """Operations in the order of the program.
+
+    Attributes:
+        inputs: variables.
+        captured: variable -> array, for what the program has closed over.
+        operations: each after those whose results it takes.
+        outputs: variables and `Constant`s.
+    """
+
+    inputs: Sequence[Variable]
+    captured: Mapping[Variable, Value]
+    operations: Sequence[Operation]
+    outputs: Sequence[Variable | Constant]
+
+    def walk(self) -> Iterator[Operation]:
+        """Yields every operation, each before those that it consists of."""
+        for operation in self.operations:
+            yield operation
+            for body in operation.bodies:
+                yield from body.walk()
+
+
+class Interpreter(Protocol):
+    """How operations are carried out. `Plain` does what they say."""
+
+    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns the operation's results."""
+        ...
+
+    def result(self, operation: Operation, index: int, value: Value) -> Value:
+        """Returns what a scan's body passes on as its result number `index`."""
+        ...
+
+    def within(self, iteration: Value) -> "Interpreter":
+        """Returns the interpreter of a scan's body."""
+        ...
+
+
+class Plain:
+    """Carries operations out as they are."""
+
+    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns the operation's results."""
+        return perform(operation, self, values)
+
+    def result(self, operation: Operation, index: int, value: Value) -> Value:
+        """Returns the value."""
+        del operation, index
+        return value
+
+    def within(self, iteration: Value) -> "Plain":
+        """Returns itself: no iteration is special."""
+        del iteration
+        return self
+
+
+def run(graph: Graph, values: Sequence[Value], interpreter: Interpreter) -> list[Value]:
+    """Returns the graph's outputs for the values of its inputs."""
+    known = {**graph.captured, **dict(zip(graph.inputs, values, strict=True))}
+
+    def read(operand: Variable | Constant) -> Value:
+        return operand.value if isinstance(operand, Constant) else known[operand]
+
+    for operation in graph.operations:
+        results = interpreter.apply(operation, [read(o) for o in operation.operands])
+        known.update(zip(operation.results, results, strict=True))
+    return [read(output) for output in graph.outputs]
+
+
+def perform(
+    operation: Operation, interpreter: Interpreter, values: Sequence[Value]
+) -> Sequence[Value]:
+    """Carries one operation out, and what it consists of by the interpreter."""
+    if operation.kind == "atom":
+        assert operation.evaluate is not None
+        return operation.evaluate(*values)
+    if operation.kind == "call":
+        return run(operation.bodies[0], values, interpreter)
+    if operation.kind == "cond":
+        branches = [partial(_branch, body, interpreter) for body in operation.bodies]
+        return lax.switch(values[0], branches, *values[1:])
+    return _scan(operation, interpreter, values)
+
+
+def _branch(body: Graph, interpreter: Interpreter, *values: Value) -> list[Value]:
+    return run(body, values, interpreter)
+
+
+def _scan(
+    operation: Operation, interpreter: Interpreter, values: Sequence[Value]
+) -> Sequence[Value]:
+    assert operation.loop is not None
+    first, carried, length, reverse = operation.loop
+    constants = values[:first]
+    carry, scanned = values[first : first + carried], values[first + carried :]
+
+    def body(state: tuple[Value, list[Value]], xs: list[Value]) -> Any:
+        iteration, carry = state
+        inner = interpreter.within(iteration)
+        results = run(operation.bodies[0], [*constants, *carry, *xs], inner)
+        results = [inner.result(operation, i, value) for i, value in enumerate(results)]
+        return (iteration + 1, results[:carried]), results[carried:]
+
+    start = jnp.zeros((), jnp.int32), list(carry)
+    (_, carry), ys = lax.scan(body, start, list(scanned), length=length, reverse=reverse)
+    return [*carry, *ys]
+
+
+def is_floating(variable: Variable | Constant) -> bool:
+    """Whether a derivative can flow through it."""
+    dtype = getattr(getattr(variable, "aval", None), "dtype", None)
+    return dtype is not None and jax.dtypes.issubdtype(dtype, jnp.floating)

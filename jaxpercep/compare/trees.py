@@ -1,0 +1,188 @@
+"""Gradients as lists of leaves: what is differentiated, and how a candidate's answer lies on it."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Leaves(NamedTuple):
+    """The leaves of the arguments to differentiate by.
+
+    Attributes:
+        positions: of the floating ones among all leaves of all arguments.
+        paths: theirs in the gradient, as `jax.tree_util.keystr` writes them.
+        other: path and dtype of those that are not floating point, which have no gradient.
+    """
+
+    positions: tuple[int, ...]
+    paths: tuple[str, ...]
+    other: tuple[tuple[str, str], ...]
+
+
+class Answer(NamedTuple):
+    """A candidate's gradient on the leaves that it should have.
+
+    Attributes:
+        leaves: an array each, or None for one that is missing.
+        frozen: the positions of leaves that it gives as None: of no interest to it.
+        extra: path and shape of leaves that no argument has.
+    """
+
+    leaves: list[np.ndarray | None]
+    frozen: frozenset[int]
+    extra: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def differentiated(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> Leaves:
+    """Lists the leaves to differentiate by.
+
+    Raises:
+        TypeError: argnums are no positions of arguments, or none of their leaves is floating point.
+    """
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not all(isinstance(n, int) and -len(args) <= n < len(args) for n in chosen) or not chosen:
+        raise TypeError(f"argnums={argnums!r}: there are {len(args)} arguments.")
+    chosen = tuple(n % len(args) for n in chosen)
+    starts = np.cumsum([0, *(len(jax.tree.leaves(arg)) for arg in args)])
+    found: list[tuple[int, str]] = []
+    other: list[tuple[str, str]] = []
+    for place, n in enumerate(chosen):
+        prefix = "" if isinstance(argnums, int) else f"[{place}]"
+        for i, (path, leaf) in enumerate(jax.tree.leaves_with_path(args[n])):
+            name = prefix + jax.tree_util.keystr(path)
+            if is_floating(leaf):
+                found.append((int(starts[n]) + i, name))
+            else:
+                other.append((name, str(jnp.result_type(leaf))))
+    if not found:
+        what = ", ".join(f"{name or 'the argument'} is {dtype}" for name, dtype in other)
+        raise TypeError(
+            f"argnums={argnums!r}: nothing to differentiate by ({what or 'no leaves'})."
+        )
+    positions, paths = zip(*found, strict=True)
+    return Leaves(positions, paths, tuple(other))
+
+
+def answer(result: Any, leaves: Leaves) -> Answer:
+    """Lays a candidate's result, grads or (value, grads), on the leaves that are due.
+
+    Names and positions count, not containers: a dict may answer for a dataclass.
+    """
+    came = _by_name(_without_value(result, leaves))
+    due = {_plain(path): i for i, path in enumerate(leaves.paths)}
+    passed = {_plain(path) for path, _ in leaves.other}
+    found: list[np.ndarray | None] = [None] * len(leaves.paths)
+    frozen: set[int] = set()
+    extra: list[tuple[str, tuple[int, ...]]] = []
+    for name, (path, leaf) in came.items():
+        if name in due:
+            found[due[name]] = None if leaf is None else np.asarray(leaf)
+            if leaf is None:
+                frozen.add(due[name])
+        elif name not in passed and leaf is not None:
+            extra.append((path, np.shape(leaf)))
+    return Answer(found, frozenset(frozen), tuple(extra))
+
+
+def _without_value(result: Any, leaves: Leaves) -> Any:
+    """The grads of a candidate that returns grads or (value, grads)."""
+    if isinstance(result, tuple) and len(result) == 2:
+        starts_with_a_number = jax.tree.structure(result[0]).num_nodes == 1 and (
+            np.shape(result[0]) == ()
+        )
+        due = {_plain(path) for path in leaves.paths}
+        if starts_with_a_number and due - {_plain(p) for p, _ in leaves.other} != set(
+            _by_name(result)
+        ):
+            return result[1]
+    return result
+
+
+def _by_name(tree: Any) -> dict[str, tuple[str, Any]]:
+    pairs = jax.tree.leaves_with_path(tree, is_leaf=_is_none)
+    paths = ((jax.tree_util.keystr(path), leaf) for path, leaf in pairs)
+    return {_plain(path): (path, leaf) for path, leaf in paths}
+
+
+def _is_none(node: Any) -> bool:
+    return node is None
+
+
+def _plain(path: str) -> str:
+    """A path without the kind of container: `.w`, `['w']` and `w` are one name."""
+    for mark in ("['", '["', "']", '"]', "[", "]"):
+        path = path.replace(mark, ".")
+    return ".".join(part for part in path.split(".") if part)
+
+
+def is_floating(leaf: Any) -> bool:
+    """Whether a leaf of arguments has a gradient: floating arrays and Python floats."""
+    dtype = getattr(leaf, "dtype", None)
+    return isinstance(leaf, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
+
+
+def copied(args: Any) -> Any:
+    """Copies of the arrays, for a candidate may donate, and so delete, what it is given."""
+
+    def copy(leaf: Any) -> Any:
+        return leaf.copy() if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+    return jax.tree.map(copy, args)
+
+
+def cast(args: Any, dtype: str) -> Any:
+    """Floating leaves in another type, others as they are."""
+
+    def convert(leaf: Any) -> Any:
+        return jnp.array(np.asarray(leaf, np.float64), dtype) if is_floating(leaf) else leaf
+
+    return jax.tree.map(convert, copied(args))
+
+
+def nudged(args: Any, dtype: str, seed: int) -> Any:
+    """Floating leaves in float64, each moved up or down by an ulp of dtype."""
+    rng, eps = np.random.default_rng(seed), float(jnp.finfo(dtype).eps)
+
+    def move(leaf: Any) -> Any:
+        if not is_floating(leaf):
+            return leaf
+        wide = np.asarray(leaf, np.float64)
+        return jnp.array(wide * (1 + eps * rng.choice([-1.0, 1.0], wide.shape)))
+
+    return jax.tree.map(move, copied(args))
+
+
+def largest(array: Any) -> float:
+    """The largest absolute value; nan if there is one."""
+    return float(np.max(np.abs(np.asarray(array, np.float64)), initial=0.0))
+
+
+def distance(a: Any, b: Any) -> float:
+    """max |a - b|; infinite if either is not finite somewhere, or their shapes differ."""
+    if np.shape(a) != np.shape(b):
+        return float("inf")
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = np.where(np.isfinite(a) & np.isfinite(b), np.abs(a - b), np.inf)
+    return float(np.max(apart, initial=0.0))
+
+
+def as_numpy(leaves: Sequence[Any]) -> list[np.ndarray]:
+    """The leaves as NumPy arrays."""
+    return [np.asarray(leaf) for leaf in leaves]
+
+
+def implied_gradient(params: Any, updated: Any, rate: float) -> dict[str, Any]:
+    """(params - updated) / rate by the leaves' names; leaves that do not fit as they came."""
+    before, after = _by_name(params), _by_name(updated)
+
+    def implied(name: str, leaf: Any) -> Any:
+        _, own = before.get(name, (name, None))
+        if own is None or leaf is None or np.shape(own) != np.shape(leaf):
+            return leaf
+        return (jnp.asarray(own) - jnp.asarray(leaf)) / rate
+
+    return {name: implied(name, leaf) for name, (_, leaf) in after.items()}
