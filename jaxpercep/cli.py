@@ -4,19 +4,21 @@ Nothing here imports JAX or NumPy before a command runs, so `--help`, `--version
 arguments are answered at once.
 
 Exit codes: 0, done; 1, the run failed (training diverged, a file cannot be read); 2, the arguments
-cannot work; 130, Ctrl-C.
+cannot work; 130, Ctrl-C. Those of `compare`: 0, the gradients match; 1, one of them is wrong; 2,
+anything else; 130, Ctrl-C.
 """
 
 import importlib.metadata
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
 
-from jaxpercep.commands.arguments import Predict, Tour, Train, UsageError
+from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Arguments:
         version: show the version and exit
     """
 
-    command: Tour | Train | Predict = field(default_factory=Tour)
+    command: Tour | Train | Predict | Compare = field(default_factory=Tour)
     version: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -47,20 +49,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxpercep {importlib.metadata.version('jaxpercep')}")
         return 0
     name = f"jaxpercep {type(parsed.command).__name__.lower()}"
+    comparing = isinstance(parsed.command, Compare)
+    failed = 2 if comparing else 1  # of compare, 1 is a verdict
+    # What compare is given is the user's code: a ValueError outside of that is a fault of ours.
+    expected = (OSError,) if comparing else (OSError, ValueError, TypeError)
     try:
         return _run(parsed.command)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted", 130)
     except BrokenPipeError:  # the reader of our output, `head` for instance, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return failed
     except UsageError as error:
         return _fail(f"{name}: error: {error}", 2)
-    except (ValueError, TypeError, OSError) as error:
-        return _fail(f"{name}: error: {_sentence(error)}", 1)
+    except expected as error:
+        return _fail(f"{name}: error: {_sentence(error)}", failed)
+    except Exception:
+        if not comparing:
+            raise
+        traceback.print_exc()
+        return failed
 
 
-def _run(command: Tour | Train | Predict) -> int:
+def _run(command: Tour | Train | Predict | Compare) -> int:
     """Runs the command, importing what it needs, and returns the exit code."""
     match command:
         case Tour():
@@ -78,6 +89,11 @@ def _run(command: Tour | Train | Predict) -> int:
             from jaxpercep.commands.actions import predict
 
             return predict(command)
+        case Compare():
+            command.check()
+            from jaxpercep.commands.comparison import compare
+
+            return compare(command)
 
 
 def _sentence(error: Exception) -> str:

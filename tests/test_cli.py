@@ -89,7 +89,7 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        ("--help", 0, "{tour,train,predict}"),
+        ("--help", 0, "{tour,train,predict,compare}"),
         ("--version", 0, "jaxpercep "),
         ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
         ("predict model mons", 2, "Did you mean 'moons'?"),

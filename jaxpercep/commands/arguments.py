@@ -154,6 +154,35 @@ class Predict:
             raise UsageError(f"--out {self.out}: is there, and is no regular file.")
 
 
+@dataclass(frozen=True)
+class Compare:
+    """Compare a hand-written gradient with jax.grad, and name the mistake.
+
+    FILE.py defines loss(params, *batch), example() returning the tuple (params, *batch), and one of
+    grads(params, *batch), the gradient by params, and step(params, *batch), new params after one
+    step of gradient descent with the number learning_rate.
+
+    Exit codes: 0, the two match; 1, one of them is wrong; 2, undecided, or FILE.py is unusable.
+
+    Attributes:
+        file: the Python file; it is run
+        json: print the report as JSON
+    """
+
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.py")]
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+    def check(self) -> None:
+        """Raises a `UsageError` for what is known to be wrong before the file is read."""
+        expected = "expected the path of a Python file"
+        if not self.file.exists():
+            raise UsageError(f"{self.file}: there is no such file: {expected}.")
+        if self.file.is_dir():
+            raise UsageError(f"{self.file}: is a folder: {expected} in it.")
+        if self.file.suffix != ".py":
+            raise UsageError(f"{self.file}: is no .py file: {expected}. Rename it if it is one.")
+
+
 def is_dataset(data: str) -> bool:
     """Whether DATA is the name of a dataset."""
     return data.lower() in DATASETS or PARITY.fullmatch(data.lower()) is not None
