@@ -13,7 +13,16 @@ from .activations import (
     tanh,
 )
 from .certificates import Inseparable, Separable, certify
-from .compare import GradientReport, assert_gradients, compare_gradients, compare_model
+from .compare import (
+    Diagnosis,
+    GradientReport,
+    assert_gradients,
+    compare_custom_vjp,
+    compare_gradients,
+    compare_model,
+    compare_updates,
+    compare_vjp,
+)
 from .compose import Repeat, Residual, Serial, mlp, perceptron
 from .dense import Dense, DenseParams
 from .gradients import value_and_grad, with_manual_backward
@@ -35,6 +44,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "Dense",
     "DenseParams",
+    "Diagnosis",
     "GradientReport",
     "Hinge",
     "History",
@@ -56,8 +66,11 @@ __all__ = [
     "assert_gradients",
     "certify",
     "compare",
+    "compare_custom_vjp",
     "compare_gradients",
     "compare_model",
+    "compare_updates",
+    "compare_vjp",
     "datasets",
     "elu",
     "fit",

@@ -407,7 +407,7 @@ def test_a_candidate_that_cancels_is_judged_by_its_own_noise():
     report = compare_gradients(fourth_power, expanded, a + 100, b + 100)
     assert report.ok, str(report)
     (leaf,) = report.leaves
-    assert 1e-12 < leaf.max_relative_error < leaf.tolerance < 1e-6
+    assert 1e-12 < leaf.max_relative_error < leaf.tolerance < 1e-5
     assert leaf.ulps > 100 * leaf.autodiff_ulps
     assert compare_gradients(fourth_power, expanded, a, b).sensitivity < 1e-12
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.counterfactuals import RUN_ONCE
+from jaxpercep.compare.graph import RUN_ONCE
 from jaxpercep.compare.trees import largest
 
 Verdict: TypeAlias = Literal[

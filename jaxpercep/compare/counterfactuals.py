@@ -13,14 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxpercep.compare.graph import Graph, Operation, Plain, Value, perform, run
+from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 from jaxpercep.compare.hypotheses import Hypothesis
 
 AT_ONCE = 3
 """How many hypotheses may hold together."""
-
-RUN_ONCE = {"xla_backend_optimization_level": 0}
-"""For programs that take longer to compile than to run."""
 
 
 class Mismatch(NamedTuple):

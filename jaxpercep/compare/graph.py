@@ -19,6 +19,10 @@ Variable: TypeAlias = Any
 """Something hashable with an `aval`: the shape and dtype of its value."""
 
 
+RUN_ONCE = {"xla_backend_optimization_level": 0}
+"""Options of `jax.jit` for programs that take longer to compile than to run."""
+
+
 class Constant(NamedTuple):
     """An operand that is a number in the program's text."""
 

@@ -10,19 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare import trees
-from jaxpercep.compare.graph import Graph, Plain, run
+from jaxpercep.compare.graph import RUN_ONCE, Graph, Plain, run
 from jaxpercep.compare.jaxprs import Traced, bits, trace
+from jaxpercep.compare.noise import RUNS, NoisyProgram, noisy_gradient, noisy_outputs
 from jaxpercep.compare.trees import Answer, Leaves, as_numpy, distance, largest
 
-PERTURBATIONS = 4  # runs with every argument moved by one ulp, up or down at random
-
 # Rounding comes to a few spreads. In float64 a wrong formula is off by a million of them, which
-# leaves room for caution; in a narrower type it does not.
-SAFETY = 32
+# leaves room for caution, as for functions that are off by several ulps; in a narrower type not.
+SAFETY = 16
 SAFETY_IF_NARROW = 8
 
 # What code says that cannot compute in float64, or not with abstract arguments.
 UNFIT = (TypeError, jax.errors.JAXTypeError, jax.dtypes.TypePromotionError)
+
+Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
+"""`(eps, seed) -> results`, with every number moved by a relative eps."""
 
 Gradient: TypeAlias = Callable[[Sequence[Any]], tuple[Any, Sequence[Any]]]
 """All leaves of the arguments -> value, gradient by each leaf to differentiate by."""
@@ -103,35 +105,40 @@ def evaluate(
     """
     leaves = trees.differentiated(args, argnums)
     native = _function(fun, args)
-    gradient = native.gradient(leaves.positions)
-    autodiff_native = as_numpy(gradient(jax.tree.leaves(trees.copied(args)))[1])
+    values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
+    native_runs = _ways_to_run(native, leaves, values)
+    autodiff_native = native_runs.compiled[1:]
     candidate_native = trees.answer(grad_fun(*trees.copied(args)), leaves)
-    suspect = _miscompiled(native, gradient, leaves, args, _narrowest(args))
     with jax.enable_x64(True):
         wide = trees.cast(args, "float64")
         values = jax.tree.leaves(wide)
         function = _in_float64(fun, args, wide)
-        gradient = function.gradient(leaves.positions)
-        autodiff = as_numpy(gradient(values)[1])
-        side = _Candidate(grad_fun, wide, leaves, candidate_native)
-        noise = [_spread(gradient, args, side, autodiff)]
+        runs = _ways_to_run(function, leaves, values)
+        side = _candidate(grad_fun, wide, leaves, candidate_native)
+        noise = _noise(function, leaves, wide)
+        spread = _larger(
+            _spread(noise, side.formula, runs.compiled)[1:],
+            _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
+        )
         if function.narrow or side.formula != "float64":
-            noise.append(_distances(autodiff_native, autodiff))
-        safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
+            spread = _larger(spread, _distances(autodiff_native, runs.compiled[1:]))
         eps = float(jnp.finfo(side.formula).eps)
-        floor = [
-            safety * max(*spreads, eps * scale if np.isfinite(scale) else 0.0)
-            for *spreads, scale in zip(*noise, map(largest, autodiff), strict=True)
-        ]
+        safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
+        sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, runs.compiled[1:])]
+        floor = [safety * max(s, eps * size) for s, size in zip(spread, sizes, strict=True)]
         constants = _constant_noise(function, side, leaves, values)
         floor = [f + 2 * c for f, c in zip(floor, constants, strict=True)]
         if rate is not None:
-            sizes = (largest(values[i]) for i in leaves.positions)
-            floor = [f + 4 * eps * size / rate for f, size in zip(floor, sizes, strict=True)]
-        suspect = suspect or _miscompiled(function, gradient, leaves, wide, "float64")
+            weights = (largest(values[i]) for i in leaves.positions)
+            floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
+        suspect = None
+        for ways, dtype in ((native_runs, _narrowest(args)), (runs, "float64")):
+            if ways.one_by_one is not None and bits(dtype) >= 32:
+                spreads = _spread(noise, dtype, runs.compiled)
+                suspect = suspect or _miscompiled(ways, spreads, dtype)
     return Evaluation(
         leaves=leaves,
-        autodiff=autodiff,
+        autodiff=runs.compiled[1:],
         candidate=side.answer,
         floor=floor,
         autodiff_native=autodiff_native,
@@ -140,7 +147,7 @@ def evaluate(
         function=function.call,
         values=values,
         graph=function.graph,
-        miscompiled=suspect,
+        miscompiled=suspect and suspect.format(*(f"grad{path}" for path in leaves.paths)),
     )
 
 
@@ -173,43 +180,60 @@ def _in_float64(fun: Callable[..., Any], args: tuple[Any, ...], wide: tuple[Any,
     return Function(partial(_value_of, graph), graph, traced, narrow=True)
 
 
-class _Candidate:
+class _Candidate(NamedTuple):
     """The hand-written gradient, evaluated in float64 where it can be.
 
     Attributes:
-        answer: at the arguments.
+        at: arguments -> answer.
+        answer: at the arguments in question.
         formula: the narrowest type at work: inside, if it can be traced, or in the result.
+        traced: None if it cannot be, as plain NumPy.
+        noisy: the leaves of its answer with noise in every operation; None likewise.
     """
 
-    def __init__(
-        self,
-        grad_fun: Callable[..., Any],
-        wide: tuple[Any, ...],
-        leaves: Leaves,
-        native: Answer,
-    ) -> None:
-        self.grad_fun, self.leaves, self.traced = grad_fun, leaves, None
-        try:
-            self.answer = self(wide)
-        except UNFIT:
-            self.answer, self.fits = native, False
-            self.formula = _narrowest_of(native)
-            return
-        self.fits = True
-        returned = _narrowest_of(self.answer)
-        try:
-            self.traced = trace(grad_fun, wide)
-        except UNFIT:
-            self.formula = returned
-        else:
-            self.formula = min((self.traced.narrowest(), returned), key=bits)
+    at: Callable[[tuple[Any, ...]], Answer]
+    answer: Answer
+    formula: str
+    traced: Traced | None
+    noisy: NoisyProgram | None
 
-    def __call__(self, args: tuple[Any, ...]) -> Answer:
-        return trees.answer(self.grad_fun(*trees.copied(args)), self.leaves)
 
-    def moved(self, nudge: tuple[Any, ...]) -> Answer:
-        """The answer at other arguments; the same if it takes none in float64."""
-        return self(nudge) if self.fits else self.answer
+def _candidate(
+    grad_fun: Callable[..., Any], wide: tuple[Any, ...], leaves: Leaves, native: Answer
+) -> _Candidate:
+    """The candidate in float64; where it takes none, what it answers in the caller's dtype."""
+
+    def called(args: tuple[Any, ...]) -> Answer:
+        return trees.answer(grad_fun(*trees.copied(args)), leaves)
+
+    def as_ever(args: tuple[Any, ...]) -> Answer:
+        del args
+        return native
+
+    try:
+        traced = trace(grad_fun, wide)
+    except UNFIT:
+        try:
+            answer = called(wide)
+        except UNFIT:
+            return _Candidate(as_ever, native, _narrowest_of(native), None, None)
+        return _Candidate(called, answer, _narrowest_of(answer), None, None)
+    # One program is compiled sooner than each of its operations.
+    run_graph = jax.jit(partial(_outputs_of, traced.graph()), compiler_options=RUN_ONCE)
+
+    def compiled(args: tuple[Any, ...]) -> Answer:
+        outputs = run_graph(jax.tree.leaves(args))
+        return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves)
+
+    answer = compiled(wide)
+    formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
+    noisy = noisy_outputs(traced.graph())
+
+    def with_noise(values: Sequence[Any], eps: float, seed: int) -> list[Any]:
+        outputs = noisy(values, eps, seed)
+        return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves).leaves
+
+    return _Candidate(compiled, answer, formula, traced, with_noise)
 
 
 def _narrowest(args: Any) -> str:
@@ -224,28 +248,40 @@ def _narrowest_of(answer: Answer) -> str:
     return min(floating, key=bits, default="float64")
 
 
-def _spread(
-    gradient: Gradient,
-    args: tuple[Any, ...],
-    side: _Candidate,
-    autodiff: list[np.ndarray],
-) -> list[float]:
-    """For each leaf the largest change of either side when the arguments move by an ulp.
+def _noise(function: Function, leaves: Leaves, wide: tuple[Any, ...]) -> Noisy:
+    """The function's value and gradient with noise: in every operation, or in its arguments."""
+    if function.graph is not None:
+        noisy = noisy_gradient(function.graph, leaves.positions)
+        return lambda eps, seed: noisy(jax.tree.leaves(wide), eps, seed)
+    gradient = function.gradient(leaves.positions)
+    return lambda eps, seed: _flat(gradient(jax.tree.leaves(trees.nudged(wide, eps, seed))))
 
-    A larger change than eps^(1/4) of everything in sight is a jump: an ulp decided which side of a
-    kink or of a discontinuity the arguments are on. That says nothing of rounding.
+
+def _noise_of(side: _Candidate, wide: tuple[Any, ...]) -> Noisy:
+    """The candidate's leaves with noise: in every operation, or in its arguments."""
+    if side.noisy is not None:
+        return lambda eps, seed: side.noisy(jax.tree.leaves(wide), eps, seed)
+    return lambda eps, seed: side.at(trees.nudged(wide, eps, seed)).leaves
+
+
+def _spread(noisy: Noisy, dtype: str, right: Sequence[Any]) -> list[float]:
+    """For each result how much it changes when every number moves by an ulp of a type.
+
+    Rounding changes a result in proportion to its size. What changes as much by a smaller one is a
+    jump: it decided which side of a kink or of a discontinuity a number is on, which says nothing
+    of rounding.
     """
-    runs = [trees.nudged(args, side.formula, seed) for seed in range(PERTURBATIONS)]
-    moved = [gradient(jax.tree.leaves(run)) for run in runs]
-    answers = [side.moved(run) for run in runs]
-    size = max(largest(leaf) for leaf in (*autodiff, *(value for value, _ in moved)))
-    jump = float(jnp.finfo(side.formula).eps) ** 0.25 * size
-    spreads = []
-    for i, (right, came) in enumerate(zip(autodiff, side.answer.leaves, strict=True)):
-        changes = [distance(grads[i], right) for _, grads in moved]
-        if came is not None:
-            changes += [distance(answer.leaves[i], came) for answer in answers]
-        spreads.append(max((change for change in changes if change <= jump), default=0.0))
+    eps = float(jnp.finfo(dtype).eps)
+    ulps, further = (16, 16) if eps < 1e-5 else (1, 4)
+    spreads = [0.0] * len(right)
+    for seed in range(RUNS):
+        near, far = noisy(ulps * eps, seed), noisy(further * ulps * eps, seed)
+        for i, (one, other, base) in enumerate(zip(near, far, right, strict=True)):
+            if base is not None and np.shape(one) == np.shape(base):
+                with np.errstate(invalid="ignore"):
+                    small, large = (np.abs(np.asarray(x, np.float64) - base) for x in (one, other))
+                    proportional = np.where(2 * small < large, small / ulps, 0.0)
+                spreads[i] = max(spreads[i], largest(proportional))
     return spreads
 
 
@@ -273,6 +309,10 @@ def _constant_noise(
     return [change if np.isfinite(change) else 0.0 for change in noise]
 
 
+def _outputs_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    return run(graph, values, Plain())
+
+
 def _value_of(graph: Graph, values: Sequence[Any]) -> Any:
     return run(graph, values, Plain())[0]
 
@@ -287,33 +327,32 @@ def _larger(some: Iterable[float], others: Iterable[float]) -> list[float]:
     return [max(pair) for pair in zip(some, others, strict=True)]
 
 
-def _miscompiled(
-    function: Function, gradient: Gradient, leaves: Leaves, args: tuple[Any, ...], dtype: str
-) -> str | None:
+class _Ways(NamedTuple):
+    """Value and gradient by leaf, compiled and, where that can be had, one by one."""
+
+    compiled: list[np.ndarray]
+    one_by_one: list[np.ndarray] | None
+
+
+def _ways_to_run(function: Function, leaves: Leaves, values: list[Any]) -> _Ways:
+    compiled = _flat(function.gradient(leaves.positions)(values))
+    if function.graph is None or function.narrow:
+        return _Ways(compiled, None)
+    plain = Function(partial(_value_of, function.graph), function.graph, None)
+    return _Ways(compiled, _flat(plain.gradient(leaves.positions, compiled=False)(values)))
+
+
+def _miscompiled(ways: _Ways, spreads: Sequence[float], dtype: str) -> str | None:
     """Says how the compiled function differs from its operations run one by one, beyond rounding.
 
-    What rounding amounts to is measured by moving the arguments by an ulp. The 16-bit types are
-    left out: compiled, they keep more digits between operations than one by one.
+    The 16-bit types are not asked: compiled, they keep more digits between operations.
     """
-    if function.graph is None or bits(dtype) < 32 or function.narrow:
-        return None
-    plain = Function(partial(_value_of, function.graph), function.graph, None)
-    values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
-    jitted = _flat(gradient(values))
-    eager = _flat(plain.gradient(leaves.positions, compiled=False)(values))
-    runs = [trees.nudged(args, dtype, seed) for seed in range(PERTURBATIONS)]
-    moved = [
-        _flat(gradient([jnp.asarray(new, old.dtype) for new, old in zip(run, values, strict=True)]))
-        for run in map(jax.tree.leaves, runs)
-    ]
     eps = float(jnp.finfo(dtype).eps)
-    for i, (one, other) in enumerate(zip(jitted, eager, strict=True)):
-        spread = max(distance(run[i], one) for run in moved)
-        if not np.isfinite(spread):  # where rounding decides what is a number, nothing is certain
-            continue
-        apart, floor = distance(one, other), SAFETY * max(spread, eps * largest(one))
-        if apart > floor and not np.array_equal(one, other, equal_nan=True):
-            what = f"grad{leaves.paths[i - 1]}" if i else "the value"
+    rows = zip(ways.compiled, ways.one_by_one or (), spreads, strict=True)
+    for i, (compiled, other, spread) in enumerate(rows):
+        apart, floor = distance(compiled, other), SAFETY * max(spread, eps * largest(other))
+        if apart > floor and not np.array_equal(compiled, other, equal_nan=True):
+            what = f"{{{i - 1}}}" if i else "the value"
             return (
                 f"compiled, {what} differs by {apart:.1e} from the same operations run one by one "
                 f"in {dtype}, where rounding explains {floor:.1e}"

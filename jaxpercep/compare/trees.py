@@ -142,9 +142,9 @@ def cast(args: Any, dtype: str) -> Any:
     return jax.tree.map(convert, copied(args))
 
 
-def nudged(args: Any, dtype: str, seed: int) -> Any:
-    """Floating leaves in float64, each moved up or down by an ulp of dtype."""
-    rng, eps = np.random.default_rng(seed), float(jnp.finfo(dtype).eps)
+def nudged(args: Any, eps: float, seed: int) -> Any:
+    """Floating leaves in float64, each number moved up or down by a relative eps."""
+    rng = np.random.default_rng(seed)
 
     def move(leaf: Any) -> Any:
         if not is_floating(leaf):

@@ -62,7 +62,7 @@ class _Grouping:
 
         for run in _runs(operations, function):
             # What another package's function consists of is nobody's to get wrong.
-            opaque = len(run[0].chain) <= depth or is_foreign(run[0].chain[depth].file)
+            opaque = all(is_foreign(frame.file) for op in run for frame in op.chain[depth:])
             parts = run if opaque else list(self.by_line(run, depth))
             yield from self.unit(run, parts, depth)
 
