@@ -158,25 +158,28 @@ def explain(
     likely = [h for h in hypotheses if h.reach & wrong and not h.reach & right]
     likely.sort(key=lambda h: (h.reach ^ wrong).bit_count())
     likely = sorted(likely[:MAX_HYPOTHESES], key=lambda h: ORDER.index(h.cause))
-    plain = judge.explanation((), jax.device_get(mismatch_of_right(problem)), compared)
-    found, held = [plain], [()]
-    evaluate = evaluator(problem, likely) if likely else None
-    while evaluate is not None and held and len(held[0]) < AT_ONCE:
-        combinations = [(*base, j) for base in held for j in range(len(likely)) if j not in base]
+    if not likely:
+        return [judge.explanation((), jax.device_get(mismatch_of_right(problem)), compared)]
+    evaluate = evaluator(problem, likely)
+    found: list[Explanation] = []
+    combinations: list[tuple[int, ...]] = [(), *((j,) for j in range(len(likely)))]
+    while combinations:
         stats = jax.device_get(evaluate(combinations))
         judged = []
         for row, combination in enumerate(combinations):
             mismatch = [Mismatch(*(field[row] for field in leaf)) for leaf in stats]
-            if not _changes_nothing(compared, mismatch, judge):
+            if not combination or not _changes_nothing(compared, mismatch, judge):
                 flow = tuple(likely[j] for j in combination)
                 judged.append((combination, judge.explanation(flow, mismatch, compared)))
-        least = min(len(explanation.unexplained) for explanation in found)
+        fewer = found or [explanation for combination, explanation in judged if not combination]
+        least = min(len(explanation.unexplained) for explanation in fewer)
         found += [explanation for _, explanation in judged]
-        if any(not explanation.unexplained for explanation in found):
-            break
         better = [(c, e) for c, e in judged if len(e.unexplained) < least]
         better.sort(key=lambda pair: (len(pair[1].unexplained), pair[1].rank))
+        if not better or not better[0][1].unexplained or len(better[0][0]) == AT_ONCE:
+            break
         held = [combination for combination, _ in better[:BASES]]
+        combinations = [(*base, j) for base in held for j in range(len(likely)) if j not in base]
     return _simplest(found)
 
 

@@ -1,6 +1,7 @@
 """Both gradients in float64 and in the caller's dtype, and how much rounding there is to expect."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -106,20 +107,22 @@ def evaluate(
     leaves = trees.differentiated(args, argnums)
     native = _function(fun, args)
     values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
-    native_runs = _ways_to_run(native, leaves, values)
-    autodiff_native = native_runs.compiled[1:]
-    candidate_native = trees.answer(grad_fun(*trees.copied(args)), leaves)
+    with ThreadPoolExecutor() as pool:  # operations one by one are many small programs to compile
+        native_runs = _ways_to_run(native, leaves, values, pool)
+        autodiff_native = native_runs.compiled[1:]
+        candidate_native = trees.answer(grad_fun(*trees.copied(args)), leaves)
+        with jax.enable_x64(True):
+            wide = trees.cast(args, "float64")
+            values = jax.tree.leaves(wide)
+            function = _in_float64(fun, args, wide)
+            runs = _ways_to_run(function, leaves, values, pool)
+            side = _candidate(grad_fun, wide, leaves, candidate_native)
+            noise = _noise(function, leaves, wide)
+            spread = _larger(
+                _spread(noise, side.formula, runs.compiled)[1:],
+                _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
+            )
     with jax.enable_x64(True):
-        wide = trees.cast(args, "float64")
-        values = jax.tree.leaves(wide)
-        function = _in_float64(fun, args, wide)
-        runs = _ways_to_run(function, leaves, values)
-        side = _candidate(grad_fun, wide, leaves, candidate_native)
-        noise = _noise(function, leaves, wide)
-        spread = _larger(
-            _spread(noise, side.formula, runs.compiled)[1:],
-            _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
-        )
         if function.narrow or side.formula != "float64":
             spread = _larger(spread, _distances(autodiff_native, runs.compiled[1:]))
         eps = float(jnp.finfo(side.formula).eps)
@@ -331,15 +334,26 @@ class _Ways(NamedTuple):
     """Value and gradient by leaf, compiled and, where that can be had, one by one."""
 
     compiled: list[np.ndarray]
-    one_by_one: list[np.ndarray] | None
+    one_by_one: Future[list[np.ndarray]] | None
 
 
-def _ways_to_run(function: Function, leaves: Leaves, values: list[Any]) -> _Ways:
-    compiled = _flat(function.gradient(leaves.positions)(values))
-    if function.graph is None or function.narrow:
-        return _Ways(compiled, None)
-    plain = Function(partial(_value_of, function.graph), function.graph, None)
-    return _Ways(compiled, _flat(plain.gradient(leaves.positions, compiled=False)(values)))
+def _ways_to_run(
+    function: Function, leaves: Leaves, values: list[Any], pool: ThreadPoolExecutor
+) -> _Ways:
+    one_by_one = None
+    if function.graph is not None and not function.narrow:
+        plain = Function(partial(_value_of, function.graph), function.graph, None)
+        gradient = plain.gradient(leaves.positions, compiled=False)
+        # JAX's settings are each thread's own.
+        config: Any = jax.config
+        wide, promotion = config.jax_enable_x64, config.jax_numpy_dtype_promotion
+
+        def run_one_by_one() -> list[np.ndarray]:
+            with jax.enable_x64(wide), jax.numpy_dtype_promotion(promotion):
+                return _flat(gradient(values))
+
+        one_by_one = pool.submit(run_one_by_one)
+    return _Ways(_flat(function.gradient(leaves.positions)(values)), one_by_one)
 
 
 def _miscompiled(ways: _Ways, spreads: Sequence[float], dtype: str) -> str | None:
@@ -347,8 +361,9 @@ def _miscompiled(ways: _Ways, spreads: Sequence[float], dtype: str) -> str | Non
 
     The 16-bit types are not asked: compiled, they keep more digits between operations.
     """
+    assert ways.one_by_one is not None
     eps = float(jnp.finfo(dtype).eps)
-    rows = zip(ways.compiled, ways.one_by_one or (), spreads, strict=True)
+    rows = zip(ways.compiled, ways.one_by_one.result(), spreads, strict=True)
     for i, (compiled, other, spread) in enumerate(rows):
         apart, floor = distance(compiled, other), SAFETY * max(spread, eps * largest(other))
         if apart > floor and not np.array_equal(compiled, other, equal_nan=True):
