@@ -110,7 +110,7 @@ def evaluate(
     with ThreadPoolExecutor() as pool:  # operations one by one are many small programs to compile
         native_runs = _ways_to_run(native, leaves, values, pool)
         autodiff_native = native_runs.compiled[1:]
-        candidate_native = trees.answer(grad_fun(*trees.copied(args)), leaves)
+        candidate_native = _candidate(grad_fun, args, leaves, None).answer
         with jax.enable_x64(True):
             wide = trees.cast(args, "float64")
             values = jax.tree.leaves(wide)
@@ -202,41 +202,44 @@ class _Candidate(NamedTuple):
 
 
 def _candidate(
-    grad_fun: Callable[..., Any], wide: tuple[Any, ...], leaves: Leaves, native: Answer
+    grad_fun: Callable[..., Any], args: tuple[Any, ...], leaves: Leaves, native: Answer | None
 ) -> _Candidate:
-    """The candidate in float64; where it takes none, what it answers in the caller's dtype."""
+    """The candidate at args; where it does not take them, what it answers in the caller's dtype."""
 
     def called(args: tuple[Any, ...]) -> Answer:
         return trees.answer(grad_fun(*trees.copied(args)), leaves)
 
-    def as_ever(args: tuple[Any, ...]) -> Answer:
-        del args
-        return native
-
     try:
-        traced = trace(grad_fun, wide)
+        traced = trace(grad_fun, args)
     except UNFIT:
         try:
-            answer = called(wide)
+            answer = called(args)
         except UNFIT:
-            return _Candidate(as_ever, native, _narrowest_of(native), None, None)
+            if native is None:
+                raise
+            return _Candidate(partial(_always, native), native, _narrowest_of(native), None, None)
         return _Candidate(called, answer, _narrowest_of(answer), None, None)
     # One program is compiled sooner than each of its operations.
     run_graph = jax.jit(partial(_outputs_of, traced.graph()), compiler_options=RUN_ONCE)
-
-    def compiled(args: tuple[Any, ...]) -> Answer:
-        outputs = run_graph(jax.tree.leaves(args))
-        return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves)
-
-    answer = compiled(wide)
-    formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
     noisy = noisy_outputs(traced.graph())
 
-    def with_noise(values: Sequence[Any], eps: float, seed: int) -> list[Any]:
-        outputs = noisy(values, eps, seed)
-        return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves).leaves
+    def of_outputs(outputs: Sequence[Any]) -> Answer:
+        return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves)
 
+    def compiled(args: tuple[Any, ...]) -> Answer:
+        return of_outputs(run_graph(jax.tree.leaves(trees.copied(args))))
+
+    def with_noise(values: Sequence[Any], eps: float, seed: int) -> list[Any]:
+        return of_outputs(noisy(values, eps, seed)).leaves
+
+    answer = compiled(args)
+    formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
     return _Candidate(compiled, answer, formula, traced, with_noise)
+
+
+def _always(answer: Answer, args: tuple[Any, ...]) -> Answer:
+    del args
+    return answer
 
 
 def _narrowest(args: Any) -> str:
