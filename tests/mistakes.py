@@ -273,7 +273,13 @@ SEEN_FROM_A_LEAF = (
         {"dz.sum(0)": "dz.sum(0, keepdims=True)"},
         leaves=("['b']",),
     ),
-    mistake(DEEP, "layers_from_last_to_first", "structure", {"grads[::-1]": "grads"}),
+    mistake(
+        DEEP,
+        "layers_from_last_to_first",
+        "swapped",
+        {"grads[::-1]": "grads"},
+        leaves=tuple(f"[{layer}][{leaf}]" for layer in range(6) for leaf in range(2)),
+    ),
     # weight_decay
     mistake(
         SVM,

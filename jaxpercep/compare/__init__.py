@@ -17,7 +17,7 @@ from jaxpercep._checks import check_real
 from jaxpercep.compare import trees
 from jaxpercep.compare.arbitration import Verdict, arbitrate
 from jaxpercep.compare.diagnosis import Diagnosis, diagnose
-from jaxpercep.compare.jaxprs import without_rules
+from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, without_rules
 from jaxpercep.compare.leaves import compare_leaves
 from jaxpercep.compare.reference import Evaluation, evaluate
 from jaxpercep.compare.report import GradientReport, LeafReport
@@ -244,7 +244,7 @@ def _verdict(evaluation: Evaluation, leaves: Sequence[LeafReport]) -> Verdict:
 def _check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
     try:
         shapes = jax.tree.leaves(jax.eval_shape(fun, *args))
-    except jax.errors.ConcretizationTypeError:
+    except NEEDS_NUMBERS:
         return  # only concrete arguments will tell
     if len(shapes) != 1 or shapes[0].shape != ():
         came = ", ".join(str(list(shape.shape)) for shape in shapes)

@@ -29,6 +29,7 @@ Verdict: TypeAlias = Literal[
 STEPS = 20
 FIRST_STEP = 0.1  # times the size of the leaf
 WORST_LEAVES = 6  # that are arbitrated
+WORST_NUMBERS = 4  # of a leaf, if the worst are on kinks
 
 
 class Derivative(NamedTuple):
@@ -75,40 +76,48 @@ def arbitrate(
         wrong: the leaves where the two differ, the worst first.
         compiled: whether function can be compiled.
     """
-    claims: list[list[float]] = []
-    sizes: list[float] = []
-    directions: list[tuple[int, np.ndarray]] = []
+    sample = _sampler(function, values, positions, compiled)
+    found: set[Verdict] = set()
     for i in wrong[:WORST_LEAVES]:
         other = candidate[i]
         if other is None or other.shape != autodiff[i].shape:
             continue
         pair = autodiff[i], np.asarray(other, np.float64)
-        for direction in _directions(*pair):
-            claims.append([_along(leaf, direction) for leaf in pair])
-            sizes.append(FIRST_STEP * max(largest(values[positions[i]]), 1e-3))
-            directions.append((i, direction))
-    samples = _samples(function, values, positions, directions, sizes, compiled)
-    found = {
-        _decide(_extrapolated(row, size), *claim)
-        for row, size, claim in zip(samples, sizes, claims, strict=True)
-    }
+        size = FIRST_STEP * max(largest(values[positions[i]]), 1e-3)
+        found |= _of_leaf(partial(sample, i, size), *pair)
     if "both_wrong" in found or {"manual_wrong", "autodiff_wrong"} <= found:
         return "both_wrong"
     ranked: tuple[Verdict, ...] = ("manual_wrong", "autodiff_wrong", "kink")
     return next((verdict for verdict in ranked if verdict in found), "inconclusive")
 
 
-def _directions(autodiff: np.ndarray, candidate: np.ndarray) -> list[np.ndarray]:
-    """Where the two differ most: along their difference, and at its largest number."""
+def _of_leaf(
+    sample: Callable[[np.ndarray], Differences], autodiff: np.ndarray, candidate: np.ndarray
+) -> set[Verdict]:
+    """The verdicts along the difference of the two, and at its largest numbers.
+
+    Numbers that lie on a kink are set aside, for the others may be wrong all the same.
+    """
     finite = np.isfinite(autodiff) & np.isfinite(candidate)
     with np.errstate(invalid="ignore"):
         apart = np.where(finite, np.abs(candidate - autodiff), np.inf)
-    alone = np.zeros_like(apart)
-    alone.flat[np.argmax(apart)] = 1.0
-    if not np.all(finite) or apart.size == 1:
-        return [alone]
-    difference = candidate - autodiff
-    return [difference / np.linalg.norm(difference), alone]
+    least = 1e-3 * np.max(apart, initial=0.0, where=np.isfinite(apart))
+    found: set[Verdict] = set()
+    for _ in range(WORST_NUMBERS):
+        alone = np.zeros_like(apart)
+        alone.flat[np.argmax(apart)] = 1.0
+        directions = [alone]
+        if np.isfinite(apart).all() and np.count_nonzero(apart) > 1:
+            signed = np.where(apart > 0, candidate - autodiff, 0.0)
+            directions.append(signed / np.linalg.norm(signed))
+        verdicts = [
+            _decide(sample(u), _along(autodiff, u), _along(candidate, u)) for u in directions
+        ]
+        found.update(verdicts)
+        apart = np.where(alone == 1, 0.0, apart)
+        if "kink" not in verdicts or np.max(apart) <= least:
+            break
+    return found
 
 
 def _along(gradient: np.ndarray, direction: np.ndarray) -> float:
@@ -144,15 +153,13 @@ def _steps(first: float) -> np.ndarray:
     return np.concatenate([[0.0], steps, -steps])
 
 
-def _samples(
+def _sampler(
     function: Callable[[Sequence[Any]], Any],
     values: Sequence[Any],
     positions: Sequence[int],
-    directions: Sequence[tuple[int, np.ndarray]],
-    sizes: Sequence[float],
     compiled: bool,
-) -> np.ndarray:
-    """f(x + h u) for each direction u (a leaf, and where to in it) and each of its steps h."""
+) -> Callable[[int, float, np.ndarray], Differences]:
+    """`(leaf, first step, direction) -> differences` along a direction of length 1 in one leaf."""
 
     def at(direction: Sequence[Any], step: Any) -> Any:
         given = list(values)
@@ -168,14 +175,12 @@ def _samples(
 
     row = jax.jit(compiled_row, compiler_options=RUN_ONCE) if compiled else eager_row
     still = [jnp.zeros_like(values[position]) for position in positions]
-    return np.asarray(
-        [
-            np.asarray(
-                row([*still[:i], jnp.asarray(u), *still[i + 1 :]], jnp.asarray(_steps(size)))
-            )
-            for (i, u), size in zip(directions, sizes, strict=True)
-        ]
-    )
+
+    def differences(leaf: int, first: float, direction: np.ndarray) -> Differences:
+        along = [*still[:leaf], jnp.asarray(direction), *still[leaf + 1 :]]
+        return _extrapolated(np.asarray(row(along, jnp.asarray(_steps(first)))), first)
+
+    return differences
 
 
 def _extrapolated(samples: np.ndarray, first: float) -> Differences:

@@ -89,7 +89,11 @@ def diagnose(
         every = hypotheses(graph, flow, stale=rate is not None)
     writer = _Writer(evaluation, problem.graph, flow, names)
     told = [writer(explanation) for explanation in explain(problem, compared, every, judge)]
-    return tuple(dict.fromkeys(told))
+    # An operation and the call that consists of it are one place.
+    places = {
+        tuple((d.cause, d.leaf, d.source, d.location) for d in one): one for one in told[::-1]
+    }
+    return tuple(places.values())[::-1]
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,8 @@ class _Writer:
         return [
             other
             for other in self.graph.walk()
-            if other.name == operation.name and other.source == operation.source
+            if (other.name, other.kind, other.source)
+            == (operation.name, operation.kind, operation.source)
         ]
 
     def use_of(self, leaf: int) -> str | None:

@@ -155,11 +155,31 @@ def explain(
         judge: of what explains what.
     """
     wrong, right = _masks(problem, compared, judge)
-    likely = [h for h in hypotheses if h.reach & wrong and not h.reach & right]
-    likely.sort(key=lambda h: (h.reach ^ wrong).bit_count())
-    likely = sorted(likely[:MAX_HYPOTHESES], key=lambda h: ORDER.index(h.cause))
-    if not likely:
-        return [judge.explanation((), jax.device_get(mismatch_of_right(problem)), compared)]
+    touching = [h for h in hypotheses if h.reach & wrong]
+    # A wrong cotangent spoils all that it reaches, with exceptions: where an activation is 0, say.
+    spoiling = [h for h in touching if not h.reach & right]
+    found: list[Explanation] = []
+    for likely in (spoiling, touching):
+        if likely and (not found or len(likely) > len(spoiling)):
+            found += _search(problem, compared, _closest(likely, wrong), judge)
+        if found and not all(explanation.unexplained for explanation in found):
+            break
+    if not found:
+        found = [judge.explanation((), jax.device_get(mismatch_of_right(problem)), compared)]
+    return _simplest(found)
+
+
+def _closest(likely: Sequence[Hypothesis], wrong: int) -> list[Hypothesis]:
+    """Those that reach what is wrong and little else, if there are too many, in their order."""
+    ranked = sorted(likely, key=lambda h: (h.reach ^ wrong).bit_count())
+    chosen = set(map(id, ranked[:MAX_HYPOTHESES]))
+    return [h for h in likely if id(h) in chosen]
+
+
+def _search(
+    problem: Problem, compared: Sequence[int], likely: Sequence[Hypothesis], judge: Judge
+) -> list[Explanation]:
+    """Explanations by no hypothesis, by each, and by several where one is not enough."""
     evaluate = evaluator(problem, likely)
     found: list[Explanation] = []
     combinations: list[tuple[int, ...]] = [(), *((j,) for j in range(len(likely)))]
@@ -180,7 +200,7 @@ def explain(
             break
         held = [combination for combination, _ in better[:BASES]]
         combinations = [(*base, j) for base in held for j in range(len(likely)) if j not in base]
-    return _simplest(found)
+    return found
 
 
 def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:

@@ -142,6 +142,31 @@ class Plain:
         return self
 
 
+class OneByOne(Plain):
+    """Carries each operation out by itself, those in loops and branches too."""
+
+    LONGEST = 64  # iterations; longer loops are left whole
+
+    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns the operation's results."""
+        if operation.kind == "cond":
+            taken = min(max(int(values[0]), 0), len(operation.bodies) - 1)
+            return run(operation.bodies[taken], values[1:], self)
+        if operation.loop is None or not 0 < operation.loop.length <= self.LONGEST:
+            return perform(operation, self, values)
+        first, carried, length, reverse = operation.loop
+        state = list(values[first : first + carried])
+        rows: list[Sequence[Value]] = []
+        for i in reversed(range(length)) if reverse else range(length):
+            scanned = [xs[i] for xs in values[first + carried :]]
+            results = run(operation.bodies[0], [*values[:first], *state, *scanned], self)
+            state = results[:carried]
+            rows.append(results[carried:])
+        if reverse:
+            rows.reverse()
+        return [*state, *(jnp.stack(column) for column in zip(*rows, strict=True))]
+
+
 def run(graph: Graph, values: Sequence[Value], interpreter: Interpreter) -> list[Value]:
     """Returns the graph's outputs for the values of its inputs."""
     known = {**graph.captured, **dict(zip(graph.inputs, values, strict=True))}

@@ -107,7 +107,7 @@ def hypotheses(graph: Graph, flow: Flow, *, stale: bool) -> list[Hypothesis]:
             found.append(_together(every))
     found += _on_every_pass(found)
     order = get_args(Cause)
-    return sorted(found, key=lambda hypothesis: order.index(hypothesis.cause))
+    return sorted(found, key=lambda h: (order.index(h.cause), h.operation.kind == "call"))
 
 
 def _in_graph(graph: Graph, flow: Flow, loops: tuple[Operation, ...]) -> Iterator[Hypothesis]:
@@ -134,7 +134,9 @@ def _at(
     """What may be wrong with one operand of one operation."""
     same_shape = _is_elementwise(operation, i)
     alone = sum(bool(flow(graph, other)) for other in operation.operands) == 1
-    changes = operation.kind == "call" or operation.name not in MOVING
+    changes = (
+        operation.name not in MOVING if operation.kind == "atom" else not _is_wrapper(operation)
+    )
     if operation.name == "sub" and i == 0:
         changes = False
     if same_shape and changes:
@@ -230,7 +232,8 @@ def _on_every_pass(found: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
     for one in found:
         if one.iteration is None and len(one.switches) == 1 and one.operation.frames:
             (switch,) = one.switches
-            line = one.operation.frames[-1], one.operation.name, switch.operand, switch.alteration
+            place = one.operation.frames[-1], one.operation.name, one.operation.kind
+            line = *place, switch.operand, switch.alteration
             lines[one.cause, *line].append(one)
     for several in lines.values():
         if len(several) > 1:
@@ -254,6 +257,11 @@ def _is_elementwise(operation: Operation, i: int) -> bool:
     if isinstance(operand, Constant):
         return False
     return operand.aval.shape == result.shape and operand.aval.dtype == result.dtype
+
+
+def _is_wrapper(operation: Operation) -> bool:
+    """Whether it consists of one operation, and so is the same place."""
+    return operation.kind == "call" and len(operation.bodies[0].operations) == 1
 
 
 def is_linear(operation: Operation, i: int) -> bool:

@@ -14,9 +14,13 @@ from jax.extend import core
 
 from jaxpercep.compare.graph import Constant, Frame, Graph, Loop, Operation, Plain, Value, run
 
+NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
+"""What a function raises that cannot be traced with abstract arguments."""
+
 PACKAGE = Path(__file__).resolve().parent.parent
 
 CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
+RULES = {"custom_vjp_call": "call_jaxpr"}
 
 
 class Traced(NamedTuple):
@@ -78,7 +82,7 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
         reader = _Reader(False)
-        reader.calls = CALLS | {"custom_vjp_call": "call_jaxpr"}
+        reader.calls = CALLS | RULES
         graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
         return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
 
@@ -128,7 +132,8 @@ class _Reader:
 
     def __init__(self, widen: bool, rng: np.random.Generator | None = None) -> None:
         self.widen, self.rng, self.has_narrow_constants = widen, rng, False
-        self.calls = CALLS
+        # Widened, a rule for another type is of no use: the function itself is differentiated.
+        self.calls = CALLS | RULES if widen else CALLS
 
     def graph(self, jaxpr: Any, consts: Sequence[Value], outer: "_Place | None" = None) -> Graph:
         """The graph of a jaxpr that is called from `outer`."""
@@ -162,7 +167,7 @@ class _Reader:
         if primitive == "cond":
             bodies = tuple(self.graph(*_opened(b), place) for b in params["branches"])
             return build(kind="cond", bodies=bodies, results=equation.outvars)
-        if primitive == "custom_jvp_call":
+        if primitive in ("custom_jvp_call", "custom_vjp_call"):
             build = partial(build, name=_rule_name(params))
         evaluate = self.widened(equation) if self.widen else None
         return build(evaluate=evaluate or _evaluator(equation, results))
@@ -190,6 +195,8 @@ class _Reader:
             return self.widened_rule(params)
         if name == "reduce_precision":
             return _unchanged
+        if name == "bitcast_convert_type":
+            return _in_its_types(equation)
         wide = {key: _wide(value) for key, value in params.items()}
         results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
         operands = [_wide_literal(v) for v in equation.invars]
@@ -219,6 +226,19 @@ def _is_exact(value: np.ndarray) -> bool:
     return bool(np.all(value * 256 == np.round(value * 256)) and np.all(np.abs(value) < 2**16))
 
 
+def _in_its_types(equation: Any) -> Callable[..., Sequence[Value]]:
+    """Evaluates one equation in the types it was traced with: bits mean nothing in another."""
+    evaluate = _evaluator(equation, equation.outvars)
+
+    def narrowed(*values: Value) -> Sequence[Value]:
+        pairs = zip(values, equation.invars, strict=True)
+        results = evaluate(*(jnp.asarray(value, v.aval.dtype) for value, v in pairs))
+        floating = [jnp.issubdtype(result.dtype, jnp.floating) for result in results]
+        return [r.astype(jnp.float64) if f else r for r, f in zip(results, floating, strict=True)]
+
+    return narrowed
+
+
 def _unchanged(value: Value) -> list[Value]:
     return [value]
 
@@ -240,17 +260,27 @@ def _wide_literal(atom: Any) -> Any:
 def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[Value]]:
     """Evaluates one equation, given the values of all its operands."""
     literals = [isinstance(v, core.Literal) for v in equation.invars]
-    unique = list(dict.fromkeys(v for v in equation.invars if not isinstance(v, core.Literal)))
+    variables = [v for v in equation.invars if not isinstance(v, core.Literal)]
+    if len(set(variables)) < len(variables):  # x * x: each use gets a variable of its own
+        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in variables]
+        variables = jax.make_jaxpr(_nothing)(*shapes).jaxpr.invars
+        fresh = iter(variables)
+        operands = [v if isinstance(v, core.Literal) else next(fresh) for v in equation.invars]
+        equation = equation.replace(invars=operands)
     names = core.DebugInfo("operation", equation.primitive.name, None, None)
-    alone = core.Jaxpr((), unique, results, [equation], equation.effects, names)
+    alone = core.Jaxpr((), variables, results, [equation], equation.effects, names)
     function = core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))
 
     def evaluate(*values: Value) -> Sequence[Value]:
-        pairs = zip(equation.invars, values, literals, strict=True)
-        given = {variable: value for variable, value, literal in pairs if not literal}
-        return function(*(given[variable] for variable in unique))
+        pairs = zip(values, literals, strict=True)
+        return function(*(value for value, literal in pairs if not literal))
 
     return evaluate
+
+
+def _nothing(*values: Value) -> tuple[()]:
+    del values
+    return ()
 
 
 def _without(body: Graph, equation: Any) -> Graph:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare import trees
-from jaxpercep.compare.graph import RUN_ONCE, Graph, Plain, run
-from jaxpercep.compare.jaxprs import Traced, bits, trace
+from jaxpercep.compare.graph import RUN_ONCE, Graph, OneByOne, Plain, run
+from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
 from jaxpercep.compare.noise import RUNS, NoisyProgram, noisy_gradient, noisy_outputs
 from jaxpercep.compare.trees import Answer, Leaves, as_numpy, distance, largest
 
@@ -22,7 +22,7 @@ SAFETY = 16
 SAFETY_IF_NARROW = 8
 
 # What code says that cannot compute in float64, or not with abstract arguments.
-UNFIT = (TypeError, jax.errors.JAXTypeError, jax.dtypes.TypePromotionError)
+UNFIT = (TypeError, *NEEDS_NUMBERS, jax.dtypes.TypePromotionError)
 
 Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
 """`(eps, seed) -> results`, with every number moved by a relative eps."""
@@ -163,7 +163,7 @@ def _function(fun: Callable[..., Any], args: tuple[Any, ...]) -> Function:
 
     try:
         traced = trace(fun, args)
-    except jax.errors.ConcretizationTypeError:
+    except NEEDS_NUMBERS:
         return Function(call, None, None)
     return Function(call, traced.graph(), traced)
 
@@ -319,6 +319,10 @@ def _outputs_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
     return run(graph, values, Plain())
 
 
+def _one_by_one(graph: Graph, values: Sequence[Any]) -> Any:
+    return run(graph, values, OneByOne())[0]
+
+
 def _value_of(graph: Graph, values: Sequence[Any]) -> Any:
     return run(graph, values, Plain())[0]
 
@@ -345,7 +349,7 @@ def _ways_to_run(
 ) -> _Ways:
     one_by_one = None
     if function.graph is not None and not function.narrow:
-        plain = Function(partial(_value_of, function.graph), function.graph, None)
+        plain = Function(partial(_one_by_one, function.graph), function.graph, None)
         gradient = plain.gradient(leaves.positions, compiled=False)
         # JAX's settings are each thread's own.
         config: Any = jax.config

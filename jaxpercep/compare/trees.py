@@ -84,6 +84,8 @@ def answer(result: Any, leaves: Leaves) -> Answer:
                 frozen.add(due[name])
         elif name not in passed and leaf is not None:
             extra.append((path, np.shape(leaf)))
+    if len(frozen) == len(found):  # of interest to it is nothing: it has forgotten to return
+        frozen = set()
     return Answer(found, frozenset(frozen), tuple(extra))
 
 

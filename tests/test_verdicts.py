@@ -1,0 +1,567 @@
+"""Each verdict of a comparison, on functions for which no other verdict would be true."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
+
+import jaxpercep as jp
+from jaxpercep.compare import arbitration, compare_gradients, reference
+
+W = np.array([0.3, -1.2, 0.7], np.float32)
+HALF_ON = np.array([0.0, 1.0, -2.0], np.float32)
+
+
+class Case(NamedTuple):
+    """A function, a gradient of it, and who is right."""
+
+    name: str
+    verdict: str
+    fun: Callable[..., Any]
+    grad_fun: Callable[..., Any]
+    args: tuple[Any, ...] = (W,)
+
+
+def named(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+def assert_verdict(case):
+    report = compare_gradients(case.fun, case.grad_fun, *case.args)
+    assert report.verdict == case.verdict, str(report)
+    assert report.ok == (case.verdict == "match")
+    assert str(report).startswith(f"{case.verdict}: ")
+    return report
+
+
+def always(gradient):
+    """A candidate: these numbers, in the type of the argument."""
+
+    def constant(w, *rest):
+        del rest
+        return jnp.asarray(gradient, w.dtype)
+
+    return constant
+
+
+def sum_of_tanh(w):
+    return jnp.sum(jnp.tanh(w))
+
+
+def tanh_by_hand(w, factor=1.0):
+    return factor * (1 - jnp.tanh(w) ** 2)
+
+
+def scaled_tanh(factor):
+    return partial(tanh_by_hand, factor=factor)
+
+
+# Functions that JAX differentiates wrongly
+
+
+@jax.custom_jvp
+def square(x):
+    return x**2
+
+
+@square.defjvp
+def half_of_it(primals, tangents):
+    (x,), (t,) = primals, tangents
+    return square(x), x * t
+
+
+@jax.custom_vjp
+def cube(x):
+    return x**3
+
+
+cube.defvjp(lambda x: (x**3, x), lambda x, dy: (2 * x**2 * dy,))
+
+
+def sum_of_squares(w):
+    return jnp.sum(square(w))
+
+
+def sum_of_cubes(w):
+    return jnp.sum(cube(w))
+
+
+def root_of_positives(w):
+    """Where w is negative the root's derivative is NaN, and 0 * NaN is NaN."""
+    return jnp.sum(jnp.where(w > 0, jnp.sqrt(w), 0))
+
+
+def guarded(w):
+    return jnp.where(w > 0, 0.5 / jnp.sqrt(jnp.where(w > 0, w, 1)), 0)
+
+
+def root_of_square(w):
+    """The absolute value, with a derivative of 0 / 0 at zero."""
+    return jnp.sum(jnp.sqrt(w**2))
+
+
+def stopped(w):
+    return jnp.sum(jax.lax.stop_gradient(w) ** 2)
+
+
+ZERO = np.zeros(3, np.float32)
+AUTODIFF_WRONG = [
+    Case("wrong custom_jvp", "autodiff_wrong", sum_of_squares, lambda w: 2 * w),
+    Case("wrong custom_vjp", "autodiff_wrong", sum_of_cubes, lambda w: 3 * w**2),
+    Case("nan behind where", "autodiff_wrong", root_of_positives, guarded),
+    Case("norm at zero", "autodiff_wrong", jnp.linalg.norm, jnp.zeros_like, (ZERO,)),
+    Case("root of a square", "autodiff_wrong", root_of_square, jnp.sign, (HALF_ON,)),
+    Case("stopped", "autodiff_wrong", stopped, lambda w: 2 * w),
+]
+BOTH_WRONG = [
+    Case("wrong custom_jvp", "both_wrong", sum_of_squares, lambda w: 3 * w),
+    Case("nan behind where", "both_wrong", root_of_positives, lambda w: 2 * guarded(w) + 1),
+    Case("slope beyond the norm", "both_wrong", jnp.linalg.norm, always([2, 2, 2]), (ZERO,)),
+    Case("the same nan", "both_wrong", jnp.linalg.norm, jax.grad(jnp.linalg.norm), (ZERO,)),
+    Case(
+        "one leaf each",
+        "both_wrong",
+        lambda p: sum_of_squares(p["a"]) + sum_of_tanh(p["b"]),
+        lambda p: {"a": 2 * p["a"], "b": 2 * tanh_by_hand(p["b"])},
+        ({"a": W, "b": W},),
+    ),
+    Case(
+        "a leaf missing",
+        "both_wrong",
+        lambda p: sum_of_squares(p["a"]) + sum_of_tanh(p["b"]),
+        lambda p: {"a": 2 * p["a"]},
+        ({"a": W, "b": W},),
+    ),
+]
+MANUAL_WRONG = [
+    Case("factor", "manual_wrong", sum_of_tanh, scaled_tanh(2)),
+    Case("a millionth", "manual_wrong", sum_of_tanh, scaled_tanh(1 + 1e-6)),
+    Case("another function", "manual_wrong", sum_of_tanh, jnp.cos),
+    Case("nan", "manual_wrong", sum_of_tanh, lambda w: jnp.where(w > 0, jnp.nan, 1)),
+    Case("infinity", "manual_wrong", sum_of_tanh, lambda w: jnp.where(w > 0, jnp.inf, 1)),
+    Case("nothing returned", "manual_wrong", sum_of_tanh, lambda w: None),  # noqa: ARG005
+]
+
+
+@named(MANUAL_WRONG)
+def test_the_hand_written_side_is_wrong(case):
+    assert_verdict(case)
+
+
+@named(AUTODIFF_WRONG)
+def test_autodiff_is_wrong(case):
+    report = assert_verdict(case)
+    assert report.explanations == ()
+    assert "custom_jvp or custom_vjp rule that is wrong" in str(report)
+
+
+@named(BOTH_WRONG)
+def test_both_are_wrong(case):
+    assert_verdict(case)
+
+
+# Kinks
+
+
+def sum_of_relu(w):
+    return jnp.sum(jax.nn.relu(w))
+
+
+def tie(w):
+    """Its two largest numbers are equal."""
+    return jnp.max(w)
+
+
+def steep_beside_a_tie(p):
+    """A tie below another leaf's gradient, which is a million times as large."""
+    return 1e6 * jnp.sum(p["v"] ** 2) + jnp.max(p["w"])
+
+
+def crossing(w, x):
+    """At w @ x = 0 an ulp of w decides on the side; the value is large beside its derivative."""
+    return 1e6 + 7 * jax.nn.relu(w @ x)
+
+
+def relu_and_tanh(p):
+    return sum_of_relu(p["a"]) + sum_of_tanh(p["b"])
+
+
+TIED = np.array([0.3, 0.3, -1.0], np.float32)
+ON_TIE = {"v": np.array([1.0, 2.0], np.float32), "w": TIED}
+ON_LINE = np.array([0.5, -0.5, 0], np.float32), np.ones(3, np.float32)
+KINKS = [
+    Case("relu, as jax.nn", "match", sum_of_relu, always([0, 1, 0]), (HALF_ON,)),
+    Case("relu, its mean", "kink", sum_of_relu, always([0.5, 1, 0]), (HALF_ON,)),
+    Case("relu, from the right", "kink", sum_of_relu, always([1, 1, 0]), (HALF_ON,)),
+    Case("absolute", "kink", lambda w: jnp.sum(jnp.abs(w)), always([0, 1, -1]), (HALF_ON,)),
+    Case("max, shared", "match", tie, always([0.5, 0.5, 0]), (TIED,)),
+    Case("max, first", "kink", tie, always([1, 0, 0]), (TIED,)),
+    Case("max, last", "kink", tie, always([0, 1, 0]), (TIED,)),
+    Case("max, unequal shares", "kink", tie, always([0.3, 0.7, 0]), (TIED,)),
+]
+BESIDE_KINKS = [
+    Case("relu, above", "manual_wrong", sum_of_relu, always([1.5, 1, 0]), (HALF_ON,)),
+    Case("relu, below", "manual_wrong", sum_of_relu, always([-0.5, 1, 0]), (HALF_ON,)),
+    Case("relu, another unit", "manual_wrong", sum_of_relu, always([0, 1.1, 0]), (HALF_ON,)),
+    Case("relu, this and another", "manual_wrong", sum_of_relu, always([0.5, 1.1, 0]), (HALF_ON,)),
+    Case("max, to both", "manual_wrong", tie, always([1, 1, 0]), (TIED,)),
+    Case("max, beyond", "manual_wrong", tie, always([1.5, -0.5, 0]), (TIED,)),
+    Case(
+        "another leaf",
+        "manual_wrong",
+        relu_and_tanh,
+        lambda p: {"a": always([1, 1, 0])(p["a"]), "b": 2 * tanh_by_hand(p["b"])},
+        ({"a": HALF_ON, "b": W},),
+    ),
+    Case(
+        "beside a steep leaf",
+        "manual_wrong",
+        steep_beside_a_tie,
+        lambda p: {"v": 2e6 * p["v"], "w": always([5, -4, 0])(p["w"])},
+        (ON_TIE,),
+    ),
+    Case("of a large value", "manual_wrong", crossing, always([30, -20, 5]), ON_LINE),
+]
+
+
+@named(KINKS)
+def test_a_kink_has_several_right_answers(case):
+    assert_verdict(case)
+
+
+@named(BESIDE_KINKS)
+def test_a_kink_excuses_nothing_but_its_own_one_sided_derivatives(case):
+    assert_verdict(case)
+
+
+ENDLESS = [
+    Case("finite", "inconclusive", lambda w: jnp.sum(jnp.sqrt(w)), jnp.zeros_like),
+    Case("another number wrong", "inconclusive", lambda w: jnp.sum(jnp.sqrt(w)), lambda w: 9 * w),
+]
+
+
+@named(ENDLESS)
+def test_an_infinite_derivative_excuses_nothing(case):
+    """The slope of the root at 0 is infinite: no number is near it."""
+    report = compare_gradients(case.fun, case.grad_fun, np.array([0, 1, 2], np.float32))
+    assert not report.ok, str(report)
+
+
+# Miscompiled functions
+
+
+def faulty_tanh(dtypes, factor=1.001):
+    """A primitive that is tanh, but compiled for one of dtypes something slightly different."""
+    primitive = Primitive("faulty_tanh")
+
+    def lowered(x):
+        return jnp.tanh(x) * x.dtype.type(factor if x.dtype.name in dtypes else 1)
+
+    def rule(primals, tangents):
+        y = primitive.bind(*primals)
+        return y, (1 - y * y) * tangents[0]
+
+    primitive.def_impl(jnp.tanh)
+    primitive.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(primitive, mlir.lower_fun(lowered, multiple_results=False))
+    ad.primitive_jvps[primitive] = rule
+    return primitive.bind
+
+
+def in_values(tanh):
+    return lambda w: jnp.sum(tanh(w))
+
+
+def in_forward_rule(tanh):
+    @jax.custom_jvp
+    def function(x):
+        return jnp.tanh(x)
+
+    function.defjvp(lambda x, t: (jnp.tanh(x[0]), (1 - tanh(x[0]) ** 2) * t[0]))
+    return in_values(function)
+
+
+def in_backward_rule(tanh):
+    @jax.custom_vjp
+    def function(x):
+        return jnp.tanh(x)
+
+    function.defvjp(lambda x: (jnp.tanh(x), x), lambda x, dy: ((1 - tanh(x) ** 2) * dy,))
+    return in_values(function)
+
+
+def in_a_jit(tanh):
+    return jax.jit(in_values(jax.jit(tanh)))
+
+
+def in_a_loop(tanh):
+    def function(w):
+        return jnp.sum(jax.lax.scan(lambda s, x: (s, tanh(x)), 0.0, w)[1])
+
+    return function
+
+
+USES = [in_values, in_forward_rule, in_backward_rule, in_a_jit, in_a_loop]
+TYPES = [("float32", "float64"), ("float32",), ("float64",)]
+
+
+@pytest.mark.parametrize("dtypes", TYPES, ids="+".join)
+@pytest.mark.parametrize("use", USES)
+def test_the_compiler_is_wrong(use, dtypes):
+    fun = use(faulty_tanh(dtypes))
+    report = assert_verdict(Case("", "compiler_wrong", fun, tanh_by_hand))
+    what = "grad" if use in (in_forward_rule, in_backward_rule) else "the value"
+    assert report.remark.startswith(f"compiled, {what} differs by ")
+    assert f"in {dtypes[0]}" in report.remark
+    assert "Try another version of jaxlib" in str(report)
+
+
+def test_a_compiler_may_round_otherwise():
+    rounding = in_values(faulty_tanh(("float32",), 1 + 2**-23))
+    assert_verdict(Case("", "match", rounding, tanh_by_hand))
+
+
+# What finite differences cannot tell
+
+
+def deep_below(w):
+    return 1e8 + sum_of_tanh(w)
+
+
+def jump(w):
+    """At zero the value jumps: there is no derivative."""
+    return jnp.sum(jnp.where(w > 0, 1 + w, 2 * w))
+
+
+INCONCLUSIVE = [
+    Case("a billionth", "inconclusive", deep_below, scaled_tanh(1 + 1e-9)),
+    Case("a jump", "inconclusive", jump, always([5, 1, 2]), (HALF_ON,)),
+]
+
+
+@named(INCONCLUSIVE)
+def test_differences_cannot_tell(case):
+    assert_verdict(case)
+
+
+# Functions that need care
+
+
+def branching(w):
+    return sum_of_tanh(w) if w[0] > -9 else jnp.sum(w)
+
+
+def masked(w):
+    """How many numbers are left depends on them."""
+    return jnp.sum(jnp.tanh(w[w > -9]))
+
+
+def repeated(w, times):
+    for _ in range(times):
+        w = jnp.tanh(w)
+    return jnp.sum(w)
+
+
+def repeated_by_hand(w, times):
+    dy = jnp.ones_like(w)
+    for _ in range(times):
+        w = jnp.tanh(w)
+        dy = dy * (1 - w**2)
+    return dy
+
+
+CONCRETE = [
+    Case("match", "match", branching, tanh_by_hand),
+    Case("factor", "manual_wrong", branching, scaled_tanh(2)),
+    Case("unnamed", "manual_wrong", branching, jnp.cos),
+    Case("masked", "match", masked, tanh_by_hand),
+    Case("counted", "match", repeated, repeated_by_hand, (W, 2)),
+    Case("miscounted", "manual_wrong", repeated, lambda w, n: repeated_by_hand(w, n + 1), (W, 2)),
+]
+
+
+@named(CONCRETE)
+def test_a_function_of_concrete_numbers(case):
+    """What it does depends on the numbers themselves, so that it cannot be traced."""
+    assert_verdict(case)
+
+
+TENTH = np.float32(0.1)
+
+
+def narrow_inside(w):
+    return jnp.sum(jnp.tanh(w.astype(jnp.float32)))
+
+
+def narrow_carry(w):
+    def step(carry, x):
+        return carry + jnp.tanh(x).astype(jnp.float32), None
+
+    return jax.lax.scan(step, jnp.zeros((), jnp.float32), w)[0]
+
+
+def narrow_softplus(w):
+    return jnp.sum(jax.nn.softplus(w.astype(jnp.float32)))
+
+
+@jax.custom_vjp
+def tanh_with_a_rule(x):
+    return 0.3 * jnp.tanh(x) / 0.3
+
+
+tanh_with_a_rule.defvjp(
+    lambda x: (jnp.tanh(x), x), lambda x, dy: ((1 - jnp.tanh(x)) * (1 + jnp.tanh(x)) * dy,)
+)
+
+
+def narrow_rule(w):
+    return jnp.sum(tanh_with_a_rule(w.astype(jnp.float32)))
+
+
+def refusing(w):
+    """Under strict promotion a float32 number cannot be multiplied by a float64 one."""
+    return jnp.sum(jnp.tanh(jnp.asarray(TENTH) * w))
+
+
+def tenth_by_hand(w, factor=1.0):
+    return factor * 0.1 * (1 - jnp.tanh(0.1 * w) ** 2)
+
+
+def dropped_out(w):
+    """The mask is drawn in float32, whatever the type of w."""
+    kept = jax.random.uniform(jax.random.key(0), w.shape, jnp.float32) < 0.7
+    return jnp.sum(jnp.where(kept, jnp.tanh(w), 0))
+
+
+def dropped_out_by_hand(w, factor=1.0):
+    kept = jax.random.uniform(jax.random.key(0), w.shape, jnp.float32) < 0.7
+    return jnp.where(kept, tanh_by_hand(w, factor), 0)
+
+
+def logistic_by_hand(w, factor=1.0):
+    return factor / (1 + jnp.exp(-w))
+
+
+NARROW = {
+    "inside": (narrow_inside, tanh_by_hand),
+    "carry": (narrow_carry, tanh_by_hand),
+    "custom_jvp": (narrow_softplus, logistic_by_hand),
+    "custom_vjp": (narrow_rule, tanh_by_hand),
+    "constant": (refusing, tenth_by_hand),
+    "random mask": (dropped_out, dropped_out_by_hand),
+}
+
+
+@pytest.mark.parametrize(("fun", "by_hand"), NARROW.values(), ids=NARROW)
+def test_a_function_that_narrows_is_compared_in_float64(fun, by_hand):
+    report = assert_verdict(Case("", "match", fun, by_hand))
+    assert report.formula == "float64" or fun is dropped_out  # its candidate draws float32 too
+    assert report.leaves[0].max_relative_error < (1e-7 if fun is refusing else 1e-14)
+    assert_verdict(Case("", "manual_wrong", fun, partial(by_hand, factor=1.00001)))
+
+
+def test_half_an_ulp_of_a_constant_is_allowed_for():
+    """0.1 and its float32 are 1.5e-8 apart; without the constant that is a mistake."""
+    off = 1 + 1.5e-8
+    report = assert_verdict(Case("", "match", refusing, tenth_by_hand))
+    assert 1e-8 < report.leaves[0].max_relative_error < report.leaves[0].tolerance < 5e-6
+    assert_verdict(Case("", "manual_wrong", sum_of_tanh, scaled_tanh(off)))
+
+
+def in_type(dtype, factor, w):
+    """Computes in a narrow type and returns it."""
+    y = np.tanh(np.asarray(w).astype(dtype))
+    return (factor * (1 - y * y)).astype(dtype)
+
+
+def through_type(dtype, factor, w):
+    """Computes in a narrow type and returns that of the argument."""
+    return (factor * (1 - jnp.tanh(w.astype(dtype)) ** 2)).astype(w.dtype)
+
+
+@pytest.mark.parametrize("by_hand", [in_type, through_type])
+@pytest.mark.parametrize(
+    ("dtype", "least", "most", "wrong"),
+    [("float32", 1e-7, 1e-5, 1.0001), ("bfloat16", 4e-3, 0.3, 1.5)],
+)
+def test_a_narrow_candidate_is_judged_by_its_measured_noise(by_hand, dtype, least, most, wrong):
+    fun, narrow = sum_of_tanh, jnp.dtype(dtype)
+    report = assert_verdict(Case("", "match", fun, partial(by_hand, narrow, 1)))
+    assert report.formula == dtype
+    assert f"compared against the measured noise of {dtype}, in which it computes" in str(report)
+    assert least < report.sensitivity < most
+    found = assert_verdict(Case("", "manual_wrong", fun, partial(by_hand, narrow, wrong)))
+    assert found.formula == dtype
+
+
+# Faults planted in the comparison
+
+ONE_OF_EACH = [
+    MANUAL_WRONG[0],
+    AUTODIFF_WRONG[0],
+    AUTODIFF_WRONG[2],
+    BOTH_WRONG[0],
+    KINKS[2],
+    BESIDE_KINKS[0],
+    INCONCLUSIVE[0],
+    Case("", "compiler_wrong", in_values(faulty_tanh(("float32",))), tanh_by_hand),
+]
+
+
+def assert_one_of_each():
+    for case in ONE_OF_EACH:
+        assert_verdict(case)
+
+
+def answering(verdict):
+    def plant(monkeypatch):
+        monkeypatch.setattr(jp.compare, "arbitrate", lambda *_, **__: verdict)
+
+    return plant
+
+
+def believing_autodiff(monkeypatch):
+    """The third reference says what autodiff says."""
+    right = arbitration._decide
+
+    def decide(differences, autodiff, candidate):
+        exactly = arbitration.Derivative(autodiff, 0.0)
+        return right(type(differences)(exactly, exactly, exactly), autodiff, candidate)
+
+    monkeypatch.setattr(arbitration, "_decide", decide)
+
+
+def blind_to_kinks(monkeypatch):
+    monkeypatch.setattr(arbitration.Differences, "kinked", False)
+
+
+def trusting_the_compiler(monkeypatch):
+    monkeypatch.setattr(reference, "_miscompiled", lambda *_: None)
+
+
+PLANTS = {
+    "always manual": answering("manual_wrong"),
+    "always autodiff": answering("autodiff_wrong"),
+    "always kink": answering("kink"),
+    "always inconclusive": answering("inconclusive"),
+    "believes autodiff": believing_autodiff,
+    "sees no kink": blind_to_kinks,
+    "trusts the compiler": trusting_the_compiler,
+}
+
+
+def test_each_verdict_is_given():
+    assert_one_of_each()
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_a_broken_comparison_does_not_pass_these_tests(plant, monkeypatch):
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        assert_one_of_each()
