@@ -17,10 +17,6 @@ from rich.progress import track
 
 from jaxpercep.compare import Diagnosis, GradientReport, compare_gradients, compare_updates
 
-# Leaving out the derivative of the square in sum((x - mean)^2) gives the same gradient as taking
-# the variance for a constant: both are listed, that one first.
-LISTED_SECOND = {"variance_taken_for_a_constant"}
-
 
 class Outcome(NamedTuple):
     """What was said of one mistake.
@@ -28,12 +24,10 @@ class Outcome(NamedTuple):
     Attributes:
         detected: whether it was noticed, and the hand-written side found wrong.
         named: whether cause and place of the first explanation are right.
-        listed: whether those of any explanation are.
     """
 
     detected: bool
     named: bool
-    listed: bool
 
 
 def report_of(mistake: Mistake) -> GradientReport:
@@ -45,11 +39,10 @@ def report_of(mistake: Mistake) -> GradientReport:
 
 def outcome(mistake: Mistake, report: GradientReport) -> Outcome:
     every = {leaf.path for leaf in report.leaves}
-    right = [is_right(mistake, explanation, every) for explanation in report.explanations]
+    first = report.explanations[:1]
     return Outcome(
         detected=report.verdict == "manual_wrong",
-        named=bool(right) and right[0],
-        listed=any(right),
+        named=bool(first) and is_right(mistake, first[0], every),
     )
 
 

@@ -14,8 +14,6 @@ from PIL import Image
 from jaxpercep import tour
 from jaxpercep.tour.published import load
 
-pytestmark = pytest.mark.xdist_group("tour")  # one worker runs it, once
-
 VECTORS = Path(__file__).parent / "vectors"
 PICTURES = (
     "digits_confusion",

@@ -16,6 +16,7 @@ from jaxpercep.compare.counterfactuals import (
 )
 from jaxpercep.compare.hypotheses import Cause, Hypothesis
 from jaxpercep.compare.leaf_causes import FEW, LeafCause, LeafFinding, Mended
+from jaxpercep.compare.trees import distance
 
 CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far from it
 MAX_HYPOTHESES = 1000
@@ -208,8 +209,7 @@ def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int
     wrong = sum(1 << leaf for leaf in {finding.leaf for finding in judge.mended.findings})
     right = 0
     for i, own, other in zip(compared, problem.right, problem.candidate, strict=True):
-        apart = float(np.max(np.abs(np.asarray(own) - np.asarray(other)), initial=0.0))
-        if not apart <= judge.floor[i]:
+        if not distance(own, other) <= judge.floor[i]:
             wrong |= 1 << i
         elif judge.scale[i] > judge.floor[i] and not wrong >> i & 1:
             right |= 1 << i

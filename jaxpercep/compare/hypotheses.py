@@ -105,6 +105,7 @@ def hypotheses(graph: Graph, flow: Flow, *, stale: bool) -> list[Hypothesis]:
         every = [h for h in found if h.cause == "stale_weights"]
         if len(every) > 2:
             found.append(_together(every))
+    found = list({(h.cause, h.switches, h.iteration): h for h in found}.values())
     found += _on_every_pass(found)
     order = get_args(Cause)
     return sorted(found, key=lambda h: (order.index(h.cause), h.operation.kind == "call"))
@@ -147,6 +148,10 @@ def _at(
         yield from _everywhere_or_once(
             "derivative_at_output", Switch(operation, i, "at_output"), reach, loops
         )
+    others = (o for j, o in enumerate(operation.operands) if j != i)
+    if any(flow(graph, other) & reach for other in others):  # paths of one value meet again
+        switch = Switch(operation, i, "dropped")
+        yield from _everywhere_or_once("dropped_path", switch, reach, loops)
     if _has_square_matrix(operation, i):
         yield from _everywhere_or_once(
             "wrong_orientation", Switch(operation, i, "turned"), reach, loops
@@ -172,17 +177,21 @@ def _dropped(graph: Graph, flow: Flow, loops: tuple[Operation, ...]) -> Iterator
     """Of several uses of a value, one contributes nothing, or one alone contributes."""
     for variable, users in uses(graph).items():
         reach = flow(graph, variable)
-        switches = [switch for user in users if (switch := _drop(user, loops)) is not None]
         if not reach or len(users) < 2:
             continue
-        for switch in switches:
+        found: dict[Operation, list[Switch]] = defaultdict(list)
+        for user in users:
+            if (switch := _drop(user, loops)) is not None:
+                found[switch.operation].append(switch)
+        every = [switch for several in found.values() for switch in several]
+        for switch in every:
             yield from _everywhere_or_once("dropped_path", switch, reach, loops)
-        if len(users) > 2:
-            for kept in switches:
-                others = tuple(switch for switch in switches if switch != kept)
-                yield Hypothesis(
-                    "dropped_path", kept.operation, others, reach, loops=loops, only=True
-                )
+        for place, several in found.items():
+            if 1 < len(several) < len(users):  # x * x is one use, or two
+                yield Hypothesis("dropped_path", place, tuple(several), reach, loops=loops)
+            others = tuple(switch for switch in every if switch not in several)
+            if len(users) > 2 and len(others) > 1:
+                yield Hypothesis("dropped_path", place, others, reach, loops=loops, only=True)
 
 
 def _drop(user: tuple[Operation | None, int], loops: tuple[Operation, ...]) -> Switch | None:

@@ -121,8 +121,8 @@ class _Place(NamedTuple):
 
     def then(self, info: Any) -> "_Place":
         """The place of an equation inside what is called from here."""
-        # Beside scopes the stack holds transformations, as vmap.
-        own = tuple(s.name for s in info.name_stack.stack if type(s).__name__ == "Scope")
+        # Those of `Serial`; JAX names its own parts likewise, and transformations, as vmap.
+        own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
         users = tuple(frame for frame in _chain(info.traceback) if not is_library(frame.file))
         return _Place(self.frames + users, self.scopes + own)
 

@@ -1,7 +1,6 @@
 """Both gradients in float64 and in the caller's dtype, and how much rounding there is to expect."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -105,52 +104,60 @@ def evaluate(
     parameters is eps / rate of a gradient.
     """
     leaves = trees.differentiated(args, argnums)
+    native_dtype = _narrowest(args)
     native = _function(fun, args)
-    values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
-    with ThreadPoolExecutor() as pool:  # operations one by one are many small programs to compile
-        native_runs = _ways_to_run(native, leaves, values, pool)
-        autodiff_native = native_runs.compiled[1:]
-        candidate_native = _candidate(grad_fun, args, leaves, None).answer
-        with jax.enable_x64(True):
-            wide = trees.cast(args, "float64")
-            values = jax.tree.leaves(wide)
-            function = _in_float64(fun, args, wide)
-            runs = _ways_to_run(function, leaves, values, pool)
-            side = _candidate(grad_fun, wide, leaves, candidate_native)
-            noise = _noise(function, leaves, wide)
-            spread = _larger(
-                _spread(noise, side.formula, runs.compiled)[1:],
-                _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
-            )
+    native_values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
+    in_native = _flat(native.gradient(leaves.positions)(native_values))
+    candidate_native = _candidate(grad_fun, args, leaves, None).answer
     with jax.enable_x64(True):
+        wide = trees.cast(args, "float64")
+        values = jax.tree.leaves(wide)
+        function = _in_float64(fun, args, wide)
+        in_float64 = _flat(function.gradient(leaves.positions)(values))
+        autodiff = in_float64[1:]
+        side = _candidate(grad_fun, wide, leaves, candidate_native)
+        noise = _noise(function, leaves, wide)
+        spread = _larger(
+            _spread(noise, side.formula, in_float64)[1:],
+            _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
+        )
         if function.narrow or side.formula != "float64":
-            spread = _larger(spread, _distances(autodiff_native, runs.compiled[1:]))
+            spread = _larger(spread, _distances(in_native[1:], autodiff))
         eps = float(jnp.finfo(side.formula).eps)
         safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
-        sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, runs.compiled[1:])]
+        sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, autodiff)]
         floor = [safety * max(s, eps * size) for s, size in zip(spread, sizes, strict=True)]
         constants = _constant_noise(function, side, leaves, values)
         floor = [f + 2 * c for f, c in zip(floor, constants, strict=True)]
         if rate is not None:
             weights = (largest(values[i]) for i in leaves.positions)
             floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
-        suspect = None
-        for ways, dtype in ((native_runs, _narrowest(args)), (runs, "float64")):
-            if ways.one_by_one is not None and bits(dtype) >= 32:
-                spreads = _spread(noise, dtype, runs.compiled)
-                suspect = suspect or _miscompiled(ways, spreads, dtype)
+        spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in ("float64", native_dtype)}
+    # Where both sides and both types agree, the compiler has been right. To run the operations one
+    # by one takes as long as everything else.
+    suspect = None
+    apart = _distances(side.answer.leaves, autodiff)
+    narrow = bits(native_dtype) < 32
+    jumps = not narrow and _apart(in_native, in_float64, spreads[native_dtype], native_dtype)
+    if jumps or any(distance > most for distance, most in zip(apart, floor, strict=True)):
+        with jax.enable_x64(True):
+            runs = leaves, values, in_float64, spreads["float64"], "float64"
+            suspect = _miscompiled(function, *runs)
+        if (jumps or suspect) and not narrow:
+            runs = leaves, native_values, in_native, spreads[native_dtype], native_dtype
+            suspect = _miscompiled(native, *runs) or suspect
     return Evaluation(
         leaves=leaves,
-        autodiff=runs.compiled[1:],
+        autodiff=autodiff,
         candidate=side.answer,
         floor=floor,
-        autodiff_native=autodiff_native,
+        autodiff_native=in_native[1:],
         candidate_native=candidate_native,
         formula=side.formula,
         function=function.call,
         values=values,
         graph=function.graph,
-        miscompiled=suspect and suspect.format(*(f"grad{path}" for path in leaves.paths)),
+        miscompiled=suspect,
     )
 
 
@@ -337,49 +344,42 @@ def _larger(some: Iterable[float], others: Iterable[float]) -> list[float]:
     return [max(pair) for pair in zip(some, others, strict=True)]
 
 
-class _Ways(NamedTuple):
-    """Value and gradient by leaf, compiled and, where that can be had, one by one."""
-
-    compiled: list[np.ndarray]
-    one_by_one: Future[list[np.ndarray]] | None
-
-
-def _ways_to_run(
-    function: Function, leaves: Leaves, values: list[Any], pool: ThreadPoolExecutor
-) -> _Ways:
-    one_by_one = None
-    if function.graph is not None and not function.narrow:
-        plain = Function(partial(_one_by_one, function.graph), function.graph, None)
-        gradient = plain.gradient(leaves.positions, compiled=False)
-        # JAX's settings are each thread's own.
-        config: Any = jax.config
-        wide, promotion = config.jax_enable_x64, config.jax_numpy_dtype_promotion
-
-        def run_one_by_one() -> list[np.ndarray]:
-            with jax.enable_x64(wide), jax.numpy_dtype_promotion(promotion):
-                return _flat(gradient(values))
-
-        one_by_one = pool.submit(run_one_by_one)
-    return _Ways(_flat(function.gradient(leaves.positions)(values)), one_by_one)
-
-
-def _miscompiled(ways: _Ways, spreads: Sequence[float], dtype: str) -> str | None:
+def _miscompiled(
+    function: Function,
+    leaves: Leaves,
+    values: list[Any],
+    compiled: list[np.ndarray],
+    spreads: Sequence[float],
+    dtype: str,
+) -> str | None:
     """Says how the compiled function differs from its operations run one by one, beyond rounding.
 
     The 16-bit types are not asked: compiled, they keep more digits between operations.
     """
-    assert ways.one_by_one is not None
-    eps = float(jnp.finfo(dtype).eps)
-    rows = zip(ways.compiled, ways.one_by_one.result(), spreads, strict=True)
-    for i, (compiled, other, spread) in enumerate(rows):
-        apart, floor = distance(compiled, other), SAFETY * max(spread, eps * largest(other))
-        if apart > floor and not np.array_equal(compiled, other, equal_nan=True):
-            what = f"{{{i - 1}}}" if i else "the value"
-            return (
-                f"compiled, {what} differs by {apart:.1e} from the same operations run one by one "
-                f"in {dtype}, where rounding explains {floor:.1e}"
-            )
+    if function.graph is None or function.narrow:
+        return None
+    plain = Function(partial(_one_by_one, function.graph), function.graph, None)
+    others = _flat(plain.gradient(leaves.positions, compiled=False)(values))
+    for i in _apart(compiled, others, spreads, dtype):
+        what = f"grad{leaves.paths[i - 1]}" if i else "the value"
+        return (
+            f"compiled, {what} differs by {distance(compiled[i], others[i]):.1e} from the same "
+            f"operations run one by one in {dtype}, beyond rounding"
+        )
     return None
+
+
+def _apart(
+    some: Sequence[np.ndarray], others: Sequence[np.ndarray], spreads: Sequence[float], dtype: str
+) -> list[int]:
+    """Which of two runs' results differ by more than rounding explains."""
+    eps = float(jnp.finfo(dtype).eps)
+    return [
+        i
+        for i, (one, other, spread) in enumerate(zip(some, others, spreads, strict=True))
+        if distance(one, other) > SAFETY * max(spread, eps * largest(other))
+        and not np.array_equal(one, other, equal_nan=True)
+    ]
 
 
 def _flat(result: tuple[Any, Sequence[Any]]) -> list[np.ndarray]:
