@@ -19,7 +19,7 @@ from jaxpercep.compare.arbitration import Verdict, arbitrate
 from jaxpercep.compare.diagnosis import Diagnosis, diagnose
 from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, without_rules
 from jaxpercep.compare.leaves import compare_leaves
-from jaxpercep.compare.reference import Evaluation, evaluate
+from jaxpercep.compare.reference import UNFIT, Evaluation, Native, evaluate
 from jaxpercep.compare.report import GradientReport, LeafReport
 from jaxpercep.gradients import check_values, value_and_grad
 from jaxpercep.layer import Layer, Params
@@ -176,7 +176,8 @@ def compare_updates(
         raise ValueError(f"learning_rate={learning_rate} must be above 0.")
 
     def implied(params: Any, *batch: Any) -> Any:
-        return trees.implied_gradient(params, update_fun(params, *batch), rate)
+        updated = update_fun(trees.copied(params), *batch)  # which may write into what it is given
+        return trees.implied_gradient(params, updated, rate)
 
     return _compare(fun, implied, (params, *batch), 0, rate)
 
@@ -204,14 +205,15 @@ def _compare(
             raise TypeError(f"{name}={function!r} is not callable.")
     _check_scalar(fun, args)
     _check_finite(args, argnums)
-    evaluation = evaluate(fun, grad_fun, args, argnums, rate)
-    leaves = compare_leaves(evaluation)
-    verdict = _verdict(evaluation, leaves)
+    native = Native.of(fun, grad_fun, args, argnums)
+    chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
+    batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
     explanations: tuple[tuple[Diagnosis, ...], ...] = ()
-    if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
-        chosen = (argnums,) if isinstance(argnums, int) else argnums
-        batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
-        with jax.enable_x64(True):
+    with native.double_precision():
+        evaluation = evaluate(native, rate)
+        leaves = compare_leaves(evaluation)
+        verdict = _verdict(evaluation, leaves)
+        if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
             explanations = diagnose(evaluation, batch, rate)
     return GradientReport(verdict, leaves, explanations, evaluation.formula, evaluation.miscompiled)
 
@@ -226,16 +228,15 @@ def _verdict(evaluation: Evaluation, leaves: Sequence[LeafReport]) -> Verdict:
     if not wrong:
         return "manual_wrong" if malformed else "match"
     wrong.sort(key=lambda i: -leaves[i].max_relative_error)
-    with jax.enable_x64(True):
-        verdict = arbitrate(
-            evaluation.function,
-            evaluation.values,
-            evaluation.leaves.positions,
-            evaluation.autodiff,
-            evaluation.candidate.leaves,
-            wrong,
-            compiled=evaluation.graph is not None,
-        )
+    verdict = arbitrate(
+        evaluation.function,
+        evaluation.values,
+        evaluation.leaves.positions,
+        evaluation.autodiff,
+        evaluation.candidate.leaves,
+        wrong,
+        compiled=evaluation.graph is not None,
+    )
     if malformed:
         return "both_wrong" if verdict == "autodiff_wrong" else "manual_wrong"
     return verdict
@@ -297,21 +298,31 @@ def _check_forward(
     fun: Callable[..., Any], forward: Callable[..., Any], args: tuple[Any, ...]
 ) -> None:
     """Raises a `ValueError` unless forward returns fun's value and something else."""
-    with jax.enable_x64(True):
-        wide = trees.cast(args, "float64")
-        result = forward(*wide)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ValueError(f"forward returned {_what(result)}, expected (value, residuals).")
-        came, due = jax.tree.leaves(result[0]), jax.tree.leaves(fun(*trees.copied(wide)))
-        shapes = [np.shape(leaf) for leaf in came], [np.shape(leaf) for leaf in due]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"forward's value has shapes {shapes[0]}, fun's {shapes[1]}.")
-        apart = max((trees.distance(a, b) for a, b in zip(came, due, strict=True)), default=0.0)
-        if apart > 1e-3 * max(map(trees.largest, due), default=0.0):
-            raise ValueError(
-                f"forward's value differs from fun's by {apart:.1e}: its pullback would be that of "
-                "another function."
-            )
+    result, value = _forward_and_value(fun, forward, args)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ValueError(f"forward returned {_what(result)}, expected (value, residuals).")
+    came, due = jax.tree.leaves(result[0]), jax.tree.leaves(value)
+    shapes = [np.shape(leaf) for leaf in came], [np.shape(leaf) for leaf in due]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"forward's value has shapes {shapes[0]}, fun's {shapes[1]}.")
+    apart = max((trees.distance(a, b) for a, b in zip(came, due, strict=True)), default=0.0)
+    if apart > 1e-3 * max(map(trees.largest, due), default=0.0):
+        raise ValueError(
+            f"forward's value differs from fun's by {apart:.1e}: its pullback would be that of "
+            "another function."
+        )
+
+
+def _forward_and_value(
+    fun: Callable[..., Any], forward: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    """What forward and fun return in float64, or in the caller's dtype if they refuse that."""
+    try:
+        with jax.enable_x64(True):
+            wide = trees.cast(args, "float64")
+            return forward(*trees.copied(wide)), fun(*trees.copied(wide))
+    except UNFIT:
+        return forward(*trees.copied(args)), fun(*trees.copied(args))
 
 
 def _what(value: Any) -> str:

@@ -29,10 +29,12 @@ class Traced(NamedTuple):
     Attributes:
         closed: the jaxpr, whose inputs are the leaves of the arguments.
         structure: of what the function returns.
+        captures_numpy: whether the function has captured NumPy arrays that JAX may have narrowed.
     """
 
     closed: Any
     structure: Any
+    captures_numpy: bool
 
     def narrowest(self) -> str:
         """The narrowest floating type that it computes in."""
@@ -66,7 +68,35 @@ def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
         TypeError: fun needs concrete numbers, as plain NumPy does, or mixes types.
     """
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
-    return Traced(closed, jax.tree.structure(shapes))
+    captured = [closed.consts, *(consts for _, consts in _inner(closed.jaxpr))]
+    narrowed = any(
+        isinstance(value, np.ndarray) and value.dtype.itemsize == 4
+        for consts in captured
+        for value in consts
+    )
+    # JAX keeps what it has made of a NumPy array for as long as a jaxpr holds it: none here does.
+    own = _with_arrays(closed) if narrowed else closed
+    return Traced(own, jax.tree.structure(shapes), narrowed)
+
+
+def _with_arrays(jaxpr: Any) -> Any:
+    """A jaxpr with JAX arrays in place of the NumPy arrays that it has captured."""
+
+    def renewed(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(renewed, value)) if any(map(_is_jaxpr, value)) else value
+        return _with_arrays(value) if _is_jaxpr(value) else value
+
+    opened, consts = _opened(jaxpr)
+    equations = [
+        equation.replace(params={key: renewed(value) for key, value in equation.params.items()})
+        for equation in opened.eqns
+    ]
+    opened = opened.replace(eqns=equations)
+    if not isinstance(jaxpr, core.ClosedJaxpr):
+        return opened
+    arrays = [jnp.asarray(c) if isinstance(c, np.ndarray) else c for c in consts]
+    return jaxpr.replace(jaxpr=opened, consts=arrays)
 
 
 def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
@@ -96,12 +126,20 @@ def bits(dtype: str) -> int:
 
 def _equations(jaxpr: Any) -> Iterator[Any]:
     """Yields the equations of a jaxpr and of all jaxprs inside it."""
+    yield from jaxpr.eqns
+    for inner, _ in _inner(jaxpr):
+        yield from inner.eqns
+
+
+def _inner(jaxpr: Any) -> Iterator[tuple[Any, Sequence[Value]]]:
+    """Yields all jaxprs inside a jaxpr, with the constants they are closed over."""
     for equation in jaxpr.eqns:
-        yield equation
         for value in equation.params.values():
             for inner in value if isinstance(value, (tuple, list)) else (value,):
                 if _is_jaxpr(inner):
-                    yield from _equations(_opened(inner)[0])
+                    opened = _opened(inner)
+                    yield opened
+                    yield from _inner(opened[0])
 
 
 def _is_jaxpr(value: Any) -> bool:

@@ -32,6 +32,7 @@ class FactorNames:
             self.known.setdefault(2 * factor, f"2 x {name}")
             self.known.setdefault(factor / 2, f"half of {name}")
             self.known.setdefault(-factor, f"minus {name}")
+        self.known.pop(Fraction(1), None)  # half of 2, say
 
     def __call__(self, factor: float) -> str | None:
         """The meaning of a factor, or None."""
@@ -170,4 +171,6 @@ def _them(paths: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.9g}"
+    """With nine digits, or as many as tell it from 1 and -1."""
+    texts = (f"{value:.{digits}g}" for digits in range(9, 17))
+    return next((text for text in texts if abs(float(text)) != 1), repr(value))

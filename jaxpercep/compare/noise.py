@@ -21,24 +21,6 @@ NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 """`(values, eps, seed) -> results`, every number moved by a relative eps."""
 
 
-def noisy_gradient(graph: Graph, positions: Sequence[int]) -> NoisyProgram:
-    """The value of a graph and its gradient by the inputs at these positions, with noise."""
-
-    def by_leaf(chosen: Any, values: Sequence[Any], eps: Value, seed: Value) -> Value:
-        given = list(values)
-        for position, leaf in zip(positions, chosen, strict=True):
-            given[position] = leaf
-        return _run(graph, given, eps, seed)[0]
-
-    @partial(jax.jit, compiler_options=RUN_ONCE)
-    def noisy(values: Sequence[Any], eps: Value, seed: Value) -> list[Value]:
-        chosen = [values[i] for i in positions]
-        value, gradient = jax.value_and_grad(by_leaf)(chosen, values, eps, seed)
-        return [value, *gradient]
-
-    return noisy
-
-
 def noisy_outputs(graph: Graph) -> NoisyProgram:
     """The outputs of a graph, with noise."""
 

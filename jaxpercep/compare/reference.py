@@ -1,6 +1,7 @@
 """Both gradients in float64 and in the caller's dtype, and how much rounding there is to expect."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +13,7 @@ import numpy as np
 from jaxpercep.compare import trees
 from jaxpercep.compare.graph import RUN_ONCE, Graph, OneByOne, Plain, run
 from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
-from jaxpercep.compare.noise import RUNS, NoisyProgram, noisy_gradient, noisy_outputs
+from jaxpercep.compare.noise import RUNS, NoisyProgram, noisy_outputs
 from jaxpercep.compare.trees import Answer, Leaves, as_numpy, distance, largest
 
 # Rounding comes to a few spreads. In float64 a wrong formula is off by a million of them, which
@@ -69,12 +70,14 @@ class Function(NamedTuple):
         graph: None if it needs concrete arguments, and so cannot be compiled.
         traced: likewise.
         narrow: whether it narrows inside; `call` then computes in float64 all the same.
+        refused: whether it does not take float64; likewise.
     """
 
     call: Callable[[Sequence[Any]], Any]
     graph: Graph | None
     traced: Traced | None
     narrow: bool = False
+    refused: bool = False
 
     def gradient(self, positions: Sequence[int], *, compiled: bool = True) -> Gradient:
         """Its value and gradient by the leaves at these positions."""
@@ -91,73 +94,122 @@ class Function(NamedTuple):
         return lambda values: gradient([values[i] for i in positions], values)
 
 
-def evaluate(
-    fun: Callable[..., Any],
-    grad_fun: Callable[..., Any],
-    args: tuple[Any, ...],
-    argnums: int | tuple[int, ...],
-    rate: float | None = None,
-) -> Evaluation:
-    """Evaluates both gradients at args, in float64 also at args moved by an ulp.
+class Native(NamedTuple):
+    """Both gradients in the caller's dtype.
+
+    Attributes:
+        fun: the function.
+        grad_fun: the gradient in question.
+        args: of both.
+        leaves: what is differentiated.
+        x64: whether the caller computes in double precision.
+        dtype: the narrowest floating type among the arguments.
+        function: the function, with its graph where it has one.
+        values: of all leaves of the arguments.
+        autodiff: the value, then its gradient by each leaf to differentiate by.
+        candidate: the gradient in question.
+    """
+
+    fun: Callable[..., Any]
+    grad_fun: Callable[..., Any]
+    args: tuple[Any, ...]
+    leaves: Leaves
+    x64: bool
+    dtype: str
+    function: Function
+    values: list[Any]
+    autodiff: list[np.ndarray]
+    candidate: "_Candidate"
+
+    @classmethod
+    def of(
+        cls,
+        fun: Callable[..., Any],
+        grad_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        argnums: int | tuple[int, ...],
+    ) -> "Native":
+        """Evaluates both gradients at args, as the caller would."""
+        leaves = trees.differentiated(args, argnums)
+        function = _function(fun, args)
+        values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
+        return cls(
+            fun=fun,
+            grad_fun=grad_fun,
+            args=args,
+            leaves=leaves,
+            x64=bool(jax.config.read("jax_enable_x64")),
+            dtype=_narrowest(args),
+            function=function,
+            values=values,
+            autodiff=_flat(function.gradient(leaves.positions)(values)),
+            candidate=_candidate(grad_fun, args, leaves, None),
+        )
+
+    @contextmanager
+    def double_precision(self) -> Generator[None]:
+        """Computes in float64, the NumPy arrays too that the functions have captured.
+
+        JAX keeps what it has once made of a NumPy array, also for other settings than those it was
+        made under. So the caches are cleared on the way in, and on the way out: the caller's next
+        program must not find arrays in float64.
+        """
+        traced = (self.function.traced, self.candidate.traced)
+        captured = not self.x64 and any(t is not None and t.captures_numpy for t in traced)
+        try:
+            if captured:
+                jax.clear_caches()
+            with jax.enable_x64(True):
+                yield
+        finally:
+            if captured:
+                jax.clear_caches()
+
+
+def evaluate(native: Native, rate: float | None = None) -> Evaluation:
+    """Evaluates both gradients in double precision, also with every number moved by an ulp.
 
     With a rate, the candidate is what a step of that learning rate implies; then an ulp of the
     parameters is eps / rate of a gradient.
     """
-    leaves = trees.differentiated(args, argnums)
-    native_dtype = _narrowest(args)
-    native = _function(fun, args)
-    native_values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
-    in_native = _flat(native.gradient(leaves.positions)(native_values))
-    candidate_native = _candidate(grad_fun, args, leaves, None).answer
-    with jax.enable_x64(True):
-        wide = trees.cast(args, "float64")
-        values = jax.tree.leaves(wide)
-        function = _in_float64(fun, args, wide)
-        in_float64 = _flat(function.gradient(leaves.positions)(values))
-        autodiff = in_float64[1:]
-        side = _candidate(grad_fun, wide, leaves, candidate_native)
-        noise = _noise(function, leaves, wide)
-        spread = _larger(
-            _spread(noise, side.formula, in_float64)[1:],
-            _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
-        )
-        if function.narrow or side.formula != "float64":
-            spread = _larger(spread, _distances(in_native[1:], autodiff))
-        eps = float(jnp.finfo(side.formula).eps)
-        safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
-        sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, autodiff)]
-        floor = [safety * max(s, eps * size) for s, size in zip(spread, sizes, strict=True)]
-        constants = _constant_noise(function, side, leaves, values)
-        floor = [f + 2 * c for f, c in zip(floor, constants, strict=True)]
-        if rate is not None:
-            weights = (largest(values[i]) for i in leaves.positions)
-            floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
-        spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in ("float64", native_dtype)}
-    # Where both sides and both types agree, the compiler has been right. To run the operations one
-    # by one takes as long as everything else.
-    suspect = None
+    leaves = native.leaves
+    wide = trees.cast(native.args, "float64")
+    values = jax.tree.leaves(wide)
+    function = _in_float64(native, wide)
+    in_float64 = _flat(function.gradient(leaves.positions)(values))
+    autodiff = in_float64[1:]
+    side = _candidate_in_float64(native, wide, refused=function.refused)
+    noise = _noise(function, leaves, wide)
+    spread = _larger(
+        _spread(noise, side.formula, in_float64)[1:],
+        _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
+    )
+    if function.narrow or side.formula != "float64":
+        spread = _larger(spread, _distances(native.autodiff[1:], autodiff))
+    eps = float(jnp.finfo(side.formula).eps)
+    safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
+    sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, autodiff)]
+    floor = [safety * max(s, eps * size) for s, size in zip(spread, sizes, strict=True)]
+    constants = _constant_noise(function, side, leaves, values)
+    floor = [f + 2 * c for f, c in zip(floor, constants, strict=True)]
+    if rate is not None:
+        weights = (largest(values[i]) for i in leaves.positions)
+        floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
+    spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in ("float64", native.dtype)}
     apart = _distances(side.answer.leaves, autodiff)
-    narrow = bits(native_dtype) < 32
-    jumps = not narrow and _apart(in_native, in_float64, spreads[native_dtype], native_dtype)
-    if jumps or any(distance > most for distance, most in zip(apart, floor, strict=True)):
-        with jax.enable_x64(True):
-            runs = leaves, values, in_float64, spreads["float64"], "float64"
-            suspect = _miscompiled(function, *runs)
-        if (jumps or suspect) and not narrow:
-            runs = leaves, native_values, in_native, spreads[native_dtype], native_dtype
-            suspect = _miscompiled(native, *runs) or suspect
+    agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
     return Evaluation(
         leaves=leaves,
         autodiff=autodiff,
         candidate=side.answer,
         floor=floor,
-        autodiff_native=in_native[1:],
-        candidate_native=candidate_native,
+        autodiff_native=native.autodiff[1:],
+        candidate_native=native.candidate.answer,
         formula=side.formula,
         function=function.call,
         values=values,
         graph=function.graph,
-        miscompiled=suspect,
+        miscompiled=_suspect(native, function, values, in_float64, spreads, agree=agree),
     )
 
 
@@ -175,19 +227,20 @@ def _function(fun: Callable[..., Any], args: tuple[Any, ...]) -> Function:
     return Function(call, traced.graph(), traced)
 
 
-def _in_float64(fun: Callable[..., Any], args: tuple[Any, ...], wide: tuple[Any, ...]) -> Function:
+def _in_float64(native: Native, wide: tuple[Any, ...]) -> Function:
     """The function in float64: where it narrows, or refuses float64, its graph widened."""
     try:
-        function = _function(fun, wide)
+        function = _function(native.fun, wide)
     except UNFIT:
-        with jax.enable_x64(False):
-            traced = trace(fun, args)
+        traced, refused = native.function.traced, True
+        if traced is None:
+            raise
     else:
-        if function.traced is None or function.traced.narrowest() == "float64":
+        traced, refused = function.traced, False
+        if traced is None or traced.narrowest() == "float64":
             return function
-        traced = function.traced
     graph = traced.graph(widen=True)
-    return Function(partial(_value_of, graph), graph, traced, narrow=True)
+    return Function(partial(_value_of, graph), graph, traced, narrow=True, refused=refused)
 
 
 class _Candidate(NamedTuple):
@@ -218,7 +271,7 @@ def _candidate(
 
     try:
         traced = trace(grad_fun, args)
-    except UNFIT:
+    except Exception:  # whatever it is that needs concrete arrays, or is wrong with these as well
         try:
             answer = called(args)
         except UNFIT:
@@ -226,9 +279,32 @@ def _candidate(
                 raise
             return _Candidate(partial(_always, native), native, _narrowest_of(native), None, None)
         return _Candidate(called, answer, _narrowest_of(answer), None, None)
-    # One program is compiled sooner than each of its operations.
-    run_graph = jax.jit(partial(_outputs_of, traced.graph()), compiler_options=RUN_ONCE)
-    noisy = noisy_outputs(traced.graph())
+    return _compiled_candidate(traced, traced.graph(), args, leaves)
+
+
+def _candidate_in_float64(native: Native, wide: tuple[Any, ...], *, refused: bool) -> _Candidate:
+    """The candidate given float64.
+
+    Where the function refuses float64, the candidate's graph is widened as that of the function is:
+    random numbers, say, are then the same in both.
+    """
+    own = native.candidate
+    if refused and own.traced is not None:
+        graph = own.traced.graph(widen=True)
+        return _compiled_candidate(own.traced, graph, wide, native.leaves, formula="float64")
+    return _candidate(native.grad_fun, wide, native.leaves, own.answer)
+
+
+def _compiled_candidate(
+    traced: Traced,
+    graph: Graph,
+    args: tuple[Any, ...],
+    leaves: Leaves,
+    formula: str | None = None,
+) -> _Candidate:
+    """A candidate that can be traced, as one program: compiled sooner than each operation."""
+    run_graph = jax.jit(partial(_outputs_of, graph), compiler_options=RUN_ONCE)
+    noisy = noisy_outputs(graph)
 
     def of_outputs(outputs: Sequence[Any]) -> Answer:
         return trees.answer(jax.tree.unflatten(traced.structure, outputs), leaves)
@@ -240,7 +316,8 @@ def _candidate(
         return of_outputs(noisy(values, eps, seed)).leaves
 
     answer = compiled(args)
-    formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
+    if formula is None:
+        formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
     return _Candidate(compiled, answer, formula, traced, with_noise)
 
 
@@ -263,11 +340,14 @@ def _narrowest_of(answer: Answer) -> str:
 
 def _noise(function: Function, leaves: Leaves, wide: tuple[Any, ...]) -> Noisy:
     """The function's value and gradient with noise: in every operation, or in its arguments."""
-    if function.graph is not None:
-        noisy = noisy_gradient(function.graph, leaves.positions)
-        return lambda eps, seed: noisy(jax.tree.leaves(wide), eps, seed)
-    gradient = function.gradient(leaves.positions)
-    return lambda eps, seed: _flat(gradient(jax.tree.leaves(trees.nudged(wide, eps, seed))))
+    values = jax.tree.leaves(wide)
+    if function.graph is None:
+        gradient = function.gradient(leaves.positions)
+        return lambda eps, seed: _flat(gradient(jax.tree.leaves(trees.nudged(wide, eps, seed))))
+    # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
+    traced = trace(function.gradient(leaves.positions, compiled=False), (values,))
+    noisy = noisy_outputs(traced.graph())
+    return lambda eps, seed: noisy(values, eps, seed)
 
 
 def _noise_of(side: _Candidate, wide: tuple[Any, ...]) -> Noisy:
@@ -344,6 +424,33 @@ def _larger(some: Iterable[float], others: Iterable[float]) -> list[float]:
     return [max(pair) for pair in zip(some, others, strict=True)]
 
 
+def _suspect(
+    native: Native,
+    function: Function,
+    values: list[Any],
+    in_float64: list[np.ndarray],
+    spreads: Mapping[str, Sequence[float]],
+    *,
+    agree: bool,
+) -> str | None:
+    """Says how the compiled function differs from its operations one by one, or None.
+
+    Where both sides and both types agree, the compiler has been right: to run the operations one by
+    one takes as long as everything else.
+    """
+    leaves, dtype = native.leaves, native.dtype
+    narrow = bits(dtype) < 32  # compiled, 16-bit types keep more digits between operations
+    jumps = not narrow and bool(_apart(native.autodiff, in_float64, spreads[dtype], dtype))
+    if agree and not jumps:
+        return None
+    suspect = _miscompiled(function, leaves, values, in_float64, spreads["float64"], "float64")
+    if narrow or not (jumps or suspect):
+        return suspect
+    with jax.enable_x64(native.x64):
+        own = native.function, leaves, native.values, native.autodiff, spreads[dtype], dtype
+        return _miscompiled(*own) or suspect
+
+
 def _miscompiled(
     function: Function,
     leaves: Leaves,
@@ -352,10 +459,7 @@ def _miscompiled(
     spreads: Sequence[float],
     dtype: str,
 ) -> str | None:
-    """Says how the compiled function differs from its operations run one by one, beyond rounding.
-
-    The 16-bit types are not asked: compiled, they keep more digits between operations.
-    """
+    """Says how the compiled function differs from its operations one by one, beyond rounding."""
     if function.graph is None or function.narrow:
         return None
     plain = Function(partial(_one_by_one, function.graph), function.graph, None)

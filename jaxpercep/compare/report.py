@@ -197,13 +197,14 @@ def _badness(leaf: LeafReport) -> tuple[bool, float]:
 
 
 def _row(leaf: LeafReport) -> list[str | Text]:
+    name = Text(f"grad{leaf.path}")  # names are no markup
     shape = "x".join(map(str, leaf.shape)) or "scalar"
     if leaf.note:
         note = Text(leaf.note, style="" if leaf.ok else "red")
-        return [f"grad{leaf.path}", shape, leaf.dtype, *[""] * 5, note]
+        return [name, shape, leaf.dtype, *[""] * 5, note]
     where = f" at {list(leaf.worst_index)}" if leaf.worst_index else ""
     return [
-        f"grad{leaf.path}",
+        name,
         shape,
         leaf.dtype,
         f"{leaf.max_absolute_error:.1e}",

@@ -1,0 +1,47 @@
+"""Right gradients of random networks match; with an error of 1e-6 in one leaf they do not."""
+
+import jax
+import numpy as np
+import pytest
+from right_candidates import DRAWS, candidates
+
+from jaxpercep.compare import compare_gradients
+
+ERROR = 1e-6
+
+
+def compare(candidate, grad_fun=None):
+    return compare_gradients(candidate.fun, grad_fun or candidate.grad_fun, *candidate.args)
+
+
+def with_error_in_the_largest_leaf(grad_fun):
+    def wrong(*args):
+        leaves, structure = jax.tree.flatten(grad_fun(*args))
+        largest = np.argmax([np.max(np.abs(leaf)) * (np.ndim(leaf) > 0) for leaf in leaves])
+        leaves[largest] = leaves[largest] * (1 + ERROR)
+        return structure.unflatten(leaves)
+
+    return wrong
+
+
+@pytest.mark.parametrize("seed", range(3))  # three architectures
+def test_right_gradients_match(seed):
+    reports = [(candidate.name, compare(candidate)) for candidate in candidates(seed, DRAWS)]
+    accused = [f"{name}\n{report}" for name, report in reports if report.verdict != "match"]
+    assert not accused, "\n\n".join(accused)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_error_is_seen_where_rounding_does_not_hide_it(seed):
+    sharp = (c for c in candidates(seed, DRAWS) if compare(c).sensitivity < ERROR / 10)
+    candidate = next(sharp)
+    report = compare(candidate, with_error_in_the_largest_leaf(candidate.grad_fun))
+    assert report.verdict != "match", f"{candidate.name}\n{report}"
+
+
+def test_the_same_seed_draws_the_same_candidates():
+    one, again, other = (list(candidates(seed, 3)) for seed in (1, 1, 2))
+    assert [c.name for c in one] == [c.name for c in again] != [c.name for c in other]
+    leaves = (jax.tree.leaves([c.args for c in drawn]) for drawn in (one, again))
+    for a, b in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(a, b)
