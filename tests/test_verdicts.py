@@ -506,7 +506,11 @@ def through_type(dtype, factor, w):
     return (factor * (1 - jnp.tanh(w.astype(dtype)) ** 2)).astype(w.dtype)
 
 
-@pytest.mark.parametrize("by_hand", [in_type, through_type])
+def through_type_in_numpy(dtype, factor, w):
+    return in_type(dtype, factor, w).astype(np.asarray(w).dtype)
+
+
+@pytest.mark.parametrize("by_hand", [in_type, through_type, through_type_in_numpy])
 @pytest.mark.parametrize(
     ("dtype", "least", "most", "wrong"),
     [("float32", 1e-7, 1e-5, 1.0001), ("bfloat16", 4e-3, 0.3, 1.5)],

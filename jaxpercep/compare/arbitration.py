@@ -173,7 +173,7 @@ def _sampler(
     def eager_row(direction: Sequence[Any], steps: Any) -> Any:
         return [at(direction, step) for step in steps]
 
-    row = jax.jit(compiled_row, compiler_options=RUN_ONCE) if compiled else eager_row
+    row = RUN_ONCE(compiled_row) if compiled else eager_row
     still = [jnp.zeros_like(values[position]) for position in positions]
 
     def differences(leaf: int, first: float, direction: np.ndarray) -> Differences:

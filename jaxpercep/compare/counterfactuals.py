@@ -67,7 +67,7 @@ class Problem(NamedTuple):
 def mismatch_of_right(problem: Problem) -> list[Mismatch]:
     """How each leaf of the candidate differs from that of the right gradient."""
     weights = [problem.values[i] for i in problem.differentiated]
-    measure = jax.jit(_mismatches, compiler_options=RUN_ONCE)
+    measure = RUN_ONCE(_mismatches)
     return measure(problem.right, problem.right, problem.candidate, weights)
 
 
@@ -97,7 +97,7 @@ def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
 
         return jax.grad(function)([values[i] for i in problem.differentiated])
 
-    @partial(jax.jit, compiler_options=RUN_ONCE)
+    @RUN_ONCE
     def evaluate(rows: Value, values: Any, right: Any, candidate: Any, updated: Any) -> Any:
         def one(row: Value) -> list[Mismatch]:
             weights = [values[i] for i in problem.differentiated]

@@ -19,8 +19,8 @@ Variable: TypeAlias = Any
 """Something hashable with an `aval`: the shape and dtype of its value."""
 
 
-RUN_ONCE = {"xla_backend_optimization_level": 0}
-"""Options of `jax.jit` for programs that take longer to compile than to run."""
+RUN_ONCE = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+"""`jax.jit` for programs that take longer to compile than to run."""
 
 
 class Constant(NamedTuple):

@@ -51,12 +51,12 @@ class Traced(NamedTuple):
         """Its operations; with `widen`, every floating type in them becomes float64."""
         return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
 
-    def nudged(self, seed: int) -> Graph | None:
+    def with_moved_constants(self) -> Graph | None:
         """Widened, with each constant of a narrower type moved by half an ulp of that type.
 
         None if there is no such constant.
         """
-        reader = _Reader(True, np.random.default_rng(seed))
+        reader = _Reader(True, np.random.default_rng(0))
         graph = reader.graph(self.closed.jaxpr, self.closed.consts)
         return graph if reader.has_narrow_constants else None
 

@@ -6,7 +6,6 @@ arithmetic: Parker, Pierce & Eggert, 2000).
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 RUNS = 4
+SHIFTS = 4096  # places where the factors of an operation may begin
 
 NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 """`(values, eps, seed) -> results`, every number moved by a relative eps."""
@@ -23,33 +23,40 @@ NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 
 def noisy_outputs(graph: Graph) -> NoisyProgram:
     """The outputs of a graph, with noise."""
+    operations = list(graph.walk())
+    numbers = {operation: i for i, operation in enumerate(operations, start=len(graph.inputs))}
+    results = (result for operation in operations for result in operation.results)
+    largest = max((_size(v) for v in (*graph.inputs, *results)), default=0)
 
-    @partial(jax.jit, compiler_options=RUN_ONCE)
-    def noisy(values: Sequence[Any], eps: Value, seed: Value) -> list[Value]:
-        return _run(graph, values, eps, seed)
+    @RUN_ONCE
+    def noisy(values: Sequence[Any], factors: Value) -> list[Value]:
+        rounding = _Rounding(factors, numbers)
+        moved = [rounding.move(value, i) for i, value in enumerate(values)]
+        return run(graph, moved, rounding)
 
-    return noisy
+    def outputs(values: Sequence[Any], eps: float, seed: int) -> Sequence[Any]:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], largest + SHIFTS)
+        return noisy(values, 1 + eps * signs)
+
+    return outputs
 
 
-def _run(graph: Graph, values: Sequence[Value], eps: Value, seed: Value) -> list[Value]:
-    numbers = {operation: i for i, operation in enumerate(graph.walk(), start=len(values))}
-    rounding = _Rounding(jnp.asarray(eps), jnp.asarray(seed, jnp.uint32), numbers)
-    moved = [rounding.move(value, i) for i, value in enumerate(values)]
-    return run(graph, moved, rounding)
+def _size(variable: Any) -> int:
+    return int(np.prod(variable.aval.shape))
 
 
 class _Rounding(NamedTuple):
     """Moves the result of every operation.
 
     Attributes:
-        eps: by how much, relative.
-        seed: which of them up and which down.
-        numbers: of the operations, so that each has signs of its own.
+        factors: 1 + eps or 1 - eps, more of them than any result has numbers.
+        numbers: of the operations, so that each begins elsewhere among the factors.
+        iterations: of the loops around, mixed: each iteration begins elsewhere, too.
     """
 
-    eps: Value
-    seed: Value
+    factors: Value
     numbers: dict[Operation, int]
+    iterations: Value = 0
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """The operation's results, each number of them moved."""
@@ -63,18 +70,14 @@ class _Rounding(NamedTuple):
         return Plain().result(operation, index, value)
 
     def within(self, iteration: Value) -> "_Rounding":
-        """Other signs in every iteration."""
-        return self._replace(seed=self.seed + iteration.astype(jnp.uint32) * np.uint32(0x9E3779B1))
+        """Other factors in every iteration."""
+        return self._replace(iterations=7 * self.iterations + 577 * iteration)
 
     def move(self, value: Value, number: int) -> Value:
         """A value with every number in it moved by eps, up or down."""
         if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
             return value
         value = jnp.asarray(value)
-        mixed = jax.lax.iota(jnp.uint32, value.size) * np.uint32(0x9E3779B1)
-        mixed = mixed + self.seed + np.uint32((number * 0x85EBCA77) % 2**32)
-        mixed = (mixed ^ (mixed >> 15)) * np.uint32(0x2C1B3C6D)
-        mixed = (mixed ^ (mixed >> 12)) * np.uint32(0x297A2D39)
-        up = (mixed >> 31).reshape(value.shape) == 1
-        eps = self.eps.astype(value.dtype)
-        return value * jnp.where(up, 1 + eps, 1 - eps)
+        start = (1009 * number + self.iterations) % SHIFTS
+        factors = jax.lax.dynamic_slice(self.factors, (start,), (value.size,))
+        return value * factors.reshape(value.shape).astype(value.dtype)

@@ -79,8 +79,10 @@ class Function(NamedTuple):
     narrow: bool = False
     refused: bool = False
 
-    def gradient(self, positions: Sequence[int], *, compiled: bool = True) -> Gradient:
-        """Its value and gradient by the leaves at these positions."""
+    def gradient(
+        self, positions: Sequence[int], jit: Callable[..., Any] | None = jax.jit
+    ) -> Gradient:
+        """Its value and gradient by the leaves at these positions; with jit=None not compiled."""
 
         def by_leaf(chosen: Sequence[Any], values: Sequence[Any]) -> Any:
             given = list(values)
@@ -89,8 +91,8 @@ class Function(NamedTuple):
             return self.call(given)
 
         gradient = jax.value_and_grad(by_leaf)
-        if compiled and self.graph is not None:
-            gradient = jax.jit(gradient)
+        if jit is not None and self.graph is not None:
+            gradient = jit(gradient)
         return lambda values: gradient([values[i] for i in positions], values)
 
 
@@ -180,22 +182,21 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
     autodiff = in_float64[1:]
     side = _candidate_in_float64(native, wide, refused=function.refused)
     noise = _noise(function, leaves, wide)
-    spread = _larger(
-        _spread(noise, side.formula, in_float64)[1:],
-        _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
-    )
+    dtypes = {"float64", side.formula, native.dtype}
+    spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in dtypes}
+    own = _spread(_noise_of(side, wide), side.formula, side.answer.leaves)
+    spread = _larger(spreads[side.formula][1:], own)
     if function.narrow or side.formula != "float64":
         spread = _larger(spread, _distances(native.autodiff[1:], autodiff))
     eps = float(jnp.finfo(side.formula).eps)
     safety = SAFETY if side.formula == "float64" else SAFETY_IF_NARROW
     sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, autodiff)]
     floor = [safety * max(s, eps * size) for s, size in zip(spread, sizes, strict=True)]
-    constants = _constant_noise(function, side, leaves, values)
-    floor = [f + 2 * c for f, c in zip(floor, constants, strict=True)]
+    constants = _constant_noise(function, autodiff, side, leaves, values)
+    floor = [f + 4 * c for f, c in zip(floor, constants, strict=True)]
     if rate is not None:
         weights = (largest(values[i]) for i in leaves.positions)
         floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
-    spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in ("float64", native.dtype)}
     apart = _distances(side.answer.leaves, autodiff)
     agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
     return Evaluation(
@@ -278,8 +279,26 @@ def _candidate(
             if native is None:
                 raise
             return _Candidate(partial(_always, native), native, _narrowest_of(native), None, None)
-        return _Candidate(called, answer, _narrowest_of(answer), None, None)
+        formula = _narrowest_of(answer)
+        if native is not None:
+            formula = min((formula, _narrowest_felt(called, args, answer)), key=bits)
+        return _Candidate(called, answer, formula, None, None)
     return _compiled_candidate(traced, traced.graph(), args, leaves)
+
+
+def _narrowest_felt(
+    called: Callable[[tuple[Any, ...]], Answer], args: tuple[Any, ...], answer: Answer
+) -> str:
+    """The type that a candidate narrows its arguments to, which then hides smaller changes."""
+
+    def moves(eps: float) -> bool:
+        moved = called(trees.nudged(args, eps, 0)).leaves
+        return any(change > 0 for change in _distances(moved, answer.leaves))
+
+    for dtype, eps in (("float64", 1e-13), ("float32", 1e-5)):
+        if moves(eps):
+            return dtype
+    return "bfloat16" if moves(0.05) else "float64"  # or the gradient is the same everywhere
 
 
 def _candidate_in_float64(native: Native, wide: tuple[Any, ...], *, refused: bool) -> _Candidate:
@@ -303,7 +322,7 @@ def _compiled_candidate(
     formula: str | None = None,
 ) -> _Candidate:
     """A candidate that can be traced, as one program: compiled sooner than each operation."""
-    run_graph = jax.jit(partial(_outputs_of, graph), compiler_options=RUN_ONCE)
+    run_graph = RUN_ONCE(partial(_outputs_of, graph))
     noisy = noisy_outputs(graph)
 
     def of_outputs(outputs: Sequence[Any]) -> Answer:
@@ -345,7 +364,7 @@ def _noise(function: Function, leaves: Leaves, wide: tuple[Any, ...]) -> Noisy:
         gradient = function.gradient(leaves.positions)
         return lambda eps, seed: _flat(gradient(jax.tree.leaves(trees.nudged(wide, eps, seed))))
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
-    traced = trace(function.gradient(leaves.positions, compiled=False), (values,))
+    traced = trace(function.gradient(leaves.positions, jit=None), (values,))
     noisy = noisy_outputs(traced.graph())
     return lambda eps, seed: noisy(values, eps, seed)
 
@@ -379,26 +398,22 @@ def _spread(noisy: Noisy, dtype: str, right: Sequence[Any]) -> list[float]:
 
 
 def _constant_noise(
-    function: Function, side: _Candidate, leaves: Leaves, values: list[Any]
+    function: Function,
+    autodiff: Sequence[Any],
+    side: _Candidate,
+    leaves: Leaves,
+    values: list[Any],
 ) -> list[float]:
-    """How far half an ulp in constants of a narrow type may move the two sides apart."""
+    """How far half an ulp in constants of a narrow type moves the two sides."""
     noise = [0.0] * len(leaves.positions)
-    for seed in range(2):
-        moved = function.traced.nudged(seed) if function.traced else None
-        if function.traced and moved:
-            pair = [
-                Function(partial(_value_of, graph), graph, None).gradient(leaves.positions)(values)
-                for graph in (function.traced.graph(widen=True), moved)
-            ]
-            noise = _larger(noise, _distances(*(gradient for _, gradient in pair)))
-        moved = side.traced.nudged(seed) if side.traced else None
-        if side.traced and moved:
-            pair = [run(graph, values, Plain()) for graph in (side.traced.graph(widen=True), moved)]
-            answers = [
-                trees.answer(jax.tree.unflatten(side.traced.structure, outputs), leaves).leaves
-                for outputs in pair
-            ]
-            noise = _larger(noise, _distances(*answers))
+    if function.traced and (graph := function.traced.with_moved_constants()):
+        moved = Function(partial(_value_of, graph), graph, None)
+        _, gradient = moved.gradient(leaves.positions, RUN_ONCE)(values)
+        noise = _larger(noise, _distances(gradient, autodiff))
+    if side.traced and (graph := side.traced.with_moved_constants()):
+        outputs = RUN_ONCE(partial(_outputs_of, graph))(values)
+        moved = trees.answer(jax.tree.unflatten(side.traced.structure, outputs), leaves)
+        noise = _larger(noise, _distances(moved.leaves, side.answer.leaves))
     return [change if np.isfinite(change) else 0.0 for change in noise]
 
 
@@ -463,7 +478,7 @@ def _miscompiled(
     if function.graph is None or function.narrow:
         return None
     plain = Function(partial(_one_by_one, function.graph), function.graph, None)
-    others = _flat(plain.gradient(leaves.positions, compiled=False)(values))
+    others = _flat(plain.gradient(leaves.positions, jit=None)(values))
     for i in _apart(compiled, others, spreads, dtype):
         what = f"grad{leaves.paths[i - 1]}" if i else "the value"
         return (
