@@ -19,7 +19,11 @@ Variable: TypeAlias = Any
 """Something hashable with an `aval`: the shape and dtype of its value."""
 
 
-RUN_ONCE = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+_IN_A_HURRY: dict[str, Any] = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 11):  # it then compiles in half the time; newer ones lack the option
+    _IN_A_HURRY["xla_cpu_use_fusion_emitters"] = False
+
+RUN_ONCE = partial(jax.jit, compiler_options=_IN_A_HURRY)
 """`jax.jit` for programs that take longer to compile than to run."""
 
 
