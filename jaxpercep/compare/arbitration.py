@@ -5,7 +5,7 @@ are extrapolated to h = 0, with the error that the extrapolation itself shows (R
 One-sided quotients, extrapolated likewise, tell a kink from a smooth point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -98,32 +98,42 @@ def _of_leaf(
 
     Numbers that lie on a kink are set aside, for the others may be wrong all the same.
     """
-    finite = np.isfinite(autodiff) & np.isfinite(candidate)
     with np.errstate(invalid="ignore"):
-        apart = np.where(finite, np.abs(candidate - autodiff), np.inf)
+        apart = np.array(np.abs(candidate - autodiff))
+    apart[~np.isfinite(apart)] = np.inf
     least = 1e-3 * np.max(apart, initial=0.0, where=np.isfinite(apart))
     found: set[Verdict] = set()
     for _ in range(WORST_NUMBERS):
-        alone = np.zeros_like(apart)
-        alone.flat[np.argmax(apart)] = 1.0
-        directions = [alone]
-        if np.isfinite(apart).all() and np.count_nonzero(apart) > 1:
-            signed = np.where(apart > 0, candidate - autodiff, 0.0)
-            directions.append(signed / np.linalg.norm(signed))
+        worst = np.argmax(apart)
         verdicts = [
-            _decide(sample(u), _along(autodiff, u), _along(candidate, u)) for u in directions
+            _decide(sample(u), _along(autodiff, u), _along(candidate, u))
+            for u in _directions(autodiff, candidate, apart, worst)
         ]
         found.update(verdicts)
-        apart = np.where(alone == 1, 0.0, apart)
+        apart.flat[worst] = 0.0
         if "kink" not in verdicts or np.max(apart) <= least:
             break
     return found
 
 
+def _directions(
+    autodiff: np.ndarray, candidate: np.ndarray, apart: np.ndarray, worst: np.intp
+) -> Iterator[np.ndarray]:
+    """The worst number alone, then all that differ, by how much they do."""
+    alone = np.zeros_like(apart)
+    alone.flat[worst] = 1.0
+    yield alone
+    del alone  # large leaves: one direction at a time
+    if np.isfinite(apart).all() and np.count_nonzero(apart) > 1:
+        signed = np.subtract(candidate, autodiff, out=np.zeros_like(apart), where=apart > 0)
+        signed /= np.linalg.norm(signed)
+        yield signed
+
+
 def _along(gradient: np.ndarray, direction: np.ndarray) -> float:
     """The derivative that a gradient claims along a direction."""
     used = direction != 0  # elsewhere it may be anything, not a number even
-    return float(np.sum(gradient[used] * direction[used]))
+    return float(np.dot(gradient[used], direction[used]))
 
 
 def _decide(differences: Differences, autodiff: float, candidate: float) -> Verdict:
@@ -161,24 +171,23 @@ def _sampler(
 ) -> Callable[[int, float, np.ndarray], Differences]:
     """`(leaf, first step, direction) -> differences` along a direction of length 1 in one leaf."""
 
-    def at(direction: Sequence[Any], step: Any) -> Any:
-        given = list(values)
-        for position, along in zip(positions, direction, strict=True):
-            given[position] = given[position] + step * along
-        return function(given)
+    def at(position: int, given: Sequence[Any], direction: Any, step: Any) -> Any:
+        moved = given[position] + step * direction
+        return function([*given[:position], moved, *given[position + 1 :]])
 
-    def compiled_row(direction: Sequence[Any], steps: Any) -> Any:
-        return jax.lax.map(partial(at, direction), steps)
+    def compiled_row(position: int, given: Sequence[Any], direction: Any, steps: Any) -> Any:
+        return jax.lax.map(partial(at, position, given, direction), steps)
 
-    def eager_row(direction: Sequence[Any], steps: Any) -> Any:
-        return [at(direction, step) for step in steps]
+    def eager_row(position: int, given: Sequence[Any], direction: Any, steps: Any) -> Any:
+        return [at(position, given, direction, step) for step in steps]
 
-    row = RUN_ONCE(compiled_row) if compiled else eager_row
-    still = [jnp.zeros_like(values[position]) for position in positions]
+    row = RUN_ONCE(compiled_row, static_argnums=0) if compiled else eager_row
 
     def differences(leaf: int, first: float, direction: np.ndarray) -> Differences:
-        along = [*still[:leaf], jnp.asarray(direction), *still[leaf + 1 :]]
-        return _extrapolated(np.asarray(row(along, jnp.asarray(_steps(first)))), first)
+        samples = row(
+            positions[leaf], list(values), jnp.asarray(direction), jnp.asarray(_steps(first))
+        )
+        return _extrapolated(np.asarray(samples), first)
 
     return differences
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 RUNS = 4
+FACTORS = 65521  # a prime: no row or column of a matrix meets the same ones in each turn
 SHIFTS = 4096  # places where the factors of an operation may begin
 
 NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
@@ -23,10 +24,7 @@ NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 
 def noisy_outputs(graph: Graph) -> NoisyProgram:
     """The outputs of a graph, with noise."""
-    operations = list(graph.walk())
-    numbers = {operation: i for i, operation in enumerate(operations, start=len(graph.inputs))}
-    results = (result for operation in operations for result in operation.results)
-    largest = max((_size(v) for v in (*graph.inputs, *results)), default=0)
+    numbers = {operation: i for i, operation in enumerate(graph.walk(), start=len(graph.inputs))}
 
     @RUN_ONCE
     def noisy(values: Sequence[Any], factors: Value) -> list[Value]:
@@ -35,21 +33,17 @@ def noisy_outputs(graph: Graph) -> NoisyProgram:
         return run(graph, moved, rounding)
 
     def outputs(values: Sequence[Any], eps: float, seed: int) -> Sequence[Any]:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], largest + SHIFTS)
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], FACTORS + SHIFTS)
         return noisy(values, 1 + eps * signs)
 
     return outputs
-
-
-def _size(variable: Any) -> int:
-    return int(np.prod(variable.aval.shape))
 
 
 class _Rounding(NamedTuple):
     """Moves the result of every operation.
 
     Attributes:
-        factors: 1 + eps or 1 - eps, more of them than any result has numbers.
+        factors: 1 + eps or 1 - eps; a result of more than `FACTORS` numbers uses them repeatedly.
         numbers: of the operations, so that each begins elsewhere among the factors.
         iterations: of the loops around, mixed: each iteration begins elsewhere, too.
     """
@@ -79,5 +73,6 @@ class _Rounding(NamedTuple):
             return value
         value = jnp.asarray(value)
         start = (1009 * number + self.iterations) % SHIFTS
-        factors = jax.lax.dynamic_slice(self.factors, (start,), (value.size,))
-        return value * factors.reshape(value.shape).astype(value.dtype)
+        factors = jax.lax.dynamic_slice(self.factors, (start,), (min(value.size, FACTORS),))
+        repeated = jnp.resize(factors.astype(value.dtype), value.shape)
+        return value * repeated

@@ -107,7 +107,6 @@ class Native(NamedTuple):
         x64: whether the caller computes in double precision.
         dtype: the narrowest floating type among the arguments.
         function: the function, with its graph where it has one.
-        values: of all leaves of the arguments.
         autodiff: the value, then its gradient by each leaf to differentiate by.
         candidate: the gradient in question.
     """
@@ -119,7 +118,6 @@ class Native(NamedTuple):
     x64: bool
     dtype: str
     function: Function
-    values: list[Any]
     autodiff: list[np.ndarray]
     candidate: "_Candidate"
 
@@ -134,7 +132,6 @@ class Native(NamedTuple):
         """Evaluates both gradients at args, as the caller would."""
         leaves = trees.differentiated(args, argnums)
         function = _function(fun, args)
-        values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
         return cls(
             fun=fun,
             grad_fun=grad_fun,
@@ -143,8 +140,7 @@ class Native(NamedTuple):
             x64=bool(jax.config.read("jax_enable_x64")),
             dtype=_narrowest(args),
             function=function,
-            values=values,
-            autodiff=_flat(function.gradient(leaves.positions)(values)),
+            autodiff=_flat(function.gradient(leaves.positions)(_values(args))),
             candidate=_candidate(grad_fun, args, leaves, None),
         )
 
@@ -166,6 +162,11 @@ class Native(NamedTuple):
         finally:
             if captured:
                 jax.clear_caches()
+
+
+def _values(args: tuple[Any, ...]) -> list[Any]:
+    """All leaves of arguments, as arrays of JAX's own."""
+    return [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
 
 
 def evaluate(native: Native, rate: float | None = None) -> Evaluation:
@@ -390,11 +391,20 @@ def _spread(noisy: Noisy, dtype: str, right: Sequence[Any]) -> list[float]:
         near, far = noisy(ulps * eps, seed), noisy(further * ulps * eps, seed)
         for i, (one, other, base) in enumerate(zip(near, far, right, strict=True)):
             if base is not None and np.shape(one) == np.shape(base):
-                with np.errstate(invalid="ignore"):
-                    small, large = (np.abs(np.asarray(x, np.float64) - base) for x in (one, other))
-                    proportional = np.where(2 * small < large, small / ulps, 0.0)
-                spreads[i] = max(spreads[i], largest(proportional))
+                spreads[i] = max(spreads[i], _proportional(one, other, base) / ulps)
     return spreads
+
+
+def _proportional(near: Any, far: Any, base: Any) -> float:
+    """The largest change from base to near where that to far is larger in proportion."""
+    with np.errstate(invalid="ignore"):
+        small, large = (
+            np.atleast_1d(np.asarray(moved, np.float64)) - base for moved in (near, far)
+        )
+        for change in (small, large):
+            np.abs(change, out=change)
+        large /= 2
+        return float(np.max(small, initial=0.0, where=small < large))
 
 
 def _constant_noise(
@@ -462,7 +472,7 @@ def _suspect(
     if narrow or not (jumps or suspect):
         return suspect
     with jax.enable_x64(native.x64):
-        own = native.function, leaves, native.values, native.autodiff, spreads[dtype], dtype
+        own = native.function, leaves, _values(native.args), native.autodiff, spreads[dtype], dtype
         return _miscompiled(*own) or suspect
 
 
