@@ -10,13 +10,47 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxpercep.compare import trees
 from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 RUNS = 4
 FACTORS = 65521  # a prime: no row or column of a matrix meets the same ones in each turn
 SHIFTS = 4096  # places where the factors of an operation may begin
+
+# These round nothing. Moved all the same, a maximum would equal none of its operands any more.
+EXACT = {
+    "abs",
+    "argmax",
+    "argmin",
+    "broadcast_in_dim",
+    "ceil",
+    "clamp",
+    "concatenate",
+    "copy",
+    "dynamic_slice",
+    "dynamic_update_slice",
+    "expand_dims",
+    "floor",
+    "gather",
+    "max",
+    "min",
+    "neg",
+    "pad",
+    "reduce_max",
+    "reduce_min",
+    "reshape",
+    "rev",
+    "round",
+    "select_and_gather_add",
+    "select_n",
+    "sign",
+    "slice",
+    "sort",
+    "squeeze",
+    "stop_gradient",
+    "transpose",
+}
 
 NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 """`(values, eps, seed) -> results`, every number moved by a relative eps."""
@@ -33,17 +67,16 @@ def noisy_outputs(graph: Graph) -> NoisyProgram:
         return run(graph, moved, rounding)
 
     def outputs(values: Sequence[Any], eps: float, seed: int) -> Sequence[Any]:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], FACTORS + SHIFTS)
-        return noisy(values, 1 + eps * signs)
+        return noisy(values, 1 + eps * trees.moves(seed, FACTORS + SHIFTS))
 
     return outputs
 
 
 class _Rounding(NamedTuple):
-    """Moves the result of every operation.
+    """Moves the result of every operation that rounds.
 
     Attributes:
-        factors: 1 + eps or 1 - eps; a result of more than `FACTORS` numbers uses them repeatedly.
+        factors: of about 1 + eps or 1 - eps; results of more numbers than `FACTORS` use them again.
         numbers: of the operations, so that each begins elsewhere among the factors.
         iterations: of the loops around, mixed: each iteration begins elsewhere, too.
     """
@@ -55,7 +88,7 @@ class _Rounding(NamedTuple):
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """The operation's results, each number of them moved."""
         results = perform(operation, self, values)
-        if operation.kind != "atom":
+        if operation.kind != "atom" or operation.name in EXACT:
             return results
         return [self.move(result, self.numbers[operation]) for result in results]
 

@@ -290,16 +290,19 @@ def _candidate(
 def _narrowest_felt(
     called: Callable[[tuple[Any, ...]], Answer], args: tuple[Any, ...], answer: Answer
 ) -> str:
-    """The type that a candidate narrows its arguments to, which then hides smaller changes."""
+    """The type that a candidate narrows its arguments to, which then hides smaller changes.
 
-    def moves(eps: float) -> bool:
-        moved = called(trees.nudged(args, eps, 0)).leaves
-        return any(change > 0 for change in _distances(moved, answer.leaves))
+    What a type can tell apart changes the answer in proportion; what it cannot, not at all, or by a
+    jump where a number is rounded the other way.
+    """
 
-    for dtype, eps in (("float64", 1e-13), ("float32", 1e-5)):
-        if moves(eps):
+    def change(eps: float, seed: int) -> float:
+        return max(_distances(called(trees.nudged(args, eps, seed)).leaves, answer.leaves))
+
+    for dtype, eps in (("float64", 1e-13), ("float32", 1e-5), ("bfloat16", 1e-2)):
+        if all(0 < change(eps, seed) < change(32 * eps, seed) / 6 for seed in range(3)):
             return dtype
-    return "bfloat16" if moves(0.05) else "float64"  # or the gradient is the same everywhere
+    return "float64"  # the gradient is the same everywhere
 
 
 def _candidate_in_float64(native: Native, wide: tuple[Any, ...], *, refused: bool) -> _Candidate:

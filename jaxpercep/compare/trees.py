@@ -145,16 +145,22 @@ def cast(args: Any, dtype: str) -> Any:
 
 
 def nudged(args: Any, eps: float, seed: int) -> Any:
-    """Floating leaves in float64, each number moved up or down by a relative eps."""
-    rng = np.random.default_rng(seed)
+    """Floating leaves in float64, each number moved up or down by a relative eps, or half of it."""
+    leaves, structure = jax.tree.flatten(copied(args))
 
-    def move(leaf: Any) -> Any:
+    def move(i: int, leaf: Any) -> Any:
         if not is_floating(leaf):
             return leaf
         wide = np.asarray(leaf, np.float64)
-        return jnp.array(wide * (1 + eps * rng.choice([-1.0, 1.0], wide.shape)))
+        return jnp.array(wide * (1 + eps * moves((seed, i), wide.size).reshape(wide.shape)))
 
-    return jax.tree.map(move, copied(args))
+    return jax.tree.unflatten(structure, [move(i, leaf) for i, leaf in enumerate(leaves)])
+
+
+def moves(seed: int | tuple[int, ...], count: int) -> np.ndarray:
+    """Random numbers of size 0.5 to 1 and either sign: of any two, the sum is rarely zero."""
+    rng = np.random.default_rng(seed)
+    return rng.choice([-1.0, 1.0], count) * rng.uniform(0.5, 1, count)
 
 
 def largest(array: Any) -> float:
