@@ -290,19 +290,24 @@ def _candidate(
 def _narrowest_felt(
     called: Callable[[tuple[Any, ...]], Answer], args: tuple[Any, ...], answer: Answer
 ) -> str:
-    """The type that a candidate narrows its arguments to, which then hides smaller changes.
+    """The type that a candidate narrows its arguments to.
 
-    What a type can tell apart changes the answer in proportion; what it cannot, not at all, or by a
-    jump where a number is rounded the other way.
+    It answers the same when they come rounded to that type, whatever they are.
     """
 
-    def change(eps: float, seed: int) -> float:
-        return max(_distances(called(trees.nudged(args, eps, seed)).leaves, answer.leaves))
+    def same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+        pair = called(some).leaves, called(others).leaves
+        return all(apart == 0 for apart in _distances(*pair))
 
-    for dtype, eps in (("float64", 1e-13), ("float32", 1e-5), ("bfloat16", 1e-2)):
-        if all(0 < change(eps, seed) < change(32 * eps, seed) / 6 for seed in range(3)):
+    generic = [trees.nudged(args, 0.01, seed) for seed in range(2)]
+    if all(apart == 0 for apart in _distances(called(generic[0]).leaves, answer.leaves)):
+        return "float64"  # its answer is the same everywhere
+    for dtype in ("bfloat16", "float16", "float32"):
+        if all(
+            same(numbers, trees.cast(trees.cast(numbers, dtype), "float64")) for numbers in generic
+        ):
             return dtype
-    return "float64"  # the gradient is the same everywhere
+    return "float64"
 
 
 def _candidate_in_float64(native: Native, wide: tuple[Any, ...], *, refused: bool) -> _Candidate:
