@@ -183,10 +183,10 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
     autodiff = in_float64[1:]
     side = _candidate_in_float64(native, wide, refused=function.refused)
     noise = _noise(function, leaves, wide)
-    dtypes = {"float64", side.formula, native.dtype}
-    spreads = {dtype: _spread(noise, dtype, in_float64) for dtype in dtypes}
-    own = _spread(_noise_of(side, wide), side.formula, side.answer.leaves)
-    spread = _larger(spreads[side.formula][1:], own)
+    spread = _larger(
+        _spread(noise, side.formula, in_float64)[1:],
+        _spread(_noise_of(side, wide), side.formula, side.answer.leaves),
+    )
     if function.narrow or side.formula != "float64":
         spread = _larger(spread, _distances(native.autodiff[1:], autodiff))
     eps = float(jnp.finfo(side.formula).eps)
@@ -199,6 +199,9 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         weights = (largest(values[i]) for i in leaves.positions)
         floor = [f + 4 * eps * size / rate for f, size in zip(floor, weights, strict=True)]
     apart = _distances(side.answer.leaves, autodiff)
+    # Compiled or not, a number within rounding of a kink may be on either side of it.
+    dtypes = ("float64", native.dtype)
+    spreads = {dtype: _spread(noise, dtype, in_float64, jumps=True) for dtype in dtypes}
     agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
     return Evaluation(
         leaves=leaves,
@@ -385,12 +388,12 @@ def _noise_of(side: _Candidate, wide: tuple[Any, ...]) -> Noisy:
     return lambda eps, seed: side.at(trees.nudged(wide, eps, seed)).leaves
 
 
-def _spread(noisy: Noisy, dtype: str, right: Sequence[Any]) -> list[float]:
+def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
     """For each result how much it changes when every number moves by an ulp of a type.
 
     Rounding changes a result in proportion to its size. What changes as much by a smaller one is a
     jump: it decided which side of a kink or of a discontinuity a number is on, which says nothing
-    of rounding.
+    of rounding; it is left out, unless jumps are asked for.
     """
     eps = float(jnp.finfo(dtype).eps)
     ulps, further = (16, 16) if eps < 1e-5 else (1, 4)
@@ -399,7 +402,8 @@ def _spread(noisy: Noisy, dtype: str, right: Sequence[Any]) -> list[float]:
         near, far = noisy(ulps * eps, seed), noisy(further * ulps * eps, seed)
         for i, (one, other, base) in enumerate(zip(near, far, right, strict=True)):
             if base is not None and np.shape(one) == np.shape(base):
-                spreads[i] = max(spreads[i], _proportional(one, other, base) / ulps)
+                change = distance(one, base) if jumps else _proportional(one, other, base) / ulps
+                spreads[i] = max(spreads[i], change)
     return spreads
 
 
