@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 
 import jaxpercep as jp
-from jaxpercep.compare import arbitration, compare_gradients, reference
+from jaxpercep.compare import arbitration, compare_gradients, compilation
 
 W = np.array([0.3, -1.2, 0.7], np.float32)
 HALF_ON = np.array([0.0, 1.0, -2.0], np.float32)
@@ -567,7 +567,7 @@ def blind_to_kinks(monkeypatch):
 
 
 def trusting_the_compiler(monkeypatch):
-    monkeypatch.setattr(reference, "_miscompiled", lambda *_: None)
+    monkeypatch.setattr(compilation, "_miscompiled", lambda *_: None)
 
 
 PLANTS = {

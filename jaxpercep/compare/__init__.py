@@ -1,9 +1,10 @@
 """Comparing a hand-written gradient with autodiff: who is wrong, and what the mistake is.
 
-`compare_gradients(fun, grad_fun, *args)` needs no tolerance. The way through this package:
-`reference` evaluates both sides in float64 and measures the rounding, `arbitration` decides between
-them, `explanations` finds the mistakes that reproduce the candidate (`leaf_causes` in a leaf,
-`hypotheses` and `counterfactuals` in the flow), `diagnosis` says it, `report` shows it.
+`compare_gradients(fun, grad_fun, *args)` needs no tolerance. The way through this package: `native`
+and `sides` evaluate both sides, `reference` compares them in float64 (`rounding` says what to allow
+for, `compilation` what to suspect), `arbitration` decides between them, `explanations` finds the
+mistakes that reproduce the candidate (`leaf_causes` in a leaf, `hypotheses` and `counterfactuals` in
+the flow), `diagnosis` says it, `report` shows it.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +20,10 @@ from jaxpercep.compare.arbitration import Verdict, arbitrate
 from jaxpercep.compare.diagnosis import Diagnosis, diagnose
 from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, without_rules
 from jaxpercep.compare.leaves import compare_leaves
-from jaxpercep.compare.reference import UNFIT, Evaluation, Native, evaluate
+from jaxpercep.compare.native import Native
+from jaxpercep.compare.reference import Evaluation, evaluate
 from jaxpercep.compare.report import GradientReport, LeafReport
+from jaxpercep.compare.sides import UNFIT
 from jaxpercep.gradients import check_values, value_and_grad
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss

@@ -1,6 +1,6 @@
 """Gradients as lists of leaves: what is differentiated, and how a candidate's answer lies on it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -176,6 +176,18 @@ def distance(a: Any, b: Any) -> float:
     with np.errstate(invalid="ignore"):
         apart = np.where(np.isfinite(a) & np.isfinite(b), np.abs(a - b), np.inf)
     return float(np.max(apart, initial=0.0))
+
+
+def distances(some: Iterable[Any], others: Iterable[Any]) -> list[float]:
+    """`distance`, pair by pair; 0 where one of the two is None."""
+    return [
+        0.0 if a is None or b is None else distance(a, b) for a, b in zip(some, others, strict=True)
+    ]
+
+
+def larger(some: Iterable[float], others: Iterable[float]) -> list[float]:
+    """The larger of each pair."""
+    return [max(pair) for pair in zip(some, others, strict=True)]
 
 
 def as_numpy(leaves: Sequence[Any]) -> list[np.ndarray]:
