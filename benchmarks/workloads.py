@@ -1,14 +1,20 @@
 """What is trained: the network, its loss and optimizer, the data and the first parameters."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.results import Setting
 
-Parameters: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
+Floats: TypeAlias = NDArray[np.floating]
+
+Parameters: TypeAlias = list[tuple[Floats, Floats]]
 """Of each dense layer, first to last: w `[in, out]` and b `[out]`, float32."""
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,63 @@ class Workload:
     learning_rate: float
 
     def initial(self, setting: Setting, seed: int) -> Parameters:
-        """The parameters that every method starts from."""
-        ...
+        """The parameters that every method starts from.
 
-    def batches(self, setting: Setting, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        w is normal, with variance 2 / in for relu (He et al. 2015) and 2 / (in + out) otherwise
+        (Glorot & Bengio 2010), so that signal and error keep their size through many layers. b is
+        small and not zero: a wrong bias gradient could hide behind zeros.
+        """
+        rng = np.random.default_rng([seed, 0])
+
+        def layer(n: int, m: int) -> tuple[Floats, Floats]:
+            scale = np.sqrt(2 / n if self.activation == "relu" else 2 / (n + m))
+            w, b = scale * rng.normal(size=(n, m)), 0.1 * rng.normal(size=m)
+            return w.astype(np.float32), b.astype(np.float32)
+
+        return [layer(n, m) for n, m in pairwise(setting.sizes)]
+
+    def batches(
+        self, setting: Setting, steps: int, seed: int
+    ) -> tuple[Floats, Floats | NDArray[np.int32]]:
         """Data of some steps: x `[steps, batch, in]` float32; y `[steps, batch]` int32 labels for
         softmax, else `[steps, batch, out]` float32.
+
+        x is normal, and y follows from it by a linear map that is drawn first: the largest output
+        is the label, or their tanh the value. With the binary loss, every batch is the four points
+        of XOR.
+
+        Raises:
+            ValueError: the binary loss with another batch than 4, or another network than from 2
+                features to 1.
         """
-        ...
+        if self.loss == "binary":
+            return self._xor(setting, steps)
+        rng = np.random.default_rng([seed, 1])
+        n, m = setting.sizes[0], setting.sizes[-1]
+        teacher = rng.normal(size=(n, m)) / np.sqrt(n)
+        x = rng.normal(size=(steps, setting.batch, n)).astype(np.float32)
+        y = x @ teacher
+        if self.loss == "softmax":
+            return x, y.argmax(-1).astype(np.int32)
+        return x, np.tanh(y).astype(np.float32)
+
+    def _xor(self, setting: Setting, steps: int) -> tuple[Floats, Floats]:
+        if (setting.sizes[0], setting.sizes[-1], setting.batch) != (2, 1, 4):
+            raise ValueError(
+                f"setting {setting.key!r}: the data of {self.name!r} are the four points of XOR; "
+                "expected sizes from 2 to 1, as (2, 2, 1), and batch 4."
+            )
+        x, y = XOR
+        return np.tile(x, (steps, 1, 1)), np.tile(y[:, None], (steps, 1, 1))
 
 
-WORKLOADS: dict[str, Workload] = {}
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload("classification", "relu", "softmax", "sgd", 0.01),
+        Workload("classification-adam", "relu", "softmax", "adam", 0.001),
+        Workload("regression", "tanh", "squared", "sgd", 0.01),
+        Workload("xor", "sigmoid", "binary", "sgd", 1.0),
+    )
+}
 """By name."""
