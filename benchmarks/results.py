@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.decoding import decode
+
 SCHEMA = 1
 """Version of the schema of `results.json`; a file of another version is refused."""
 
@@ -267,3 +269,27 @@ def save(results: Results, path: Path) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text + "\n", "utf-8")
     os.replace(unfinished, path)
+
+
+def load(path: Path) -> Results:
+    """Reads the results of a run.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file, is damaged, or is of another version of the schema.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
+    if not isinstance(document, dict) or "schema" not in document:
+        raise ValueError(f"{path} holds no benchmark results: it has no field 'schema'.")
+    if document["schema"] != SCHEMA:
+        raise ValueError(
+            f"{path} has schema {document['schema']!r}, this version of the suite reads {SCHEMA}: "
+            "repeat the run."
+        )
+    try:
+        return decode(Results, document, "results")
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
