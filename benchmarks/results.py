@@ -1,12 +1,11 @@
 """What a run of the suite leaves behind: one `results.json`, and how to read and write it.
 
-Times are seconds, memory is bytes, rates are per second, ratios are dimensionless. A number that was
-not measured is None, and a note says why.
+Times are seconds, memory is bytes, rates are per second, ratios are dimensionless. A number that
+was not measured is None, and a note says why.
 """
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -268,7 +267,7 @@ def save(results: Results, path: Path) -> None:
     text = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text + "\n", "utf-8")
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def load(path: Path) -> Results:

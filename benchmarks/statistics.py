@@ -5,6 +5,7 @@ which is zero for a median as soon as its middle values agree, as clock ticks ma
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def unpaired_ratio(new: Sequence[float], old: Sequence[float], seed: int) -> Int
 
 
 def _bootstrap(
-    median: float, samples: tuple[NDArray[np.float64], ...], statistic: object, seed: int
+    median: float, samples: tuple[NDArray[np.float64], ...], statistic: Any, seed: int
 ) -> Interval:
     found = stats.bootstrap(
         samples,
