@@ -46,6 +46,7 @@ def reference(workload: Workload, initial: Parameters, x: Floats, y: NDArray) ->
     return Reference(losses, parameters, undecided)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def train(
     workload: Workload, parameters: Parameters, x: Floats, y: NDArray, other_side: bool = False
 ) -> tuple[Floats, Parameters]:
@@ -122,14 +123,16 @@ def check(
 ) -> str | None:
     """Says why a method's result is not that of truth, or returns None if it is.
 
-    It is if each number of `deviation` is at most `BOUND`, apart from what is undecided.
+    It is if each number of `deviation` is at most `BOUND`, apart from three times what is
+    undecided: float32 decides some of it the other way, and what some of it changes can be more
+    than what all of it does, where that cancels.
     """
     if not np.isfinite(truth.losses).all():
         return "the training diverges in float64 too: lower the learning rate"
     if mismatch := _mismatch(trained, losses, truth):
         return mismatch
     errors, scales = _errors(initial, trained, losses, truth)
-    excess = (errors - truth.undecided) / scales
+    excess = (errors - 3 * np.nan_to_num(truth.undecided, nan=np.inf)) / scales
     if excess.max() <= BOUND:
         return None
     k = int(excess.argmax())
@@ -162,7 +165,9 @@ def _mismatch(trained: Parameters, losses: Floats, truth: Reference) -> str | No
     if came != true:
         return f"the parameters have the shapes {came}, expected {true}"
     if losses.shape != truth.losses.shape:
-        return f"there are {losses.shape} losses, expected {truth.losses.shape}"
+        return f"the losses have the shape {losses.shape}, expected {truth.losses.shape}"
+    if not all(np.isfinite(array).all() for array in (losses, *_leaves(trained))):
+        return "it diverges, and float64 does not"
     return None
 
 

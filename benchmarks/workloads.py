@@ -40,18 +40,22 @@ class Workload:
     def initial(self, setting: Setting, seed: int) -> Parameters:
         """The parameters that every method starts from.
 
-        w is normal, with variance 2 / in for relu (He et al. 2015) and 2 / (in + out) otherwise
-        (Glorot & Bengio 2010), so that signal and error keep their size through many layers. b is
-        small and not zero: a wrong bias gradient could hide behind zeros.
+        w is normal, with variance 2 gain / (in + out) and gain 2 for relu, 1 otherwise (Glorot &
+        Bengio 2010, He et al. 2015): signal and error keep their size through many layers. In the
+        last layer it is divided by the number of hidden layers, each of which its error moves: deep
+        and wide networks train at the learning rate of small ones. b is small and not zero: a wrong
+        bias gradient could hide behind zeros.
         """
         rng = np.random.default_rng([seed, 0])
+        gain = 2 if self.activation == "relu" else 1
 
-        def layer(n: int, m: int) -> tuple[Floats, Floats]:
-            scale = np.sqrt(2 / n if self.activation == "relu" else 2 / (n + m))
+        def layer(n: int, m: int, share: int) -> tuple[Floats, Floats]:
+            scale = np.sqrt(2 * gain / (n + m) / share)
             w, b = scale * rng.normal(size=(n, m)), 0.1 * rng.normal(size=m)
             return w.astype(np.float32), b.astype(np.float32)
 
-        return [layer(n, m) for n, m in pairwise(setting.sizes)]
+        *hidden, last = pairwise(setting.sizes)
+        return [*(layer(n, m, 1) for n, m in hidden), layer(*last, max(1, setting.depth))]
 
     def batches(
         self, setting: Setting, steps: int, seed: int
