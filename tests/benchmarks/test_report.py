@@ -5,6 +5,7 @@ import io
 import re
 import typing
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -311,7 +312,7 @@ def test_the_markdown_takes_cells_evenly_from_small_to_large(results: Results) -
     ordered = sorted(results.cells, key=lambda cell: (cell.flops, cell.setting.key))
     ranks = [ordered.index(cell) for cell in chosen]
     assert (ranks[0], ranks[-1], len(ranks)) == (0, len(ordered) - 1, 5)
-    steps = [b - a for a, b in zip(ranks[:-1], ranks[1:], strict=True)]
+    steps = [b - a for a, b in pairwise(ranks)]
     assert max(steps) - min(steps) <= 1
 
 
