@@ -94,7 +94,7 @@ class Run:
         for name in self.methods:
             if name not in names:
                 raise UsageError(
-                    f"--methods {name!r}: expected of {', '.join(names)}.{nearest_name(name, names)}"
+                    f"--methods {name!r}: is not of {', '.join(names)}.{nearest_name(name, names)}"
                 )
 
     def _check_folders(self) -> None:

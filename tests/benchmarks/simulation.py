@@ -20,17 +20,17 @@ class Time:
     """Seconds that pass only where a trainer says so."""
 
     def __init__(self) -> None:
-        self.restart()
+        self.restart(0)
 
-    def restart(self) -> None:
-        self.now, self.trainers = 0.0, 0
+    def restart(self, seed: int) -> None:
+        self.now, self.seed, self.trainers = 0.0, seed, 0
 
 
 TIME = Time()
 
 
 class Trainer:
-    """Trains rightly in its first steps; from then on it only takes time."""
+    """Trains rightly in its first steps; from then on it only takes time, unless it `learns`."""
 
     def __init__(
         self,
@@ -39,22 +39,25 @@ class Trainer:
         initial: Parameters,
         call: float,
         sample: float,
-        compile: float,
+        compiling: float,
         noise: float,
         gradient: float,
         fails: str,
+        learns: bool,
     ) -> None:
         self._workload, self._parameters = workload, initial
-        self._step, self._compile = call + sample * setting.batch, compile * setting.depth
+        self._step, self._compile = call + sample * setting.batch, compiling * setting.depth
         self._noise, self._gradient, self._fails = noise, gradient, fails
+        self._learns, self._first = learns, True
         TIME.trainers += 1
-        self._rng = np.random.default_rng(TIME.trainers)
+        self._rng = np.random.default_rng([TIME.seed, TIME.trainers])
         self._losses = np.empty(0)
 
     def place(self, x: Any, y: Any) -> Any:
         return x, y
 
     def prepare(self, batches: Any) -> Preparation:
+        del batches
         if self._fails == "build":
             raise RuntimeError("the compiler gave up\nin line 3")
         TIME.now += self._compile
@@ -63,11 +66,14 @@ class Trainer:
     def run(self, batches: Any, passes: int) -> Any:
         x, y = batches
         TIME.now += passes * len(x) * self._step * self._rng.lognormal(0, self._noise)
-        if len(self._losses) == 0:
-            first = self._parameters
+        if self._first or (self._learns and not self._fails):
+            self._first, first = False, self._parameters
             self._losses, trained = truth.train(self._workload, first, x, y)
             self._parameters = [
-                tuple((a + self._gradient * (b - a)).astype(np.float32) for a, b in zip(v, w))
+                tuple(
+                    (a + self._gradient * (b - a)).astype(np.float32)
+                    for a, b in zip(v, w, strict=True)
+                )
                 for v, w in zip(first, trained, strict=True)
             ]
             return self._losses
@@ -91,22 +97,24 @@ def method(
     call: float = 1e-4,
     sample: float = 1e-6,
     *,
-    compile: float = 0.1,
+    compiling: float = 0.1,
     noise: float = 0.02,
     gradient: float = 1.0,
     fails: str = "",
+    learns: bool = False,
     process: str = "jax",
     ours: bool = False,
     workloads: tuple[str, ...] | None = None,
 ) -> Method:
-    """A method that takes `call + sample * batch` seconds a step, and `compile * depth` before."""
+    """A method that takes `call + sample * batch` seconds a step, and `compiling * depth` before."""
     options = {
         "call": call,
         "sample": sample,
-        "compile": compile,
+        "compiling": compiling,
         "noise": noise,
         "gradient": gradient,
         "fails": fails,
+        "learns": learns,
     }
     return Method(
         name, f"{name}, simulated", __name__, process, (), tuple(options.items()), ours, workloads
@@ -118,14 +126,16 @@ class Simulation:
 
     Attributes:
         calls: what was asked of it: process, command, name.
-        interrupt_at: the number of the sample at which Ctrl-C is pressed.
+        interrupt_at: the number of the sample, or epoch, at which Ctrl-C is pressed.
     """
 
-    def __init__(self, interrupt_at: int | None = None, pools: int = 2) -> None:
+    def __init__(
+        self, interrupt_at: int | None = None, pools: int = 2, noise_seed: int = 0
+    ) -> None:
         self.calls: list[tuple[str, str, str]] = []
         self.interrupt_at, self._pools = interrupt_at, pools
         self._stations: dict[str, Station] = {}
-        TIME.restart()
+        TIME.restart(noise_seed)
 
     def clock(self) -> float:
         return TIME.now
@@ -133,12 +143,13 @@ class Simulation:
     def call(
         self, process: str, command: str, patience: float | None = None, **arguments: Any
     ) -> Any:
+        del patience
         self.calls.append((process, command, arguments.get("name", "")))
         if command == "peaks":
             return Peaks(100.0, 1e10)
         if command in ("pools", "libraries"):
             return {"workers": self._pools} if command == "pools" else ["blas 1.0"]
-        if command == "sample" and self.samples == self.interrupt_at:
+        if command in ("sample", "train") and self.samples == self.interrupt_at:
             raise KeyboardInterrupt
         station = self._stations.setdefault(process, Station(self.clock))
         try:
@@ -151,7 +162,7 @@ class Simulation:
 
     @property
     def samples(self) -> int:
-        return sum(command == "sample" for _, command, _ in self.calls)
+        return sum(command in ("sample", "train") for _, command, _ in self.calls)
 
     def drop(self) -> None:
         self._stations.clear()
@@ -159,4 +170,5 @@ class Simulation:
     def peak_memories(
         self, tasks: Sequence[Task], patience: float
     ) -> list[int | CommandError | None]:
+        del patience
         return [300 * MIB for _ in tasks]

@@ -1,6 +1,7 @@
 """One cell: who takes part, in which order, what is found; all in simulated time."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchmarks.results import Cell, Setting
 SETTING = Setting("classification", (8, 16, 16, 4), 32)
 OURS = method("jaxpercep manual", 2e-5, ours=True)
 SLOWER = method("optax", 3e-5)
-PEERS = [OURS, SLOWER, method("torch", 2e-4, process="torch", compile=0.0)]
+PEERS = [OURS, SLOWER, method("torch", 2e-4, process="torch", compiling=0.0)]
 
 
 def profile(**changes: Any) -> Profile:
@@ -66,7 +67,7 @@ def test_positions_and_predecessors_are_balanced(entries: int) -> None:
     assert all(sorted(row) == list(range(entries)) for row in order)
     for position in zip(*order, strict=True):
         assert set(Counter(position).values()) == {block // entries}
-    follows = Counter(pair for row in order for pair in zip(row, row[1:], strict=False))
+    follows = Counter(pair for row in order for pair in pairwise(row))
     assert len(follows) == entries * (entries - 1)
     assert len(set(follows.values())) <= 1
 
@@ -239,7 +240,7 @@ def at_depth(depth: int) -> Setting:
 
 
 def test_first_calls_that_would_take_too_long_are_not_tried() -> None:
-    slow = method("unrolled", compile=1.0)
+    slow = method("unrolled", compiling=1.0)
     earlier = [measure([OURS, slow], at_depth(depth)) for depth in (1, 2, 4)]
     assert expected_first_call(earlier, "unrolled", at_depth(9)) == pytest.approx(9, abs=0.1)
     assert expected_first_call(earlier, "unrolled", at_depth(1)) == 0
