@@ -180,12 +180,13 @@ class Station:
 
     def drop(self, name: str | None = None) -> None:
         """Forgets one method, or all."""
-        gc.unfreeze()
         if name is None:
             self._ready.clear()
         else:
             self._ready.pop(name, None)
+        gc.unfreeze()
         gc.collect()
+        gc.freeze()
 
 
 def settle(limit: float = 1.0) -> None:

@@ -11,7 +11,7 @@ from benchmarks.peaks import Peaks
 from benchmarks.peers import Method, Preparation
 from benchmarks.results import Setting
 from benchmarks.worker import Station, Task, reason
-from benchmarks.workloads import Parameters, Workload
+from benchmarks.workloads import Floats, Parameters, Workload
 
 MIB = 2**20
 
@@ -51,7 +51,7 @@ class Trainer:
         self._learns, self._first = learns, True
         TIME.trainers += 1
         self._rng = np.random.default_rng([TIME.seed, TIME.trainers])
-        self._losses = np.empty(0)
+        self._losses: Floats = np.empty(0)
 
     def place(self, x: Any, y: Any) -> Any:
         return x, y
@@ -67,14 +67,11 @@ class Trainer:
         x, y = batches
         TIME.now += passes * len(x) * self._step * self._rng.lognormal(0, self._noise)
         if self._first or (self._learns and not self._fails):
-            self._first, first = False, self._parameters
+            self._first, first, g = False, self._parameters, self._gradient
             self._losses, trained = truth.train(self._workload, first, x, y)
             self._parameters = [
-                tuple(
-                    (a + self._gradient * (b - a)).astype(np.float32)
-                    for a, b in zip(v, w, strict=True)
-                )
-                for v, w in zip(first, trained, strict=True)
+                ((w + g * (v - w)).astype(np.float32), (b + g * (c - b)).astype(np.float32))
+                for (w, b), (v, c) in zip(first, trained, strict=True)
             ]
             return self._losses
         if self._fails == "sample":
@@ -106,7 +103,7 @@ def method(
     ours: bool = False,
     workloads: tuple[str, ...] | None = None,
 ) -> Method:
-    """A method that takes `call + sample * batch` seconds a step, and `compiling * depth` before."""
+    """Takes `call + sample * batch` seconds a step, and `compiling * depth` to compile."""
     options = {
         "call": call,
         "sample": sample,
