@@ -53,7 +53,8 @@ def forest(rows: Sequence[Row], xlabel: str) -> Drawing:
             else:
                 _draw(axes, y, row, row.ratio)
         axes.axvline(1, color=drawn("dim"), linewidth=1, zorder=1)
-        axes.set(xscale="log", xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+        axes.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
+        axes.set_xlabel(xlabel, loc="right")  # it may be longer than the axis
         points = [(y, row.label) for y, row in enumerate(rows) if row.ratio is not None]
         axes.set_yticks(*zip(*points, strict=True))
         set_ticks(axes.xaxis, round_ticks(*axes.get_xlim(), most=5), "{:g}".format)
