@@ -71,7 +71,8 @@ def _words(row: Row) -> str:
 def _head(axes: Axes, y: float, label: str) -> None:
     """A heading across the picture, for it is longer than the labels are."""
     across = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    text = axes.text(0, y, label, transform=across, va="center", fontweight="bold")
+    paper = {"facecolor": drawn("paper"), "edgecolor": "none", "pad": 1}
+    text = axes.text(0, y, label, transform=across, va="center", fontweight="bold", bbox=paper)
     text.set_in_layout(False)
 
 

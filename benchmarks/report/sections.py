@@ -16,6 +16,7 @@ def contents(results: Results) -> list[Section]:
     """Those that have something to show."""
     found = [
         summary(results),
+        methods(results),
         machine(results),
         absent(results),
         *(sweeps.sweep(results, name) for name in groups.SWEEPS),
@@ -39,6 +40,14 @@ def summary(results: Results) -> Section:
     shown = [tables.by_method(results), tables.behind(results)]
     block = Block("", account(results), overviews.against_peers(results), tables.filled(shown))
     return Section("summary", "Where jaxpercep leads, and where not", [], [block])
+
+
+def methods(results: Results) -> Section:
+    """What each method is."""
+    marked = [i for i, name in enumerate(results.methods) if name in results.ours]
+    rows = list(results.methods.items())
+    table = Table("jaxpercep's are marked", ["method", "what it is"], rows, (0,), (1,), marked)
+    return Section("methods", "What is compared", [], [Block("", tables=[table])])
 
 
 def machine(results: Results) -> Section:
@@ -66,10 +75,12 @@ def absent(results: Results) -> Section:
     """What was not measured, and why."""
     measured = {cell.setting.key for cell in results.cells}
     missing = [[key] for key in results.planned if key not in measured]
-    caption = f"Planned cells that were not reached: {len(missing)} of {len(results.planned)}"
-    shown = tables.filled([tables.absences(results), Table(caption, ["cell"], missing)])
+    blocks = [Block("", tables=tables.filled([tables.absences(results)]))]
+    if missing:
+        title = f"{len(missing)} of {words.count(len(results.planned), 'planned cell')} not reached"
+        blocks.append(Block(title, tables=[Table("As planned", ["cell"], missing)], folded=True))
     text = ["A method is refused where its losses or parameters are not those of float64 truth."]
-    return Section("absent", "What was left out", text, [Block("", tables=shown)])
+    return Section("absent", "What was left out", text, blocks)
 
 
 def break_even(results: Results) -> Section:

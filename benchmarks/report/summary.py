@@ -24,7 +24,9 @@ def account(results: Results) -> list[str]:
     total = words.count(len(found), "cell")
     same = len(having(found, "no difference"))
     return [
-        "In each cell, the fastest of jaxpercep's methods is set beside the fastest peer.",
+        "In each cell, the fastest of jaxpercep's methods is set beside the fastest peer, by the "
+        "time of a step at steady state. A ratio whose interval holds 1, or that is inside the "
+        "noise floor, is no difference.",
         _leads(having(found, "faster"), total),
         _behind(having(found, "slower"), total),
         f"In {same} of {total} there is no difference.",

@@ -41,20 +41,21 @@ def _table(results: Results, title: str, cells: Sequence[tuple[str, Cell]]) -> R
     for method in results.methods:
         if any(cell.of(method) or _absent(cell, method) for _, cell in cells):
             style = "bold" if method in results.ours else ""
-            entries = (_entry(results, cell, method) for _, cell in cells)
+            entries = (entry(results, cell, method) for _, cell in cells)
             grid.add_row(Text(method), *entries, style=style)
     return grid
 
 
-def _entry(results: Results, cell: Cell, method: str) -> Text:
+def entry(results: Results, cell: Cell, method: str) -> Text:
+    """Time a step; below it the ratio to the best peer, for ours, or that this is the best peer."""
     measurement = cell.of(method)
     if measurement is None:
         return Text(_absent(cell, method) or words.NOTHING, "dim")
     text = Text(words.seconds(measurement.seconds.median))
     if method in results.ours and measurement.ratio is not None:
-        entry = against_best(results, cell, measurement)
-        short = words.number(measurement.ratio.median) if entry.tone else "no difference"
-        text.append(f"\n{short}", TONES[entry.tone])
+        _, tone = against_best(results, cell, measurement)
+        short = words.number(measurement.ratio.median) if tone else "no difference"
+        text.append(f"\n{short}", TONES[tone])
     elif method == cell.best_peer:
         text.append("\nbest peer", "cyan")
     return text
