@@ -8,7 +8,7 @@ from benchmarks import truth
 from benchmarks.laboratory import CommandError, Laboratory, LateError
 from benchmarks.order import balanced_order
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, distinct_batches
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
 from benchmarks.results import Absence, Setting
 from benchmarks.worker import Built, Task, settle
 from benchmarks.workloads import WORKLOADS
@@ -60,11 +60,13 @@ class Contest:
         setting: Setting,
         methods: list[Method],
         seed: int,
+        deadline: float,
         show: Callable[[str], None],
     ) -> None:
         self.absences: list[Absence] = []
         self._laboratory, self._profile, self._setting = laboratory, profile, setting
         self._methods, self._seed, self._show = methods, seed, show
+        self._deadline = deadline  # of the run, on the laboratory's clock
         self._workload = WORKLOADS[setting.workload]
         self._steps = distinct_batches(setting)
         self._initial = self._workload.initial(setting, seed)
@@ -74,12 +76,14 @@ class Contest:
 
     def hold(self, seconds: float) -> list[Entry]:
         """Holds it in about that time; returns those who took part."""
-        start = self._laboratory.clock()
+        clock = self._laboratory.clock
+        end = clock() + seconds
         while True:
             try:
                 entries = self._build_all()
-                left = seconds - (self._laboratory.clock() - start)
-                return self._time_all(entries, max(left, seconds / 4))
+                # Building may have taken it all: some time is for the rounds whatever happened.
+                left = max(end - clock(), seconds / 4)
+                return self._time_all(entries, min(left, self._deadline - clock()))
             except StartAgainError:
                 self._laboratory.drop()
 
@@ -88,7 +92,12 @@ class Contest:
         return Task(method, self._workload, self._setting, self._steps, self._seed)
 
     def _build_all(self) -> list[Entry]:
-        entries = [entry for m in list(self._methods) if (entry := self._build(m.name, m))]
+        entries: list[Entry] = []
+        for method in list(self._methods):
+            if self._laboratory.clock() > self._deadline:
+                self._remove(method, "skipped", OUT_OF_TIME)
+            elif entry := self._build(method.name, method):
+                entries.append(entry)
         twin = next((e for e in entries if e.method.ours), entries[0] if entries else None)
         if twin is not None and (second := self._build(f"{twin.name}, again", twin.method)):
             second.second = True

@@ -13,7 +13,7 @@ from benchmarks.flops import step_bytes, step_flops
 from benchmarks.laboratory import CommandError, Laboratory
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, refusal, smallest
+from benchmarks.plan import OUT_OF_TIME, Profile, refusal, smallest
 from benchmarks.results import Absence, Cell, Measurement, Setting
 from benchmarks.statistics import median_interval, paired_ratio
 from benchmarks.worker import Task
@@ -43,27 +43,32 @@ class Bench:
     seed: int
     show: Callable[[str], None]
 
-    def measure(self, setting: Setting, earlier: Sequence[Cell], seconds: float) -> Cell:
+    def measure(
+        self, setting: Setting, earlier: Sequence[Cell], seconds: float, deadline: float
+    ) -> Cell:
         """Measures a cell.
 
         Args:
             setting: what is trained.
             earlier: the cells that are done: what took too long there is not tried again deeper.
             seconds: the cell's share of the time limit.
+            deadline: when that is over, on the laboratory's clock.
         """
         optimizer = WORKLOADS[setting.workload].optimizer
         cell = Cell(setting, step_flops(setting), step_bytes(setting, optimizer), [], [])
         seed = zlib.crc32(f"{self.seed} {setting.key}".encode())  # whatever was measured before
         admitted = [method for method in self.methods if self._admits(method, cell, earlier)]
-        contest = Contest(self.laboratory, self.profile, setting, admitted, seed, self.show)
+        contest = Contest(
+            self.laboratory, self.profile, setting, admitted, seed, deadline, self.show
+        )
         entries = contest.hold(seconds)
         cell.absences += contest.absences
         cell.measurements += [_measurement(cell, e, seed) for e in entries if not e.second]
         _add_null(cell, entries, seed)
         tasks = {entry.name: contest.task(entry.method) for entry in entries}
-        self._add_dispatch(cell, tasks, earlier)
+        self._add_dispatch(cell, tasks, earlier, deadline)
         self.laboratory.drop()
-        self._add_memory(cell, tasks)
+        self._add_memory(cell, tasks, deadline)
         for measurement in cell.measurements:
             add_limits(cell, measurement, self.peaks)
         add_ratios(cell, [method.name for method in self.methods if method.ours], seed)
@@ -83,7 +88,9 @@ class Bench:
             cell.absences.append(Absence(method.name, "skipped", reason))
         return reason is None
 
-    def _add_dispatch(self, cell: Cell, tasks: dict[str, Task], earlier: Sequence[Cell]) -> None:
+    def _add_dispatch(
+        self, cell: Cell, tasks: dict[str, Task], earlier: Sequence[Cell], deadline: float
+    ) -> None:
         """What a call costs beside the computation: a step of the smallest such network."""
         setting, profile = cell.setting, self.profile
         if (setting.workload, setting.depth) not in profile.dispatch:
@@ -91,14 +98,17 @@ class Bench:
             return
         for measurement in cell.measurements:
             name = measurement.method
-            self.show(f"dispatch of {name}")
-            try:
-                known = known_dispatch(earlier, name, setting)
-                measurement.dispatch = known or self._dispatch(tasks[name])
-            except CommandError as failure:
-                measurement.notes.append(f"dispatch: {failure.reason}")
+            measurement.dispatch = known_dispatch(earlier, name, setting)
+            if measurement.dispatch is None:
+                self.show(f"dispatch of {name}")
+                try:
+                    measurement.dispatch = self._dispatch(tasks[name], deadline)
+                except CommandError as failure:
+                    measurement.notes.append(f"dispatch: {failure.reason}")
 
-    def _dispatch(self, task: Task) -> float:
+    def _dispatch(self, task: Task, deadline: float) -> float:
+        if self.laboratory.clock() > deadline:
+            raise CommandError(OUT_OF_TIME)
         task = task._replace(setting=smallest(task.setting), steps=DISPATCH_STEPS)
 
         def ask(command: str, **arguments: Any) -> Any:
@@ -111,10 +121,13 @@ class Bench:
         ask("drop")
         return seconds / (passes * DISPATCH_STEPS)
 
-    def _add_memory(self, cell: Cell, tasks: dict[str, Task]) -> None:
+    def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:
         """The peak memory of each method, in a process that has done nothing else."""
         if cell.setting.key not in self.profile.memory:
             _note_all(cell, f"peak memory: a {self.profile.name} run measures it in other cells")
+            return
+        if self.laboratory.clock() > deadline:
+            _note_all(cell, f"peak memory: {OUT_OF_TIME}")
             return
         self.show("peak memory")
         fresh = [tasks[measurement.method] for measurement in cell.measurements]

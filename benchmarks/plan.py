@@ -14,6 +14,8 @@ XOR = ((2, 2, 1), (2, 10, 10, 10, 1))
 SLOW_TO_COMPILE = ("torch.compile",)
 """Methods that take several seconds to compile whatever the network."""
 
+OUT_OF_TIME = "the run's time limit was over"
+
 RATE = 1e11  # floating point operations a second, for the estimate
 START = 0.4  # seconds to build, compile and check a method, for the estimate
 START_PER_LAYER = 0.02

@@ -11,12 +11,11 @@ from benchmarks.laboratory import CommandError, Laboratory
 from benchmarks.measuring import Bench
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, cost, distinct_batches
+from benchmarks.plan import OUT_OF_TIME, Profile, cost, distinct_batches
 from benchmarks.results import Absence, Cell, Results, Setting
 from benchmarks.worker import Task
 from benchmarks.workloads import WORKLOADS
 
-OUT_OF_TIME = "the run's time limit was over before this cell"
 BURST = 0.3  # seconds in which threads are counted
 BURSTING = Setting("classification", (64, 512, 512, 10), 1024)  # large enough for every thread
 GOAL = 2.0  # seconds for each method and batch size, for the estimate
@@ -122,7 +121,8 @@ class Session:
                 continue
             rest = sum(costs[number:]) + self._cost_of_goals()
             share = self._left() * costs[number] / rest
-            self._add(bench.measure(setting, results.cells, share), costs[number])
+            cell = bench.measure(setting, results.cells, share, self._start + self.seconds)
+            self._add(cell, costs[number])
 
     def _skipped(self, setting: Setting) -> Cell:
         optimizer = WORKLOADS[setting.workload].optimizer
@@ -155,7 +155,7 @@ class Session:
         what = f"time to accuracy of {method.name}, batch {pursuit.batch}"
         if self._left() <= 0:
             self.results.interrupted = "time limit"
-            self._warn(f"{what}: the run's time limit was over")
+            self._warn(f"time to accuracy: {OUT_OF_TIME}")
             return
         self._display.show(what)
         try:

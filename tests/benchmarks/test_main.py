@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from simulation import TIME, Simulation, method
 
-from benchmarks import arguments, goals, machine, peers, plan, run, session
+from benchmarks import arguments, goals, machine, peers, plan, run
 from benchmarks.__main__ import main
 from benchmarks.folder import unfinished
 from benchmarks.peers import Method
@@ -159,7 +159,7 @@ def test_cells_for_which_there_is_no_time(suite: Suite, capsys: pytest.CaptureFi
     assert first.measurements
     assert not last.measurements
     assert [a.method for a in last.absences] == [m.name for m in METHODS]
-    assert {(a.kind, a.reason) for a in last.absences} == {("skipped", session.OUT_OF_TIME)}
+    assert {(a.kind, a.reason) for a in last.absences} == {("skipped", plan.OUT_OF_TIME)}
     assert not suite.folder.exists()
     assert "ended by time limit after 1 of 3 cells" in capsys.readouterr().out
     assert suite("--resume") == 0

@@ -14,7 +14,7 @@ from benchmarks.measuring import Bench
 from benchmarks.order import balanced_order
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import Profile
+from benchmarks.plan import OUT_OF_TIME, Profile
 from benchmarks.results import Cell, Setting
 
 SETTING = Setting("classification", (8, 16, 16, 4), 32)
@@ -46,11 +46,12 @@ def measure(
     seconds: float = 1000,
     laboratory: Simulation | None = None,
     earlier: list[Cell] | None = None,
+    deadline: float = 1e9,
     **changes: Any,
 ) -> Cell:
     laboratory = laboratory or Simulation()
     bench = Bench(laboratory, profile(**changes), methods, Peaks(100, 1e10), 7, lambda _: None)
-    return bench.measure(setting, earlier or [], seconds)
+    return bench.measure(setting, earlier or [], seconds, deadline)
 
 
 def reasons(cell: Cell) -> dict[str, tuple[str, str]]:
@@ -203,6 +204,22 @@ def test_a_short_time_has_fewer_rounds() -> None:
     assert not cell.absences
     assert 6 <= len(cell.measurements[0].times) < 12
     assert TIME.now < 1.8
+
+
+def test_nothing_is_begun_after_the_deadline() -> None:
+    slow = [method(name, compiling=10) for name in "abcd"]
+    cell = measure([OURS, *slow], deadline=50)  # at 60 c is built
+    assert reasons(cell)["d"] == ("skipped", OUT_OF_TIME)
+    assert all("time limit" in reason for _, reason in reasons(cell).values())
+    assert len(cell.absences) == 5
+    assert TIME.now < 61
+
+
+def test_the_deadline_may_be_in_the_middle_of_a_cell() -> None:
+    manual, *peers = measure(PEERS, deadline=1.2).measurements
+    assert manual.dispatch is not None
+    for measurement in peers:
+        assert measurement.notes == [f"dispatch: {OUT_OF_TIME}", f"peak memory: {OUT_OF_TIME}"]
 
 
 def test_methods_without_a_place_in_the_cell() -> None:
