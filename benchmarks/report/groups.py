@@ -55,10 +55,15 @@ class Listing:
     cells: Sequence[tuple[str, Cell]]
 
 
+def measured(results: Results) -> list[Cell]:
+    """The cells in which something was timed."""
+    return [cell for cell in results.cells if cell.measurements]
+
+
 def curves(results: Results, sweep: Sweep) -> list[Curve]:
-    """The curves of one sweep: cells in which all else is fixed."""
+    """The curves of one sweep: measured cells in which all else is fixed."""
     found: dict[str, list[Cell]] = {}
-    for cell in results.cells:
+    for cell in measured(results):
         if sweep in cell.setting.sweeps:
             found.setdefault(_fixed(cell.setting, sweep), []).append(cell)
     ordered = {
@@ -71,7 +76,7 @@ def curves(results: Results, sweep: Sweep) -> list[Curve]:
 def grids(results: Results) -> list[Grid]:
     """The batch x depth grids."""
     found: dict[str, dict[tuple[int, int], Cell]] = {}
-    for cell in results.cells:
+    for cell in measured(results):
         s = cell.setting
         if "grid" in s.sweeps:
             found.setdefault(_fixed(s, "grid"), {})[s.depth, s.batch] = cell
@@ -83,7 +88,7 @@ def grids(results: Results) -> list[Grid]:
 
 
 def listings(results: Results) -> list[Listing]:
-    """Every curve and grid in full, and what is on none of them, by workload."""
+    """Every curve and grid in full, and what is on none of them, by workload; measured cells."""
     found = [
         Listing(
             f"{curve.title}, by {sweep}",
@@ -97,10 +102,10 @@ def listings(results: Results) -> list[Listing]:
         labelled = [(f"depth {depth}, batch {batch}", cell) for (depth, batch), cell in cells]
         found.append(Listing(f"{grid.title}, grid", labelled))
     seen = {cell.setting.key for listing in found for _, cell in listing.cells}
-    for workload in dict.fromkeys(cell.setting.workload for cell in results.cells):
+    for workload in dict.fromkeys(cell.setting.workload for cell in measured(results)):
         alone = [
             (cell.setting.key.removeprefix(f"{workload} "), cell)
-            for cell in results.cells
+            for cell in measured(results)
             if cell.setting.workload == workload and cell.setting.key not in seen
         ]
         if alone:

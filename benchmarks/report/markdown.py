@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmarks.machine import ESSENTIALS
 from benchmarks.report import tables, words
 from benchmarks.report.environment import flat
-from benchmarks.report.summary import account, status
+from benchmarks.report.summary import account, status, warnings
 from benchmarks.report.tables import Entry, Table, against_best
 from benchmarks.results import Cell, Results
 
@@ -21,7 +21,7 @@ def render(results: Results) -> str:
     shown.append(tables.absences(results))
     parts = [
         f"```bash\n{results.command}\n```",
-        _escaped(f"{status(results)} {_machine(results)}"),
+        _escaped(" ".join([status(results), *_warnings(results), _machine(results)])),
         _escaped(" ".join(account(results))),
         *map(_table, tables.filled(shown)),
     ]
@@ -63,6 +63,10 @@ def _short(results: Results, cell: Cell, method: str) -> str:
         return time
     same = entry.text.startswith("no difference")
     return f"{time} ({'=' if same else words.number(measurement.ratio.median)})"
+
+
+def _warnings(results: Results) -> list[str]:
+    return [f"Warning: {text}." for text in warnings(results)]
 
 
 def _machine(results: Results) -> str:

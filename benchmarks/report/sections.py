@@ -73,11 +73,12 @@ def machine(results: Results) -> Section:
 
 def absent(results: Results) -> Section:
     """What was not measured, and why."""
-    measured = {cell.setting.key for cell in results.cells}
+    measured = {cell.setting.key for cell in groups.measured(results)}
     missing = [[key] for key in results.planned if key not in measured]
     blocks = [Block("", tables=tables.filled([tables.absences(results)]))]
     if missing:
-        title = f"{len(missing)} of {words.count(len(results.planned), 'planned cell')} not reached"
+        planned = words.count(len(results.planned), "planned cell")
+        title = f"{len(missing)} of {planned} without a measurement"
         blocks.append(Block(title, tables=[Table("As planned", ["cell"], missing)], folded=True))
     text = ["A method is refused where its losses or parameters are not those of float64 truth."]
     return Section("absent", "What was left out", text, blocks)

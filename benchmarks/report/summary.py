@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from benchmarks.report import words
+from benchmarks.report.groups import measured
 from benchmarks.report.verdicts import Standing, fastest_standings, having
 from benchmarks.results import Results
 
 
 def status(results: Results) -> str:
     """Whether the run is complete, in one sentence."""
-    done, planned = len(results.cells), words.count(len(results.planned), "planned cell")
+    done, planned = len(measured(results)), words.count(len(results.planned), "planned cell")
     took = f"in {results.seconds / 60:.1f} minutes"
     if results.complete:
         return f"Complete: {done} of {planned} {took}."
@@ -36,18 +37,25 @@ def account(results: Results) -> list[str]:
 def _leads(found: Sequence[Standing], total: str) -> str:
     if not found:
         return f"jaxpercep leads in 0 of {total}."
-    most, least = (words.number(1 / one.ratio.median) for one in (found[0], found[-1]))
-    return (
-        f"jaxpercep leads in {len(found)} of {total}, {least} to {most} times as fast "
-        f"(most at {found[0].cell.setting.key})."
-    )
+    speeds = [1 / one.ratio.median for one in reversed(found)]
+    return f"jaxpercep leads in {len(found)} of {total}, {_range(speeds, found[0], 'fast')}."
 
 
 def _behind(found: Sequence[Standing], total: str) -> str:
     if not found:
         return f"It is behind in 0 of {total}."
-    least, most = (words.number(one.ratio.median) for one in (found[-1], found[0]))
-    return (
-        f"It is behind in {len(found)} of {total}, taking {least} to {most} times as long "
-        f"(most at {found[0].cell.setting.key})."
-    )
+    times = [one.ratio.median for one in reversed(found)]
+    return f"It is behind in {len(found)} of {total}, taking {_range(times, found[0], 'long')}."
+
+
+def _range(factors: Sequence[float], most: Standing, quality: str) -> str:
+    """From the least factor to the most, and where that is."""
+    low, high, key = words.number(factors[0]), words.number(factors[-1]), most.cell.setting.key
+    if low == high:
+        return f"{low} times as {quality} (at {key})"
+    return f"{low} to {high} times as {quality} (most at {key})"
+
+
+def warnings(results: Results) -> list[str]:
+    """What the run had to say against itself."""
+    return [str(text) for text in results.environment.get("warnings", [])]

@@ -145,16 +145,22 @@ def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
 
 
 def absences(results: Results) -> Table:
-    """What was skipped, refused or failed, once for each reason."""
-    where: dict[Absence, list[str]] = {}
+    """What was skipped, refused or failed; a row for what has the same reason in the same cells."""
+    cells: dict[Absence, list[str]] = {}
     for cell in results.cells:
         for absence in cell.absences:
-            where.setdefault(absence, []).append(cell.setting.key)
-    rows = [[a.method, a.kind, a.reason, "the whole run"] for a in results.absences]
-    rows += [
-        [a.method, a.kind, a.reason, f"{words.count(len(cells), 'cell')}: {', '.join(cells)}"]
-        for a, cells in where.items()
-    ]
-    return Table(
-        "Skipped, refused, failed", ["method", "what", "why", "where"], rows, (0, 1), (2, 3)
-    )
+            cells.setdefault(absence, []).append(cell.setting.key)
+    where = dict.fromkeys(results.absences, "the whole run")
+    where |= {absence: _where(keys) for absence, keys in cells.items()}
+    methods: dict[tuple[str, str, str], list[str]] = {}
+    for absence, place in where.items():
+        methods.setdefault((absence.kind, absence.reason, place), []).append(absence.method)
+    rows = [[", ".join(names), *what] for what, names in methods.items()]
+    header = ["methods", "what", "why", "where"]
+    return Table("Skipped, refused, failed", header, rows, texts=(0, 1), long=(2, 3))
+
+
+def _where(keys: Sequence[str]) -> str:
+    if len(keys) <= 2:
+        return " and ".join(keys)
+    return f"{words.count(len(keys), 'cell')}, as {keys[0]}"

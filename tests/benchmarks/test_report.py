@@ -206,6 +206,21 @@ def test_what_was_left_out_is_on_the_page_with_its_reason(page: Page, results: R
         assert [r for r in page.rows if r[:3] == [absence.method, absence.kind, absence.reason]]
 
 
+def test_one_reason_in_the_same_cells_is_one_row() -> None:
+    results = example(0, cells=4)
+    late = [Absence(method, "skipped", "no time") for method in ("numpy", "torch")]
+    results.absences = [*late, Absence("mxnet", "skipped", "no time")]
+    for cell in results.cells:
+        cell.absences = list(late)
+    results.cells[0].absences.append(Absence("torch", "refused", "wrong"))
+    key = results.cells[0].setting.key
+    assert tables.absences(results).rows == [
+        ["numpy, torch", "skipped", "no time", f"4 cells, as {key}"],
+        ["mxnet", "skipped", "no time", "the whole run"],
+        ["torch", "refused", "wrong", key],
+    ]
+
+
 def test_break_even_and_goals_are_on_the_page(page: Page, results: Results) -> None:
     pair = next(pair for pair in results.break_even if pair.steps is None)
     header = next(row for row in page.rows if row[:2] == ["cell", "numpy"])
@@ -252,6 +267,37 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     assert "Time to accuracy" not in page.headings
 
 
+def test_a_cell_without_a_measurement_is_not_reached(tmp_path: Path) -> None:
+    results = example(0, cells=4)
+    last = results.cells[-1]
+    last.measurements.clear()
+    last.best_peer = last.null = None
+    last.absences = [Absence(method, "skipped", "no time") for method in METHODS]
+    page = written(results, tmp_path)
+    assert summary.status(results).startswith("Incomplete (Ctrl-C): 3 of 39 planned cells")
+    assert [last.setting.key] in page.rows
+    assert [", ".join(METHODS), "skipped", "no time", last.setting.key] in page.rows
+    (curve,) = groups.curves(results, "batch")
+    assert curve.x == [1, 4, 16]
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(report.table(results))
+    assert "batch 64" not in console.export_text()
+
+
+def test_warnings_are_said_everywhere(tmp_path: Path) -> None:
+    results = example(0, cells=1)
+    results.environment["warnings"] = ["jax works with 3 threads"]
+    page = written(results, tmp_path)
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(report.table(results))
+    for text in (
+        " ".join(page.text),
+        (tmp_path / "report.md").read_text("utf-8"),
+        console.export_text(),
+    ):
+        assert "Warning: jax works with 3 threads." in text
+
+
 @pytest.mark.parametrize("cells", [0, 1, 2])
 def test_a_run_of_few_cells_has_a_report(cells: int, tmp_path: Path) -> None:
     results = example(0, cells=cells)
@@ -283,7 +329,7 @@ def test_names_and_reasons_are_only_text(tmp_path: Path) -> None:
     results = example(0, cells=4)
     results.name = results.command = HOSTILE
     results.methods = {HOSTILE: HOSTILE, **results.methods}
-    results.environment = {HOSTILE: HOSTILE}
+    results.environment = {HOSTILE: HOSTILE, "warnings": [HOSTILE]}
     results.absences = [Absence(HOSTILE, "skipped", HOSTILE)]
     results.planned.append(HOSTILE)
     for cell in results.cells:
@@ -411,6 +457,14 @@ def test_the_account_adds_up(results: Results) -> None:
     assert f"to {words.number(worst.ratio.median)} times as long" in text
     best = having(found, "faster")[0]
     assert f"to {words.number(1 / best.ratio.median)} times as fast" in text
+
+
+def test_a_single_cell_is_no_range() -> None:
+    results = example(0, cells=1)
+    (one,) = fastest_standings(results)
+    text = f"1 of 1 cell, {words.number(1 / one.ratio.median)} times as fast (at {one.cell.setting.key})."
+    assert f"jaxpercep leads in {text}" in summary.account(results)
+    assert "It is behind in 0 of 1 cell." in summary.account(results)
 
 
 def test_the_standings_of_each_method_add_up(results: Results) -> None:
