@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,8 +24,11 @@ from benchmarks.peers import Method, Preparation, Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
-WORKING = 0.1
-"""A thread works if it uses at least this share of a core."""
+WORKING = 0.2
+"""A thread works if it uses at least this share of what the busiest one does."""
+
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds: how finely threads' time is counted
 
 
 class Task(NamedTuple):
@@ -151,12 +155,9 @@ class Station:
         before, start = _thread_times(), time.perf_counter()
         while time.perf_counter() - start < seconds:
             trainer.run(batches, 1)
-        wall = time.perf_counter() - start
-        found: dict[str, int] = {}
-        for (thread, pool), used in _thread_times().items():
-            if used - before.get((thread, pool), 0.0) >= WORKING * wall:
-                found[pool] = found.get(pool, 0) + 1
-        return found
+        used = {key: time - before.get(key, 0.0) for key, time in _thread_times().items()}
+        least = max(TICK, WORKING * max(used.values()))
+        return dict(Counter(pool for (_, pool), seconds in used.items() if seconds >= least))
 
     def libraries(self) -> list[str]:
         """The numerical libraries that this process has loaded."""
@@ -231,7 +232,7 @@ def _thread_times() -> dict[tuple[str, str], float]:
         with contextlib.suppress(FileNotFoundError):  # it has ended since it was listed
             name, _, rest = (task / "stat").read_text("utf-8").partition("(")[2].rpartition(")")
             user, system = rest.split()[11:13]
-            found[task.name, name] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+            found[task.name, name] = (int(user) + int(system)) * TICK
     return found
 
 
