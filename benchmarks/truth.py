@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-from benchmarks.workloads import Floats, Parameters, Workload
+from benchmarks.workloads import Floats, Parameters, Targets, Workload
 
 BOUND = 2e-3
 """The largest deviation that an honest float32 method may have."""
@@ -34,7 +34,7 @@ class Reference(NamedTuple):
     undecided: Floats
 
 
-def reference(workload: Workload, initial: Parameters, x: Floats, y: NDArray) -> Reference:
+def reference(workload: Workload, initial: Parameters, x: Floats, y: Targets) -> Reference:
     """Trains in float64, where there are kinks twice."""
     losses, parameters = train(workload, initial, x, y)
     undecided = np.zeros(2 * len(initial) + 1)
@@ -48,7 +48,7 @@ def reference(workload: Workload, initial: Parameters, x: Floats, y: NDArray) ->
 
 @np.errstate(over="ignore", invalid="ignore")
 def train(
-    workload: Workload, parameters: Parameters, x: Floats, y: NDArray, other_side: bool = False
+    workload: Workload, parameters: Parameters, x: Floats, y: Targets, other_side: bool = False
 ) -> tuple[Floats, Parameters]:
     """Takes one step on each batch, in float64.
 
@@ -70,7 +70,7 @@ def train(
     """
     change = _adam if workload.optimizer == "adam" else _sgd
     changes = change(workload.learning_rate, other_side)
-    leaves = [leaf.astype(np.float64) for leaf in _leaves(parameters)]
+    leaves: list[Floats] = [leaf.astype(np.float64) for leaf in _leaves(parameters)]
     losses = []
     for inputs, targets in zip(x.astype(np.float64), y, strict=True):
         loss, grads = value_and_grad(workload, _layers(leaves), inputs, targets, other_side)
@@ -80,7 +80,7 @@ def train(
 
 
 def value_and_grad(
-    workload: Workload, parameters: Parameters, x: Floats, y: NDArray, other_side: bool
+    workload: Workload, parameters: Parameters, x: Floats, y: Targets, other_side: bool
 ) -> tuple[float, Parameters]:
     """Goes forward through h_k = f(h_k-1 w_k + b_k), and back by the chain rule.
 
@@ -88,12 +88,13 @@ def value_and_grad(
     d_k-1 = (d_k w_k^T) f'(z_k-1).
     """
     value = {"relu": _relu, "tanh": np.tanh, "sigmoid": expit}[workload.activation]
-    h, zs, last = [x], [], len(parameters) - 1
+    last = len(parameters) - 1
+    h, zs = [x], list[Floats]()
     for k, (w, b) in enumerate(parameters):
         zs.append(h[-1] @ w + b)
         h.append(value(zs[-1]) if k < last else zs[-1])
     loss, d = _loss(workload.loss, h.pop(), y)
-    grads = []
+    grads: Parameters = []
     for k in range(last, -1, -1):
         grads.append((h[k].T @ d, d.sum(0)))
         if k > 0:
@@ -118,9 +119,7 @@ def deviation(initial: Parameters, trained: Parameters, losses: Floats, truth: R
     return float((errors / scales).max())
 
 
-def check(
-    initial: Parameters, trained: Parameters, losses: Floats, truth: Reference
-) -> str | None:
+def check(initial: Parameters, trained: Parameters, losses: Floats, truth: Reference) -> str | None:
     """Says why a method's result is not that of truth, or returns None if it is.
 
     It is if each number of `deviation` is at most `BOUND`, apart from three times what is
@@ -171,7 +170,7 @@ def _mismatch(trained: Parameters, losses: Floats, truth: Reference) -> str | No
     return None
 
 
-def _loss(kind: str, p: Floats, y: NDArray) -> tuple[float, Floats]:
+def _loss(kind: str, p: Floats, y: Targets) -> tuple[float, Floats]:
     """L and dL/dp, of predictions p `[batch, out]`."""
     n = len(p)
     if kind == "softmax":

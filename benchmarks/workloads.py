@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from benchmarks.results import Setting
 
 Floats: TypeAlias = NDArray[np.floating]
+
+Targets: TypeAlias = NDArray[Any]
+"""int32 labels `[batch]`, or float32 numbers `[batch, out]`."""
 
 Parameters: TypeAlias = list[tuple[Floats, Floats]]
 """Of each dense layer, first to last: w `[in, out]` and b `[out]`, float32."""
@@ -24,9 +27,9 @@ class Workload:
     Attributes:
         name: as the command line has it.
         activation: after every hidden layer; the output layer has none.
-        loss: `"softmax"`: cross entropy on logits, integer labels, mean over the batch; `"squared"`:
-            half the squared error, summed over features, mean over the batch; `"binary"`: cross
-            entropy on logits, mean over all elements.
+        loss: `"softmax"`: cross entropy on logits, integer labels, mean over the batch;
+            `"squared"`: half the squared error, summed over features, mean over the batch;
+            `"binary"`: cross entropy on logits, mean over all elements.
         optimizer: plain gradient descent, or Adam with the usual constants.
         learning_rate: of the optimizer.
     """
@@ -57,15 +60,16 @@ class Workload:
         *hidden, last = pairwise(setting.sizes)
         return [*(layer(n, m, 1) for n, m in hidden), layer(*last, max(1, setting.depth))]
 
-    def batches(
-        self, setting: Setting, steps: int, seed: int
-    ) -> tuple[Floats, Floats | NDArray[np.int32]]:
-        """Data of some steps: x `[steps, batch, in]` float32; y `[steps, batch]` int32 labels for
-        softmax, else `[steps, batch, out]` float32.
+    def batches(self, setting: Setting, steps: int, seed: int) -> tuple[Floats, Targets]:
+        """Data of some steps.
 
         x is normal, and y follows from it by a linear map that is drawn first: the largest output
         is the label, or their tanh the value. With the binary loss, every batch is the four points
         of XOR.
+
+        Returns:
+            x `[steps, batch, in]` float32, and y: for softmax `[steps, batch]` int32 labels, else
+            `[steps, batch, out]` float32.
 
         Raises:
             ValueError: the binary loss with another batch than 4, or another network than from 2
@@ -82,7 +86,7 @@ class Workload:
             return x, y.argmax(-1).astype(np.int32)
         return x, np.tanh(y).astype(np.float32)
 
-    def _xor(self, setting: Setting, steps: int) -> tuple[Floats, Floats]:
+    def _xor(self, setting: Setting, steps: int) -> tuple[Floats, Targets]:
         if (setting.sizes[0], setting.sizes[-1], setting.batch) != (2, 1, 4):
             raise ValueError(
                 f"setting {setting.key!r}: the data of {self.name!r} are the four points of XOR; "

@@ -89,5 +89,64 @@ class Method:
         return module.build(workload, setting, initial, **dict(self.options))
 
 
-METHODS: Sequence[Method] = ()
+def _jaxpercep(name: str, summary: str, **options: Any) -> Method:
+    module = f"{__name__}.jaxpercep_steps"
+    return Method(name, summary, module, "jax", options=tuple(options.items()), ours=True)
+
+
+METHODS: Sequence[Method] = (
+    _jaxpercep("jaxpercep autodiff", "jp.make_step, gradients by jax.grad", method="autodiff"),
+    _jaxpercep("jaxpercep manual", "jp.make_step, gradients by hand", method="manual"),
+    _jaxpercep(
+        "jaxpercep autodiff, one program",
+        "the same step, scanned over the batches in one call",
+        method="autodiff",
+        one_program=True,
+    ),
+    _jaxpercep(
+        "jaxpercep manual, one program",
+        "the same step, scanned over the batches in one call",
+        method="manual",
+        one_program=True,
+    ),
+    Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
+    Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
+    Method("flax linen", "a Sequential in a TrainState", f"{__name__}.flax_linen", "jax"),
+    Method(
+        "flax nnx (nnx.jit)",
+        "modules and nnx.Optimizer, with nnx.cached_partial",
+        f"{__name__}.flax_nnx",
+        "jax",
+        options=(("jit", "nnx"),),
+    ),
+    Method(
+        "flax nnx (jax.jit)",
+        "the same modules in a functional loop, with nnx.split and nnx.merge",
+        f"{__name__}.flax_nnx",
+        "jax",
+        options=(("jit", "jax"),),
+    ),
+    Method(
+        "equinox",
+        "filter_jit and filter_value_and_grad",
+        f"{__name__}.equinox_filtered",
+        "jax",
+        requires=("equinox",),
+    ),
+    Method("torch", "eager, fused optimizer", f"{__name__}.pytorch", "torch", ("torch",)),
+    Method(
+        "torch.compile",
+        "model and loss compiled with their backward pass, fused optimizer",
+        f"{__name__}.pytorch",
+        "torch",
+        requires=("torch",),
+        options=(("compiled", True),),
+    ),
+    Method(
+        "scikit-learn",
+        "MLPClassifier or MLPRegressor, a partial_fit for each batch",
+        f"{__name__}.sklearn_mlp",
+        "scikit-learn",
+    ),
+)
 """In the order of the tables."""
