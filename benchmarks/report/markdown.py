@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from benchmarks.machine import ESSENTIALS
 from benchmarks.report import tables, words
 from benchmarks.report.environment import flat
 from benchmarks.report.summary import account, status, warnings
@@ -71,7 +70,9 @@ def _warnings(results: Results) -> list[str]:
 
 def _machine(results: Results) -> str:
     """The facts that bear on speed most, as far as they were recorded."""
-    facts = flat({name: results.environment.get(name) for name in ESSENTIALS})
+    recorded = results.environment
+    wanted = {name: recorded.get(name) for name in ("cpu", "cores", "python")}
+    facts = flat({**wanted, **recorded.get("versions", {})})
     known = [f"{name} {value}" for name, value in facts.items() if value != words.NOTHING]
     peak = f"matrix-product peak {words.number(results.peak_gflops)} GFLOP/s"
     return f"Machine: {'; '.join([*known, peak])}."

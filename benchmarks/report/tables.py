@@ -150,8 +150,8 @@ def absences(results: Results) -> Table:
     for cell in results.cells:
         for absence in cell.absences:
             cells.setdefault(absence, []).append(cell.setting.key)
-    where = dict.fromkeys(results.absences, "the whole run")
-    where |= {absence: _where(keys) for absence, keys in cells.items()}
+    where = {absence: _where(keys) for absence, keys in cells.items()}
+    where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
         methods.setdefault((absence.kind, absence.reason, place), []).append(absence.method)

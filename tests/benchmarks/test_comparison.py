@@ -56,7 +56,8 @@ def planted(old: Results, new: Results, threshold: float = THRESHOLD) -> Change:
 @pytest.mark.parametrize(("noise", "threshold"), [(0.02, 0.0), (0.1, THRESHOLD)])
 def test_two_runs_of_the_same_code_are_silent(noise: float, threshold: float) -> None:
     """Of 600 times in 200 pairs of runs few differ by chance, though 1 interval in 20 does."""
-    loud, outside = [], 0
+    loud: list[Change] = []
+    outside = 0
     for seed in range(200):
         found = compare(run(2 * seed, noise, 1), run(2 * seed + 1, noise, 1), threshold)
         assert len(found.changes) == 3

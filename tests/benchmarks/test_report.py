@@ -4,6 +4,7 @@ import dataclasses
 import io
 import re
 import typing
+from fractions import Fraction
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +18,14 @@ from benchmarks import results as contract
 from benchmarks.report import (
     axes,
     groups,
+    heatmaps,
     markdown,
     palette,
     payback,
+    plots,
     sections,
     summary,
+    sweeps,
     tables,
     terminal,
     words,
@@ -209,15 +213,15 @@ def test_what_was_left_out_is_on_the_page_with_its_reason(page: Page, results: R
 def test_one_reason_in_the_same_cells_is_one_row() -> None:
     results = example(0, cells=4)
     late = [Absence(method, "skipped", "no time") for method in ("numpy", "torch")]
-    results.absences = [*late, Absence("mxnet", "skipped", "no time")]
+    results.absences = [Absence("mxnet", "skipped", "no time")]
     for cell in results.cells:
         cell.absences = list(late)
     results.cells[0].absences.append(Absence("torch", "refused", "wrong"))
     key = results.cells[0].setting.key
     assert tables.absences(results).rows == [
         ["numpy, torch", "skipped", "no time", f"4 cells, as {key}"],
-        ["mxnet", "skipped", "no time", "the whole run"],
         ["torch", "refused", "wrong", key],
+        ["mxnet", "skipped", "no time", "the whole run"],
     ]
 
 
@@ -250,6 +254,21 @@ def test_the_machine_and_the_command_are_on_the_page(page: Page, results: Result
     assert ["command", results.command] in page.rows
     for name, value in flat(results.environment).items():
         assert [name, value] in page.rows
+
+
+def test_the_environment_is_flattened_with_the_names_of_variables_kept() -> None:
+    recorded = {
+        "cgroup_quota": None,
+        "load_after": [0.5, 1.0],
+        "variables": {"XLA_FLAGS": "a=b"},
+        "thread_pools": {"torch": {"libgomp": 2}},
+    }
+    assert flat(recorded) == {
+        "cgroup quota": "-",
+        "load after": "0.5 1",
+        "variables, XLA_FLAGS": "a=b",
+        "thread pools, torch, libgomp": "2",
+    }
 
 
 # Runs that are not whole.
@@ -357,7 +376,7 @@ def test_the_markdown_is_that_of_the_results(results: Results, folder: Path) -> 
     text = (folder / "report.md").read_text("utf-8")
     assert text == markdown.render(example(0))
     assert text.startswith(f"```bash\n{results.command}\n```\n")
-    assert "cpu Example CPU @ 2.60GHz; cores 2; python 3.11.9; versions, jax 0.10.1" in text
+    assert "cpu Example CPU @ 2.60GHz; cores 2; python 3.11.9; jax 0.10.1; jaxlib 0.10.1;" in text
     for method in METHODS:
         assert f"| {method} |" in text or f"| **{method}** |" in text
 
@@ -462,8 +481,9 @@ def test_the_account_adds_up(results: Results) -> None:
 def test_a_single_cell_is_no_range() -> None:
     results = example(0, cells=1)
     (one,) = fastest_standings(results)
-    text = f"1 of 1 cell, {words.number(1 / one.ratio.median)} times as fast (at {one.cell.setting.key})."
-    assert f"jaxpercep leads in {text}" in summary.account(results)
+    factor, key = words.number(1 / one.ratio.median), one.cell.setting.key
+    said = f"jaxpercep leads in 1 of 1 cell, {factor} times as fast (at {key})."
+    assert said in summary.account(results)
     assert "It is behind in 0 of 1 cell." in summary.account(results)
 
 
@@ -501,17 +521,69 @@ def test_curves_hold_all_else_fixed(results: Results) -> None:
     assert seen[0][1] == [1, 4, 16, 64, 256, 1024, 4096, 8192]
 
 
-def test_two_networks_are_two_curves(results: Results) -> None:
-    cells = [
-        c for c in results.cells if c.setting.workload in ("regression", "classification-adam")
+def test_a_panel_shows_every_method_and_tells_some_apart(results: Results) -> None:
+    (curve,) = groups.curves(results, "batch")
+    shown, rest = list(METHODS)[:4], list(METHODS)[4:]
+    drawings = [
+        plots.panel(curve, sweeps.SAMPLE, first, second, sweeps.BEST)
+        for first, second in ((shown, rest), (rest[:5], rest[5:] + shown))
     ]
-    for cell in cells:
-        cell.setting = dataclasses.replace(cell.setting, sweeps=("batch",))
-    try:
-        titles = [curve.title for curve in groups.curves(results, "batch")]
-    finally:
-        for cell in cells:
-            cell.setting = dataclasses.replace(cell.setting, sweeps=())
+    limits = []
+    for drawing, methods in zip(drawings, (shown, rest[:5]), strict=True):
+        (axes_,) = drawing.figure.axes
+        lines = axes_.get_lines()
+        assert len(lines) == len(METHODS) + 1
+        marked = [line for line in lines if line.get_marker() != "None"]
+        assert [line.get_label() for line in marked] == methods
+        assert len({line.get_color() for line in marked}) == len(methods)
+        assert len({line.get_marker() for line in marked}) == len(methods)
+        assert list(marked[0].get_xdata()) == curve.x
+        limits.append(axes_.get_ylim())
+    assert limits[0] == pytest.approx(limits[1], rel=0.2)  # the panels can be compared
+    first = curve.cells[0].of("numpy")
+    assert first is not None
+    assert drawings[1].figure.axes[0].get_lines()[0].get_ydata()[0] == first.seconds.median
+
+
+def test_a_tile_has_the_colour_that_the_key_says(results: Results) -> None:
+    (grid,) = groups.grids(results)
+    seen = set()
+    for cell in grid.cells.values():
+        found = standing(results, cell, OURS[3])
+        tile = heatmaps.ratio_tile(results, OURS[3])(cell)
+        assert found is not None
+        assert tile is not None
+        said = heatmaps.RATIO_KEY[tile.colour]
+        seen.add(said)
+        if found.verdict == "no difference":
+            assert (said, tile.text) == ("no difference (=)", "=")
+            continue
+        assert tile.text == f"{found.ratio.median:.2f}"
+        first, _, last = said.partition(" to ")
+        low, high = (first, last) if last else ("0", "1/2") if "under" in said else ("2", "9")
+        assert Fraction(low) <= found.ratio.median <= Fraction(high)
+    assert len(seen) >= 4
+    alone = dataclasses.replace(grid.cells[1, 16], best_peer=None)
+    assert heatmaps.ratio_tile(results, OURS[3])(alone) is None
+
+
+def test_time_tiles_are_darker_where_it_takes_longer(results: Results) -> None:
+    (grid,) = groups.grids(results)
+    tile = heatmaps.time_tile(grid, lambda cell: cell.of("optax"))
+    times = {key: m.seconds.median for key, c in grid.cells.items() if (m := c.of("optax"))}
+    tiles = {key: tile(cell) for key, cell in grid.cells.items()}
+    ordered = [t.colour for key in sorted(times, key=times.__getitem__) if (t := tiles[key])]
+    assert ordered == sorted(ordered)
+    assert len(set(ordered)) >= 4
+    assert heatmaps.time_tile(grid, lambda _: None)(grid.cells[1, 1]) is None
+
+
+def test_two_networks_are_two_curves() -> None:
+    results = example(0)
+    for cell in results.cells:
+        if cell.setting.workload in ("regression", "classification-adam"):
+            cell.setting = dataclasses.replace(cell.setting, sweeps=("batch",))
+    titles = [curve.title for curve in groups.curves(results, "batch")]
     assert len(titles) == len(set(titles)) == 3
 
 
