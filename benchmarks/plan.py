@@ -78,7 +78,7 @@ def quick() -> Profile:
         memory=frozenset([middle]),
         dispatch=frozenset([("classification", DEPTH)]),
         compiling=frozenset([middle, *(setting.key for setting in _xor()[:1])]),
-        goals=((64, 0.1),),
+        goals=((64, 0.2),),
     )
 
 
@@ -115,7 +115,7 @@ def default() -> Profile:
         memory=frozenset(setting.key for setting in ends),
         dispatch=_all_depths(settings),
         compiling=_keys(settings),
-        goals=((32, 0.1), (256, 0.4)),
+        goals=((32, 0.1), (256, 0.8)),
     )
 
 
@@ -147,7 +147,7 @@ def full() -> Profile:
         memory=_keys(settings),
         dispatch=_all_depths(settings),
         compiling=_keys(settings),
-        goals=((16, 0.1), (64, 0.2), (256, 0.4)),
+        goals=((16, 0.05), (64, 0.2), (256, 0.8)),
     )
 
 
