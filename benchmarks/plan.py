@@ -58,7 +58,7 @@ def quick() -> Profile:
     """A first impression: the ends and the middle of each curve, the other workloads once."""
     settings = merged(
         [
-            *_batch_sweep([1, 16, BATCH, 1024, 8192]),
+            *_batch_sweep([1, BATCH, 1024, 8192]),
             *_depth_sweep([1, DEPTH, 16]),
             *_width_sweep([16, WIDTH, 1024]),
             Setting("classification-adam", _sizes(), BATCH),

@@ -1,5 +1,6 @@
 """Real processes: what they answer, how they end, what they take."""
 
+import gc
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ from benchmarks.laboratory import CommandError, LateError
 from benchmarks.machine import cores
 from benchmarks.processes import POOL_SIZES, Processes, opened
 from benchmarks.results import Setting
-from benchmarks.worker import Built, Task, settle
+from benchmarks.worker import Built, Station, Task, settle
 from benchmarks.workloads import WORKLOADS
 
 SETTING = Setting("classification", (8, 16, 4), 32)
@@ -173,6 +174,34 @@ def _running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state is not None and state[1] != "Z"
+
+
+class Watchful:
+    """A trainer that notes whether garbage may be collected while it runs."""
+
+    def __init__(self) -> None:
+        self.collecting: list[bool] = []
+        self.diverges = False
+
+    def run(self, batches: Any, passes: int) -> Any:
+        del batches, passes
+        self.collecting.append(gc.isenabled())
+        return np.array([np.nan if self.diverges else 1.0])
+
+    def losses(self, result: Any) -> Any:
+        return result
+
+
+def test_garbage_is_collected_between_samples_only() -> None:
+    station, trainer = Station(), Watchful()
+    station._ready["one"] = trainer, None  # type: ignore[assignment]
+    station.sample("one", 1)
+    assert gc.isenabled()
+    trainer.diverges = True
+    with pytest.raises(ValueError, match="diverged while it was timed"):
+        station.sample("one", 1)
+    assert gc.isenabled()
+    assert trainer.collecting == [False, False]
 
 
 def test_settling_waits_for_rest_and_no_longer() -> None:
