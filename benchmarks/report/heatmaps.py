@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from benchmarks.report import words
 from benchmarks.report.groups import Grid
 from benchmarks.report.palette import drawn
-from benchmarks.report.svg import STYLE, Drawing, new_figure
+from benchmarks.report.svg import STYLE, WIDTH, Drawing, new_figure
 from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Measurement, Results
 
@@ -47,23 +47,22 @@ class Tile:
 
 def heat_map(grid: Grid, tile: Callable[[Cell], Tile | None]) -> Drawing:
     """Draws one map; a cell without a tile stays empty, with a dash."""
+    tiles = {place: shown for place, cell in grid.cells.items() if (shown := tile(cell))}
     rows, columns = len(grid.depths), len(grid.batches)
-    said = []
+    size = _size(columns, max((len(shown.text) for shown in tiles.values()), default=1))
     with mpl.rc_context(STYLE):
         figure = new_figure(height=58 + 38 * rows)
         axes = figure.subplots()
         for row, depth in enumerate(grid.depths):
             for column, batch in enumerate(grid.batches):
-                cell = grid.cells.get((depth, batch))
-                shown = tile(cell) if cell is not None else None
-                _draw(axes, row, column, shown, size=_size(columns))
-                said.append(f"depth {depth}, batch {batch}: {shown.text if shown else 'none'}")
+                _draw(axes, row, column, tiles.get((depth, batch)), size)
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
         axes.set_xticks(range(columns), map(str, grid.batches))
         axes.set_yticks(range(rows), map(str, grid.depths))
         axes.set(xlabel="samples a batch", ylabel="hidden layers")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
+    said = (f"depth {d}, batch {b}: {shown.text}" for (d, b), shown in sorted(tiles.items()))
     return Drawing(figure, "; ".join(said))
 
 
@@ -75,9 +74,10 @@ def _draw(axes: Axes, row: int, column: int, tile: Tile | None, size: float) -> 
     axes.text(column, row, text, ha="center", va="center", fontsize=size)
 
 
-def _size(columns: int) -> float:
-    """Of the text: a time has eight characters, and has to fit."""
-    return 10.5 if columns <= 5 else 8.5 if columns <= 6 else 7.5
+def _size(columns: int, characters: int) -> float:
+    """Of a text of so many characters that has to fit into a tile; the usual size where it does."""
+    tile, character = 0.8 * WIDTH / columns, 0.65  # CSS pixels; of the size
+    return min(10.5, tile / (character * characters))
 
 
 def ratio_tile(results: Results, method: str) -> Callable[[Cell], Tile | None]:

@@ -13,7 +13,7 @@ import pytest
 from example_results import METHODS, OURS, example
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import machine, report
 from benchmarks import results as contract
 from benchmarks.report import (
     axes,
@@ -689,3 +689,4 @@ def test_every_field_of_the_results_is_documented() -> None:
         assert names - documented == set(), kind
         assert typing.get_type_hints(kind).keys() >= names
     assert f"schema version {contract.SCHEMA};" in text
+    assert set(machine.describe()) - documented == set()
