@@ -545,6 +545,21 @@ def test_a_panel_shows_every_method_and_tells_some_apart(results: Results) -> No
     assert drawings[1].figure.axes[0].get_lines()[0].get_ydata()[0] == first.seconds.median
 
 
+def test_what_the_panels_show(results: Results) -> None:
+    cell = next(cell for cell in results.cells if cell.setting.batch == 4096)
+    optax, numpy_ = cell.of("optax"), cell.of("numpy")
+    assert optax is not None
+    assert numpy_ is not None
+    s = optax.seconds
+    assert sweeps.STEP.of(cell, optax) == s
+    sample = Interval(s.median / 4096, s.low / 4096, s.high / 4096)
+    assert sweeps.SAMPLE.of(cell, optax) == sample
+    assert sweeps.RATIO.of(cell, optax) == optax.ratio
+    assert sweeps.COMPILE.of(cell, optax) == (optax.compile or 0) + (optax.trace or 0)
+    assert sweeps.COMPILE.of(cell, numpy_) is None
+    assert sweeps.PEAK.of(cell, optax) == 100 * (optax.peak_fraction or 0)
+
+
 def test_a_tile_has_the_colour_that_the_key_says(results: Results) -> None:
     (grid,) = groups.grids(results)
     seen = set()
