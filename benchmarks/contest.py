@@ -14,7 +14,6 @@ from benchmarks.worker import Built, Task, settle
 from benchmarks.workloads import WORKLOADS
 
 MIN_ROUNDS = 6  # fewer give no interval worth the name
-TURN = 0.006  # seconds between two samples: the process comes to rest, another one takes over
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Entry:
         built: what its first steps gave.
         error: their deviation from float64 truth.
         passes: over the batches, that make a sample.
-        sample: seconds that a sample takes, about.
+        turn: seconds from asking for a sample until the process is at rest again.
         second: whether it is the second instance of its method.
         times: seconds a step, of each round.
     """
@@ -38,7 +37,7 @@ class Entry:
     error: float
     second: bool = False
     passes: int = 0
-    sample: float = 0.0
+    turn: float = 0.0
     times: list[float] = field(default_factory=list)
 
 
@@ -64,6 +63,7 @@ class Contest:
         show: Callable[[str], None],
     ) -> None:
         self.absences: list[Absence] = []
+        self._start = laboratory.clock()
         self._laboratory, self._profile, self._setting = laboratory, profile, setting
         self._methods, self._seed, self._show = methods, seed, show
         self._deadline = deadline  # of the run, on the laboratory's clock
@@ -77,7 +77,7 @@ class Contest:
     def hold(self, seconds: float) -> list[Entry]:
         """Holds it in about that time; returns those who took part."""
         clock = self._laboratory.clock
-        end = clock() + seconds
+        end = self._start + seconds
         while True:
             try:
                 entries = self._build_all()
@@ -125,7 +125,10 @@ class Contest:
     def _time_all(self, entries: list[Entry], seconds: float) -> list[Entry]:
         for entry in entries:
             self._show(f"calibrating {entry.name}")
-            entry.passes, entry.sample = self._ask(entry, "calibrate", target=self._profile.sample)
+            entry.passes, _ = self._ask(entry, "calibrate", target=self._profile.sample)
+            start = self._laboratory.clock()
+            self._ask(entry, "sample", passes=entry.passes)
+            entry.turn = self._laboratory.clock() - start
         entries, rounds = self._fit(entries, seconds)
         for number, order in enumerate(balanced_order(len(entries), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
@@ -137,14 +140,14 @@ class Contest:
     def _fit(self, entries: list[Entry], seconds: float) -> tuple[list[Entry], int]:
         """Those of whom enough rounds fit into the time, without the slowest, and how many."""
         while entries:
-            rounds = int(seconds / sum(entry.sample + TURN for entry in entries))
+            rounds = int(seconds / sum(entry.turn for entry in entries))
             if rounds >= MIN_ROUNDS:
                 return entries, min(rounds, self._profile.rounds)
-            slowest = max(entries, key=lambda entry: entry.sample)
+            slowest = max(entries, key=lambda entry: entry.turn)
             self._remove(
                 slowest.method,
                 "skipped",
-                f"a sample of it takes {slowest.sample:.2g} s: {MIN_ROUNDS} rounds do not fit into "
+                f"a sample of it takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into "
                 "this cell's share of the time limit",
             )
             entries = [entry for entry in entries if entry.method != slowest.method]

@@ -36,7 +36,7 @@ def check_replaceable(folder: Path) -> None:
         raise ValueError(
             f"{folder} holds no results of a run: it has no {RESULTS}. Choose another --name."
         )
-    if strangers := names - CONTENT:
+    if strangers := {name for name in names if name.removesuffix(".unfinished") not in CONTENT}:
         raise ValueError(
             f"{folder} holds results and also {min(strangers)!r}, which would be lost; move it "
             "away, or choose another --name."
@@ -49,7 +49,7 @@ def publish(folder: Path) -> None:
     """Puts the finished run into its place, where the old one stays whole until then."""
     old = folder.with_name(folder.name + ".replaced")
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)  # of a run that ended between these two lines
         folder.replace(old)
     unfinished(folder).replace(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)

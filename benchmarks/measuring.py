@@ -51,7 +51,7 @@ class Bench:
         Args:
             setting: what is trained.
             earlier: the cells that are done: what took too long there is not tried again deeper.
-            seconds: the cell's share of the time limit.
+            seconds: for building, checking and timing: its share of the time limit.
             deadline: when that is over, on the laboratory's clock.
         """
         optimizer = WORKLOADS[setting.workload].optimizer

@@ -1,4 +1,4 @@
-"""What a run measures, and how much of its time each cell gets."""
+"""What a run measures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,6 @@ SLOW_TO_COMPILE = ("torch.compile",)
 """Methods that take several seconds to compile whatever the network."""
 
 OUT_OF_TIME = "the run's time limit was over"
-
-RATE = 1e11  # floating point operations a second, for the estimate
-START = 0.4  # seconds to build, compile and check a method, for the estimate
-START_PER_LAYER = 0.02
-FRESH = 2.5  # seconds to start a process and train in it, for the estimate
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def default() -> Profile:
         first_call=20,
         patience=60,
         memory=frozenset(setting.key for setting in ends),
-        dispatch=_all_depths(settings),
+        dispatch=_depths(settings),
         compiling=_keys(settings),
         goals=((32, 0.1), (256, 0.8)),
     )
@@ -145,7 +140,7 @@ def full() -> Profile:
         first_call=60,
         patience=180,
         memory=_keys(settings),
-        dispatch=_all_depths(settings),
+        dispatch=_depths(settings),
         compiling=_keys(settings),
         goals=((16, 0.05), (64, 0.2), (256, 0.8)),
     )
@@ -189,17 +184,6 @@ def refusal(profile: Profile, method: Method, setting: Setting) -> str | None:
     return None
 
 
-def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """Seconds that a cell takes, roughly: to divide the time limit, and to tell the time left."""
-    present = [method for method in methods if refusal(profile, method, setting) is None]
-    sample = max(profile.sample, distinct_batches(setting) * step_flops(setting) / RATE)
-    start = START + START_PER_LAYER * setting.depth
-    fresh = FRESH if setting.key in profile.memory else 0.0
-    return (
-        len(present) * (start + 3 * sample + fresh) + (len(present) + 1) * profile.rounds * sample
-    )
-
-
 def _sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
     return (FEATURES, *(width,) * depth, CLASSES)
 
@@ -240,5 +224,6 @@ def _keys(settings: Iterable[Setting]) -> frozenset[str]:
     return frozenset(setting.key for setting in settings)
 
 
-def _all_depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:
-    return frozenset((setting.workload, setting.depth) for setting in settings)
+def _depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:
+    """Where dispatch is measured: deeper networks would be compiled once more for little news."""
+    return frozenset((s.workload, s.depth) for s in settings if s.depth <= 64)

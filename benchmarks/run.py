@@ -114,7 +114,8 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
     """Writes what there is, puts it in its place if it is whole, and prints the table."""
     interrupted = results.interrupted == "Ctrl-C"
     if not results.cells:
-        folder.rmdir()
+        if not any(folder.iterdir()):
+            folder.rmdir()
         print(f"{PROGRAM}: interrupted before the first cell: nothing to keep", file=sys.stderr)
         return 130
     results.environment["load_after"] = machine.load()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from benchmarks.costs import contest_cost, cost, goals_cost
 from benchmarks.derived import break_even
 from benchmarks.flops import step_bytes, step_flops
 from benchmarks.goals import Pursuit
@@ -11,14 +12,13 @@ from benchmarks.laboratory import CommandError, Laboratory
 from benchmarks.measuring import Bench
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import OUT_OF_TIME, Profile, cost, distinct_batches
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
 from benchmarks.results import Absence, Cell, Results, Setting
 from benchmarks.worker import Task
 from benchmarks.workloads import WORKLOADS
 
 BURST = 0.3  # seconds in which threads are counted
 BURSTING = Setting("classification", (64, 512, 512, 10), 1024)  # large enough for every thread
-GOAL = 2.0  # seconds for each method and batch size, for the estimate
 
 
 class Display(Protocol):
@@ -57,6 +57,7 @@ class Session:
         """Measures what is missing; whether that was all is in the results."""
         self._display, self._start = display, self.laboratory.clock()
         results, results.interrupted = self.results, None
+        results.environment.pop("warnings", None)  # what they say is found out again
         self._survey()
         self._measure_cells()
         self._pursue_goals()
@@ -75,7 +76,7 @@ class Session:
         return cost(self.profile, setting, self.methods)
 
     def _cost_of_goals(self) -> float:
-        return GOAL * len(self.methods) * len(self.profile.goals)
+        return goals_cost(self.profile, self.methods)
 
     def _left(self) -> float:
         return self.seconds - (self.laboratory.clock() - self._start)
@@ -120,7 +121,7 @@ class Session:
                 self._add(self._skipped(setting), costs[number])
                 continue
             rest = sum(costs[number:]) + self._cost_of_goals()
-            share = self._left() * costs[number] / rest
+            share = self._left() * contest_cost(self.profile, setting, self.methods) / rest
             cell = bench.measure(setting, results.cells, share, self._start + self.seconds)
             self._add(cell, costs[number])
 
