@@ -11,7 +11,7 @@ from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
 EPSILON = 1e-8 * 0.001**0.5
-"""Of Adam. scikit-learn adds it before it corrects v for its bias: it is 1e-8 after the first one."""
+"""Of Adam; scikit-learn adds it before it corrects v for its bias, and 1e-8 is meant after."""
 
 ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 
