@@ -5,11 +5,11 @@ threshold and the A/A floors of both runs. The two runs share no rounds, so a ma
 become slower as a whole is in every ratio: what is known of that is said in words.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -95,16 +95,13 @@ def main(old: Path, new: Path, threshold: float) -> int:
     """Compares two files, prints the result, and returns the exit code.
 
     Returns:
-        0 if nothing has become slower; 1 if something has; 2 if a file cannot be used.
+        0 if nothing has become slower, 1 if something has.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file holds no results, is damaged, or is of another version of the schema.
     """
-    try:
-        comparison = compare(load(old), load(new), threshold)
-    except OSError as error:
-        print(f"cannot read {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    comparison = compare(load(old), load(new), threshold)
     _print(comparison, threshold)
     return 1 if comparison.having("slower") else 0
 
@@ -172,7 +169,9 @@ def _print(comparison: Comparison, threshold: float) -> None:
 
 
 def _table(changes: Sequence[Change]) -> Table:
-    table = Table("cell", "method", title="Changes", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("cell", overflow="fold", min_width=22)
+    table.add_column("method", overflow="fold")
     for name in ("old", "new", "new / old", "noise or threshold"):
         table.add_column(name, justify="right")
     for change in changes:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from example_results import example
 
-from benchmarks import comparison
 from benchmarks import results as contract
+from benchmarks.__main__ import main
 from benchmarks.comparison import Change, compare
 from benchmarks.results import Absence, Interval, Results, save
 
@@ -184,6 +184,10 @@ def test_what_only_one_run_has_is_listed_with_the_reason() -> None:
 # The command.
 
 
+def command(old: Path, new: Path) -> int:
+    return main(["compare", str(old), str(new)])
+
+
 def saved(results: Results, path: Path) -> Path:
     save(results, path)
     return path
@@ -193,7 +197,7 @@ def test_runs_of_the_same_code_exit_with_0(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = saved(run(0), tmp_path / "old"), saved(run(1), tmp_path / "new")
-    assert comparison.main(old, new, THRESHOLD) == 0
+    assert command(old, new) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out == (
         "0 slower, 0 faster, 9 without a difference, of 9 times compared; "
@@ -206,7 +210,7 @@ def test_a_slowdown_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
     new.peak_gflops = 100.0
     new.cells[0].measurements.pop()
     old, new_ = saved(run(0), tmp_path / "old"), saved(new, tmp_path / "new")
-    assert comparison.main(old, new_, THRESHOLD) == 1
+    assert command(old, new_) == 1
     out = capsys.readouterr().out
     assert "1 slower, 0 faster, 7 without a difference" in out
     assert "The machines differ, and times with them:\n  matrix-product peak" in out
@@ -215,7 +219,7 @@ def test_a_slowdown_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_gain_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = saved(slowed(run(0), 1.15), tmp_path / "old")
-    assert comparison.main(old, saved(run(1), tmp_path / "new"), THRESHOLD) == 0
+    assert command(old, saved(run(1), tmp_path / "new")) == 0
     assert "0 slower, 1 faster" in capsys.readouterr().out
 
 
@@ -223,7 +227,7 @@ def test_a_gain_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read {}: No such file or directory\n"),
+        (None, "'{}': there is no such file or folder.\n"),
         (b"no JSON", "{} is damaged: Expecting value: line 1 column 1 (char 0).\n"),
         (b"\xff\xfe", "{} is damaged: "),
         (b'{"a": 1}', "{} holds no benchmark results: it has no field 'schema'.\n"),
@@ -243,10 +247,11 @@ def test_a_file_that_cannot_be_used_exits_with_2(
         files[side].unlink()
     else:
         files[side].write_bytes(content)
-    assert comparison.main(files["old"], files["new"], THRESHOLD) == 2
+    assert command(files["old"], files["new"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(message.format(files[side]))
+    assert err.startswith("python -m benchmarks compare: error: ")
+    assert message.format(files[side]) in err
 
 
 def test_the_same_files_give_the_same_answer() -> None:
