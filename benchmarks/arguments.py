@@ -1,0 +1,145 @@
+"""The arguments of `python -m benchmarks`, and what can be said of them at once.
+
+Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from benchmarks.folder import RESULTS, check_replaceable, unfinished
+
+PROGRAM = "python -m benchmarks"
+HOW_FAR = tyro.conf.create_mutex_group(required=False)
+
+
+class UsageError(ValueError):
+    """Arguments that cannot work, alone or together: exit code 2."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Measure how fast CPU training is: jaxpercep beside every peer that is installed.
+
+    Takes under 20 minutes on 2 cores, --quick under 3, --full under 60; what does not fit is listed
+    as skipped. Ctrl-C keeps what is done, and --resume goes on from there.
+
+    To compare two runs: python -m benchmarks compare OLD NEW
+
+    Attributes:
+        quick: about 12 cells, for a first impression
+        full: every power of two, and fine grids
+        name: of the folder for the results, in --out; by default quick, default or full
+        resume: go on with the run of this name that was interrupted
+        methods: only these; by default all that are installed
+        time_limit: seconds that the run may take
+        out: where folders of results are
+        seed: of the data, the first weights, the order of samples, and the bootstrap
+    """
+
+    quick: Annotated[bool, HOW_FAR, tyro.conf.FlagCreatePairsOff] = False
+    full: Annotated[bool, HOW_FAR, tyro.conf.FlagCreatePairsOff] = False
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    methods: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="METHOD ...", help_behavior_hint="")
+    ] = ()
+    time_limit: Annotated[float | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = (
+        None
+    )
+    out: Path = Path("benchmarks/results")
+    seed: int = 0
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile."""
+        return "quick" if self.quick else "full" if self.full else "default"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return self.out / (self.name or self.profile)
+
+    def words(self) -> str:
+        """The command that makes this run, without the folders of this machine."""
+        words = [*PROGRAM.split(), *(["--" + self.profile] if self.profile != "default" else [])]
+        for name in ("name", "time_limit", "seed"):
+            if value := getattr(self, name):
+                words += ["--" + name.replace("_", "-"), str(value)]
+        return shlex.join([*words, *(["--methods", *self.methods] if self.methods else [])])
+
+    def check(self) -> None:
+        """Raises a `UsageError` for what is known to be wrong before anything is measured."""
+        if self.name is not None and not re.fullmatch(r"[\w-][\w.+-]*", self.name):
+            raise UsageError(f"--name {self.name!r}: expected letters, digits, '.', '-' and '_'.")
+        for name, fits, expected in (
+            ("time-limit", self.time_limit is None or self.time_limit > 0, "above 0 seconds"),
+            ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
+        ):
+            if not fits:
+                came = getattr(self, name.replace("-", "_"))
+                raise UsageError(f"--{name} {came}: expected {expected}.")
+        self._check_methods()
+        self._check_folders()
+
+    def _check_methods(self) -> None:
+        from benchmarks.peers import METHODS
+        from jaxpercep._checks import nearest_name
+
+        names = [method.name for method in METHODS]
+        for name in self.methods:
+            if name not in names:
+                raise UsageError(
+                    f"--methods {name!r}: is not of {', '.join(names)}.{nearest_name(name, names)}"
+                )
+
+    def _check_folders(self) -> None:
+        there = unfinished(self.folder)
+        try:
+            check_replaceable(self.folder)
+            check_replaceable(there)
+        except (OSError, ValueError) as error:
+            raise UsageError(str(error)) from error
+        if self.resume and not (there / RESULTS).exists():
+            raise UsageError(f"--resume: there is no run to go on with at {there}.")
+        if not self.resume and (there / RESULTS).exists():
+            raise UsageError(
+                f"{there} holds a run that was interrupted: go on with it by --resume, remove it, "
+                "or choose another --name."
+            )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare two runs: what has become slower, and what faster.
+
+    Exit codes: 0, nothing has become slower; 1, something has: the confidence interval of its ratio
+    excludes 1, and the effect exceeds the threshold and the noise of both runs; 2, the runs cannot
+    be compared.
+
+    Attributes:
+        old: results.json, or its folder
+        new: the same of the later run
+        threshold: the least relative change that counts
+    """
+
+    old: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OLD")]
+    new: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NEW")]
+    threshold: float = 0.05
+
+    def check(self) -> None:
+        """Raises a `UsageError` for what is known to be wrong before the files are read."""
+        for name, path in (("OLD", self.old), ("NEW", self.new)):
+            if not path.exists():
+                raise UsageError(f"{name}={str(path)!r}: there is no such file or folder.")
+        if not 0 <= self.threshold < 1:
+            raise UsageError(f"--threshold {self.threshold}: expected at least 0 and below 1.")
+
+    def files(self) -> tuple[Path, Path]:
+        """The two files of results."""
+        old, new = (p / RESULTS if p.is_dir() else p for p in (self.old, self.new))
+        return old, new

@@ -1,0 +1,186 @@
+"""Two runs of the suite side by side: what has become slower, and what faster.
+
+A change counts where the bootstrap interval of new / old excludes 1 and |ratio - 1| exceeds the
+threshold and the A/A floors of both runs. The two runs share no rounds, so a machine that has
+become slower as a whole is in every ratio: what is known of that is said in words.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.machine import differences
+from benchmarks.report import words
+from benchmarks.report.verdicts import Verdict, noise, verdict
+from benchmarks.results import Cell, Interval, Measurement, Results, load
+from benchmarks.statistics import unpaired_ratio
+
+DRIFT = 0.1
+"""A relative change of what the machine itself can do that is worth a word."""
+
+STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A method in a cell, in both runs.
+
+    Attributes:
+        setting: key of the cell.
+        method: its name.
+        old: the earlier time a step, in seconds.
+        new: the later one.
+        ratio: new / old, with the runs resampled independently.
+        limit: what |ratio - 1| has to exceed: the threshold, or a noise floor above it.
+        verdict: what that says.
+    """
+
+    setting: str
+    method: str
+    old: float
+    new: float
+    ratio: Interval
+    limit: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        changes: of every method of every cell that both runs have, "no difference" included.
+        machine: what differs between the machines, in words; empty where nothing does.
+        only_old: cells and methods that the new run lacks, and why where that one says so.
+        only_new: those that the old one lacks.
+    """
+
+    changes: Sequence[Change]
+    machine: Sequence[str]
+    only_old: Sequence[str]
+    only_new: Sequence[str]
+
+    def having(self, wanted: Verdict) -> list[Change]:
+        """The changes with this verdict, the largest ratio first."""
+        found = [change for change in self.changes if change.verdict == wanted]
+        return sorted(found, key=lambda change: -change.ratio.median)
+
+
+def compare(old: Results, new: Results, threshold: float) -> Comparison:
+    """Compares every method of every cell that both runs have.
+
+    Args:
+        old: the earlier run.
+        new: the later one.
+        threshold: the least |ratio - 1| that counts.
+
+    Raises:
+        ValueError: a measurement has fewer than two samples.
+    """
+    before = {cell.setting.key: cell for cell in old.cells}
+    changes: list[Change] = []
+    for cell in new.cells:
+        if earlier := before.get(cell.setting.key):
+            limit = max(threshold, noise(old, earlier), noise(new, cell))
+            changes += _changes(earlier, cell, limit, new.seed)
+    return Comparison(changes, _machine(old, new), _missing(old, new), _missing(new, old))
+
+
+def main(old: Path, new: Path, threshold: float) -> int:
+    """Compares two files, prints the result, and returns the exit code.
+
+    Returns:
+        0 if nothing has become slower, 1 if something has.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file holds no results, is damaged, or is of another version of the schema.
+    """
+    comparison = compare(load(old), load(new), threshold)
+    _print(comparison, threshold)
+    return 1 if comparison.having("slower") else 0
+
+
+def _changes(old: Cell, new: Cell, limit: float, seed: int) -> Iterable[Change]:
+    for later in new.measurements:
+        if earlier := old.of(later.method):
+            yield _change(new.setting.key, earlier, later, limit, seed)
+
+
+def _change(key: str, old: Measurement, new: Measurement, limit: float, seed: int) -> Change:
+    ratio = unpaired_ratio(new.times, old.times, seed)
+    times = old.seconds.median, new.seconds.median
+    return Change(key, new.method, *times, ratio, limit, verdict(ratio, limit))
+
+
+def _machine(old: Results, new: Results) -> list[str]:
+    found = differences(old.environment, new.environment)
+    peaks = {
+        "matrix-product peak, GFLOP/s,": (old.peak_gflops, new.peak_gflops),
+        "copy bandwidth, GB/s,": (old.copy_bandwidth / 1e9, new.copy_bandwidth / 1e9),
+    }
+    for name, (was, now) in peaks.items():
+        if abs(now / was - 1) > DRIFT:
+            found.append(f"{name} was {words.number(was)}, now {words.number(now)}")
+    return found
+
+
+def _missing(run: Results, other: Results) -> list[str]:
+    """The cells of a run that the other one lacks; and the methods, cell by cell."""
+    found = []
+    there = {cell.setting.key: cell for cell in other.cells}
+    for cell in run.cells:
+        counterpart = there.get(cell.setting.key)
+        if counterpart is None:
+            found.append(cell.setting.key)
+            continue
+        for method in (m.method for m in cell.measurements if not counterpart.of(m.method)):
+            absences = [*counterpart.absences, *other.absences]
+            why = next((f" ({a.kind}: {a.reason})" for a in absences if a.method == method), "")
+            found.append(f"{cell.setting.key}: {method}{why}")
+    return found
+
+
+def _print(comparison: Comparison, threshold: float) -> None:
+    console = Console()
+    slower, faster = comparison.having("slower"), comparison.having("faster")
+    if slower or faster:
+        console.print(_table([*slower, *faster]))
+    lists = {
+        "The machines differ, and times with them": comparison.machine,
+        "Only in the old run": comparison.only_old,
+        "Only in the new run": comparison.only_new,
+    }
+    for title, lines in lists.items():
+        if lines:
+            console.print(Text("\n  ".join([f"{title}:", *lines])))
+    console.print(
+        f"{len(slower)} slower, {len(faster)} faster, "
+        f"{len(comparison.having('no difference'))} without a difference, of "
+        f"{words.count(len(comparison.changes), 'time')} compared; a change counts above "
+        f"{words.percent(threshold)} and above the noise of both runs.",
+        highlight=False,
+    )
+
+
+def _table(changes: Sequence[Change]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("cell", overflow="fold", min_width=22)
+    table.add_column("method", overflow="fold")
+    for name in ("old", "new", "new / old", "noise or threshold"):
+        table.add_column(name, justify="right")
+    for change in changes:
+        table.add_row(
+            Text(change.setting),
+            Text(change.method),
+            words.seconds(change.old),
+            words.seconds(change.new),
+            Text(words.ratio(change.ratio), STYLES[change.verdict]),
+            words.percent(change.limit),
+        )
+    return table

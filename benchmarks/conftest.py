@@ -1,0 +1,17 @@
+"""What the tests of this package share for as long as a run of pytest lasts."""
+
+import pytest
+
+from benchmarks.peaks import Peaks, measure_peaks
+
+
+@pytest.fixture(scope="session")
+def peaks() -> Peaks:
+    """What this machine can do at best."""
+    return measure_peaks()
+
+
+@pytest.fixture(scope="session")
+def medians() -> dict[str, dict[str, float]]:
+    """Seconds a step that were measured so far: cell -> peer -> seconds."""
+    return {}

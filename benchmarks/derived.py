@@ -1,0 +1,71 @@
+"""What follows from the times: ratios, rates, what limits a cell, and when compiling pays off."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from benchmarks.peaks import Peaks
+from benchmarks.results import BreakEven, Cell, Measurement
+from benchmarks.statistics import paired_ratio
+
+
+def add_limits(cell: Cell, measurement: Measurement, peaks: Peaks) -> None:
+    """Fills in the fractions of the machine's peaks, and what limits the cell."""
+    seconds = measurement.seconds.median
+    measurement.peak_fraction = cell.flops / seconds / 1e9 / peaks.gflops
+    measurement.bandwidth_fraction = cell.bytes / seconds / peaks.copy_bandwidth
+    measurement.bound = bound(cell.flops, cell.bytes, measurement.dispatch, peaks)
+
+
+def bound(flops: float, moved: float, dispatch: float | None, peaks: Peaks) -> str:
+    """What takes longest at the machine's best: computing, moving memory, or the call itself.
+
+    The roofline: a step takes at least flops / peak, and bytes / bandwidth. Where the same call on
+    the smallest possible problem takes longer than both, it is `"overhead"`.
+    """
+    least = {
+        "compute": flops / (peaks.gflops * 1e9),
+        "memory": moved / peaks.copy_bandwidth,
+        "overhead": dispatch or 0.0,
+    }
+    return max(least, key=lambda name: least[name])
+
+
+def add_ratios(cell: Cell, ours: Sequence[str], seed: int) -> None:
+    """Finds the best peer, and fills in each method's ratio to it, paired by round."""
+    peers = [m for m in cell.measurements if m.method not in ours]
+    if not peers:
+        return
+    best = min(peers, key=lambda measurement: measurement.seconds.median)
+    cell.best_peer = best.method
+    for measurement in cell.measurements:
+        if measurement is not best:
+            measurement.ratio = paired_ratio(measurement.times, best.times, seed)
+
+
+def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
+    """The least n at which n steps, compiling included, take us no longer than the peer.
+
+    With f the seconds of the first call and t those of a step, the two are level where
+    f_ours + n t_ours = f_peer + n t_peer:
+
+        n = (f_ours - f_peer) / (t_peer - t_ours)
+
+    Returns:
+        0 if our first call is no slower; None if it is, and our steps are not faster.
+    """
+    later = ours.first_call - peer.first_call
+    gain = peer.seconds.median - ours.seconds.median
+    if later <= 0:
+        return 0
+    return math.ceil(later / gain) if gain > 0 else None
+
+
+def break_even(cells: Iterable[Cell], ours: Sequence[str]) -> list[BreakEven]:
+    """Of each of jaxpercep's methods against each peer, in each cell."""
+    return [
+        BreakEven(cell.setting.key, mine.method, peer.method, steps_to_break_even(mine, peer))
+        for cell in cells
+        for mine in cell.measurements
+        for peer in cell.measurements
+        if mine.method in ours and peer.method not in ours
+    ]

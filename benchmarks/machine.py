@@ -1,0 +1,196 @@
+"""What was measured on: the processor, what of it was ours to use, who else used it, and versions.
+
+Nothing here names a user, a host or a path.
+"""
+
+import importlib.metadata
+import os
+import platform
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path("/")
+
+PACKAGES = (
+    "jaxpercep",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "equinox",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "torch",
+)
+VARIABLES = (
+    "JAX_",
+    "XLA_",
+    "OMP_",
+    "OPENBLAS_",
+    "MKL_",
+    "KMP_",
+    "GOMP_",
+    "TORCH",
+    "PJRT_",
+    "NPROC",
+)
+ESSENTIALS = ("cpu", "cores", "python", "versions", "variables")
+"""What has to be the same for two halves of a run to be one."""
+
+
+def cores() -> list[int]:
+    """The processor cores that methods may use: of the affinity, as many as the quota feeds.
+
+    More threads than the quota feeds would be stopped now and then, in the middle of a sample.
+    """
+    allowed = affinity()
+    limit = quota()
+    return allowed if limit is None else allowed[: max(1, round(limit))]
+
+
+def affinity() -> list[int]:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def quota(root: Path = ROOT) -> float | None:
+    """The cores' worth of time that the process's control group may use; None if not limited.
+
+    Version 2 keeps it in `cpu.max`, version 1 in `cpu.cfs_quota_us`; that of the tightest group
+    above counts.
+    """
+    found: list[float] = []
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        group = Path(path.lstrip("/"))
+        for folder in (group, *group.parents):
+            found.extend(_group_quota(mount / folder))
+    return min(found, default=None)
+
+
+def _group_quota(folder: Path) -> list[float]:
+    limits = (_read(folder / "cpu.max") or "").split()  # "200000 100000", or "max 100000"
+    if not limits:
+        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # -1: not limited
+        limits = [text.strip() for name in files if (text := _read(folder / name))]
+    if len(limits) != 2 or limits[0] in ("max", "-1"):
+        return []
+    return [int(limits[0]) / int(limits[1])]
+
+
+def describe(root: Path = ROOT) -> dict[str, Any]:
+    """The record of a run's environment, as far as it is known before the run."""
+    info = dict(_fields(_read(root / "proc/cpuinfo") or ""))
+    return {
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": sorted(info.get("flags", "").split()),
+        "cores": len(cores()),
+        "affinity": affinity(),
+        "cgroup_quota": quota(root),
+        "governor": (
+            _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown"
+        ).strip(),
+        "load_before": load(),
+        "versions": _versions(),
+        "variables": {
+            name: without_paths(value)
+            for name, value in sorted(os.environ.items())
+            if name.startswith(VARIABLES)
+        },
+        "xla_flags": without_paths(os.environ.get("XLA_FLAGS", "")),
+        "python": platform.python_version(),
+        "os": f"{platform.system()} {platform.release()}",
+        "garbage_collection": "before each sample, and not during it",
+    }
+
+
+def without_paths(text: str) -> str:
+    """The text with each absolute path cut to its last name; that of a home folder names a user."""
+
+    def cut(found: re.Match[str]) -> str:
+        return "~" if found[0] == str(Path.home()) else found[1]
+
+    return re.sub(r"(?<![\w.])/(?:[^\s/:,;='\"]+/)*([^\s/:,;='\"]+)", cut, text)
+
+
+def load() -> list[float]:
+    """The mean number of running processes in the last 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
+
+
+class Usage(NamedTuple):
+    """Processor time in seconds, up to a moment.
+
+    Attributes:
+        moment: on a monotonic clock.
+        machine: that all processes of the machine have used; None where the system does not say.
+        ours: that this process and its ended children have used.
+    """
+
+    moment: float
+    machine: float | None
+    ours: float
+
+    @classmethod
+    def now(cls, root: Path = ROOT) -> "Usage":
+        """Up to now."""
+        first = (_read(root / "proc/stat") or "").partition("\n")[0].split()[1:]
+        ticks = [
+            int(ticks) for ticks in first[:8]
+        ]  # user nice system idle iowait irq softirq steal
+        busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK") if ticks else None
+        return cls(time.monotonic(), busy, sum(os.times()[:4]))
+
+
+def background(before: Usage, after: Usage) -> float | None:
+    """How many cores others kept busy in between, on average."""
+    if before.machine is None or after.machine is None:
+        return None
+    others = (after.machine - before.machine) - (after.ours - before.ours)
+    return round(max(0.0, others / (after.moment - before.moment)), 3)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What differs between two records so that times of one do not belong beside the other's."""
+    found = []
+    for name in ESSENTIALS:
+        was, now = old.get(name), new.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            keys = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+            found.extend(f"{key} was {was.get(key)}, now {now.get(key)}" for key in keys)
+        elif was != now:
+            found.append(f"{name} was {was}, now {now}")
+    return found
+
+
+def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # a peer that is not installed is listed among the methods
+    return found
+
+
+def _fields(text: str) -> list[tuple[str, str]]:
+    """The `name : value` lines of the first processor."""
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return [(name.strip(), value.strip()) for name, _, value in lines]
+
+
+def _read(path: Path) -> str | None:
+    """The file's text; None where this system has no such file."""
+    try:
+        return path.read_text("utf-8")
+    except OSError:
+        return None

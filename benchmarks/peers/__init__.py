@@ -1,0 +1,152 @@
+"""Every way to train that is timed: one small file each, and one line in `METHODS`."""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from benchmarks.results import Setting
+from benchmarks.workloads import Parameters, Workload
+
+
+class Preparation(NamedTuple):
+    """What it took to make a step ready; None where the framework has no such phase.
+
+    Attributes:
+        trace: seconds to trace and lower.
+        compile: seconds to compile.
+        temporary_bytes: that the compiled program needs beside its arguments and results.
+    """
+
+    trace: float | None = None
+    compile: float | None = None
+    temporary_bytes: int | None = None
+
+
+class Trainer(Protocol):
+    """A network of one setting with its optimizer, as users of one framework train it."""
+
+    def place(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """The data of some steps, `[steps, batch, ...]`, as the framework wants it; not timed."""
+        ...
+
+    def prepare(self, batches: Any) -> Preparation:
+        """Traces and compiles for batches of these shapes; changes no parameters."""
+        ...
+
+    def run(self, batches: Any, passes: int) -> Any:
+        """Trains on every batch in order, `passes` times over.
+
+        Returns the losses of the last pass, taken before each step's update, as the framework has
+        them, once they, the parameters and the optimizer's state have all been computed.
+        """
+        ...
+
+    def losses(self, result: Any) -> np.ndarray:
+        """What `run` returned, as `[steps]` numbers."""
+        ...
+
+    def parameters(self) -> Parameters:
+        """The present parameters."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train, found by name.
+
+    Attributes:
+        name: as tables have it.
+        summary: one line.
+        module: in this package; `module.build` makes a Trainer, and is imported when it is needed.
+        options: keyword arguments of `build`.
+        process: methods of one name share a process, others get one of their own, since thread
+            pools of two frameworks would meet.
+        requires: modules that have to be installed.
+        ours: whether it is jaxpercep's.
+        workloads: names of those that it can train; None for all.
+    """
+
+    name: str
+    summary: str
+    module: str
+    process: str
+    requires: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    ours: bool = False
+    workloads: tuple[str, ...] | None = None
+
+    def missing(self) -> list[str]:
+        """The modules that it requires and that are not installed."""
+        return [name for name in self.requires if importlib.util.find_spec(name) is None]
+
+    def build(self, workload: Workload, setting: Setting, initial: Parameters) -> Trainer:
+        """A trainer that starts from these parameters."""
+        module = importlib.import_module(self.module)
+        return module.build(workload, setting, initial, **dict(self.options))
+
+
+def _jaxpercep(name: str, summary: str, **options: Any) -> Method:
+    module = f"{__name__}.jaxpercep_steps"
+    return Method(name, summary, module, "jax", options=tuple(options.items()), ours=True)
+
+
+METHODS: Sequence[Method] = (
+    _jaxpercep("jaxpercep autodiff", "jp.make_step, gradients by jax.grad", method="autodiff"),
+    _jaxpercep("jaxpercep manual", "jp.make_step, gradients by hand", method="manual"),
+    _jaxpercep(
+        "jaxpercep autodiff, one program",
+        "the same step, scanned over the batches in one call",
+        method="autodiff",
+        one_program=True,
+    ),
+    _jaxpercep(
+        "jaxpercep manual, one program",
+        "the same step, scanned over the batches in one call",
+        method="manual",
+        one_program=True,
+    ),
+    Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
+    Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
+    Method("flax linen", "a Sequential in a TrainState", f"{__name__}.flax_linen", "jax"),
+    Method(
+        "flax nnx (nnx.jit)",
+        "modules and nnx.Optimizer, with nnx.cached_partial",
+        f"{__name__}.flax_nnx",
+        "jax",
+        options=(("jit", "nnx"),),
+    ),
+    Method(
+        "flax nnx (jax.jit)",
+        "the same modules in a functional loop, with nnx.split and nnx.merge",
+        f"{__name__}.flax_nnx",
+        "jax",
+        options=(("jit", "jax"),),
+    ),
+    Method(
+        "equinox",
+        "filter_jit and filter_value_and_grad",
+        f"{__name__}.equinox_filtered",
+        "jax",
+        requires=("equinox",),
+    ),
+    Method("torch", "eager, fused optimizer", f"{__name__}.pytorch", "torch", ("torch",)),
+    Method(
+        "torch.compile",
+        "model and loss compiled with their backward pass, fused optimizer",
+        f"{__name__}.pytorch",
+        "torch",
+        requires=("torch",),
+        options=(("compiled", True),),
+    ),
+    Method(
+        "scikit-learn",
+        "MLPClassifier or MLPRegressor, a partial_fit for each batch",
+        f"{__name__}.sklearn_mlp",
+        "scikit-learn",
+    ),
+)
+"""In the order of the tables."""

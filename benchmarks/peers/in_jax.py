@@ -1,0 +1,86 @@
+"""What the peers written in JAX share: the loop over the batches, and what they take from optax."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.peers import Preparation
+from benchmarks.workloads import Parameters, Workload
+
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""A jitted (state, x, y) -> (state, loss), the loss before the update."""
+
+
+def mean_loss(workload: Workload, prediction: jax.Array, y: jax.Array) -> jax.Array:
+    """The workload's loss, of optax's functions."""
+    match workload.loss:
+        case "softmax":
+            return optax.softmax_cross_entropy_with_integer_labels(prediction, y).mean()
+        case "squared":
+            return optax.l2_loss(prediction, y).sum(-1).mean()
+        case "binary":
+            return optax.sigmoid_binary_cross_entropy(prediction, y).mean()
+
+
+def make_optimizer(workload: Workload) -> optax.GradientTransformation:
+    """The workload's optimizer."""
+    make = {"sgd": optax.sgd, "adam": optax.adam}[workload.optimizer]
+    return make(workload.learning_rate)
+
+
+def compile_ahead(jitted: Any, *args: Any) -> Preparation:
+    """Traces and compiles for these arguments; a call of `jitted` finds the program afterwards."""
+    start = time.perf_counter()
+    lowered = jitted.lower(*args)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    done = time.perf_counter()
+    temporary = compiled.memory_analysis().temp_size_in_bytes
+    return Preparation(traced - start, done - traced, temporary)
+
+
+class JaxTrainer:
+    """Calls a jitted step on one batch after the other.
+
+    Args:
+        step: takes the state and a batch; it may consume the state.
+        state: the first one: of arrays that are nobody else's.
+        read: the parameters in a state.
+    """
+
+    def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
+        self._step, self._state, self._read = step, state, read
+
+    def place(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """A pair of arrays for each step."""
+        pairs = zip(x, y, strict=True)
+        return jax.block_until_ready([(jnp.array(a), jnp.array(b)) for a, b in pairs])
+
+    def prepare(self, batches: Any) -> Preparation:
+        """Compiles the step."""
+        return compile_ahead(self._step, self._state, *batches[0])
+
+    def run(self, batches: Any, passes: int) -> Any:
+        """Takes the steps; dispatch runs ahead of the computation, so it ends with a wait."""
+        state, step = self._state, self._step
+        losses: list[jax.Array] = []
+        for _ in range(passes):
+            losses = []
+            for x, y in batches:
+                state, loss = step(state, x, y)
+                losses.append(loss)
+        self._state, losses = jax.block_until_ready((state, losses))
+        return losses
+
+    def losses(self, result: Any) -> np.ndarray:
+        """As numbers."""
+        return np.array(jax.device_get(result))
+
+    def parameters(self) -> Parameters:
+        """Copies of them: the next step may reuse the memory of these."""
+        return [(np.array(w), np.array(b)) for w, b in self._read(self._state)]

@@ -1,0 +1,135 @@
+"""PyTorch: a Sequential and torch.optim, eager or compiled."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.peers import Preparation
+from benchmarks.results import Setting
+from benchmarks.workloads import Floats, Parameters, Workload
+
+Tensor = torch.Tensor
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+def half_squared_error(prediction: Tensor, y: Tensor) -> Tensor:
+    """Summed over features, mean over the batch."""
+    return 0.5 * functional.mse_loss(prediction, y, reduction="sum") / len(y)
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+LOSSES = {
+    "softmax": functional.cross_entropy,
+    "squared": half_squared_error,
+    "binary": functional.binary_cross_entropy_with_logits,
+}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+def build(
+    workload: Workload, setting: Setting, initial: Parameters, compiled: bool = False
+) -> "TorchTrainer":
+    """Builds the trainer, with as many threads as the process may use cores."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    trainer = CompiledTrainer if compiled else TorchTrainer
+    return trainer(workload, make_model(workload, setting, initial))
+
+
+class TorchTrainer:
+    """Eager: Python calls one operation after the other."""
+
+    def __init__(self, workload: Workload, model: nn.Sequential) -> None:
+        self._model, self._labels = model, workload.loss == "softmax"
+        self._objective = make_objective(workload, model)
+        optimizer = OPTIMIZERS[workload.optimizer]
+        self._optimizer = optimizer(model.parameters(), lr=workload.learning_rate, fused=True)
+
+    def place(self, x: Floats, y: np.ndarray) -> Any:
+        """A pair of tensors for each step; PyTorch's labels are int64."""
+        y = y.astype(np.int64) if self._labels else y
+        return [(torch.tensor(a), torch.tensor(b)) for a, b in zip(x, y, strict=True)]
+
+    def prepare(self, batches: Any) -> Preparation:
+        """Nothing to compile."""
+        del batches
+        return Preparation()
+
+    def run(self, batches: Any, passes: int) -> list[Tensor]:
+        """Takes the steps."""
+        losses: list[Tensor] = []
+        for _ in range(passes):
+            losses = [self._step(x, y) for x, y in batches]
+        return losses
+
+    def losses(self, result: list[Tensor]) -> np.ndarray:
+        """As numbers."""
+        return torch.stack(result).numpy()
+
+    def parameters(self) -> Parameters:
+        """Copies of them."""
+        return [
+            (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
+            for layer in linear_layers(self._model)
+        ]
+
+    def _step(self, x: Tensor, y: Tensor) -> Tensor:
+        self._optimizer.zero_grad()
+        loss = self._objective(x, y)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+
+class CompiledTrainer(TorchTrainer):
+    """`torch.compile` of the model with its loss, and of their backward pass.
+
+    The optimizer stays PyTorch's own fused kernel.
+    """
+
+    def __init__(self, workload: Workload, model: nn.Sequential) -> None:
+        super().__init__(workload, model)
+        # What is compiled is kept with the function's code, 8 times at most: here each has its own.
+        self._objective.__code__ = self._objective.__code__.replace()
+        self._objective = torch.compile(self._objective, fullgraph=True)
+
+    def prepare(self, batches: Any) -> Preparation:
+        """Compiles both passes, by the first call of each."""
+        start = time.perf_counter()
+        self._objective(*batches[0]).backward()
+        seconds = time.perf_counter() - start
+        self._optimizer.zero_grad()
+        return Preparation(compile=seconds)
+
+
+def make_model(workload: Workload, setting: Setting, initial: Parameters) -> nn.Sequential:
+    """The network, with these parameters; PyTorch's weights are `[out, in]`."""
+    pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
+    activation = ACTIVATIONS[workload.activation]
+    layers = [layer for n, m in pairs for layer in (nn.Linear(n, m), activation())]
+    model = nn.Sequential(*layers[:-1])
+    with torch.no_grad():
+        for layer, (w, b) in zip(linear_layers(model), initial, strict=True):
+            layer.weight.copy_(torch.tensor(w.T))
+            layer.bias.copy_(torch.tensor(b))
+    return model
+
+
+def linear_layers(model: nn.Sequential) -> list[nn.Linear]:
+    """Those with parameters."""
+    return [layer for layer in model if isinstance(layer, nn.Linear)]
+
+
+def make_objective(workload: Workload, model: nn.Sequential) -> Objective:
+    """The loss of a batch."""
+    loss = LOSSES[workload.loss]
+
+    def objective(x: Tensor, y: Tensor) -> Tensor:
+        return loss(model(x), y)
+
+    return objective

@@ -1,0 +1,229 @@
+"""What a run measures."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.flops import step_flops
+from benchmarks.peers import Method
+from benchmarks.results import Setting
+
+FEATURES, CLASSES = 64, 10  # of the classification, those of scikit-learn's digits
+WIDTH, DEPTH, BATCH = 128, 4, 64  # what a sweep holds fixed
+XOR = ((2, 2, 1), (2, 10, 10, 10, 1))
+
+SLOW_TO_COMPILE = ("torch.compile",)
+"""Methods that take several seconds to compile whatever the network."""
+
+OUT_OF_TIME = "the run's time limit was over"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How far and how carefully to measure.
+
+    Attributes:
+        name: `"quick"`, `"default"` or `"full"`.
+        settings: the cells, in the order in which they are measured.
+        seconds: time limit of the run.
+        rounds: of the sampling, at most.
+        sample: seconds that a sample is to take at least.
+        first_call: seconds that compiling and the first call may take; a method that is expected to
+            take longer is skipped.
+        patience: seconds after which a call is ended.
+        memory: cells, by key, in which each method trains in a fresh process too.
+        dispatch: (workload, depth) of the cells for which dispatch is measured.
+        compiling: cells, by key, in which the methods that are `SLOW_TO_COMPILE` are measured.
+        goals: (batch, learning rate) at which the time to an accuracy is measured.
+    """
+
+    name: str
+    settings: tuple[Setting, ...]
+    seconds: float
+    rounds: int
+    sample: float
+    first_call: float
+    patience: float
+    memory: frozenset[str]
+    dispatch: frozenset[tuple[str, int]]
+    compiling: frozenset[str]
+    goals: tuple[tuple[int, float], ...]
+
+
+def quick() -> Profile:
+    """A first impression: the ends and the middle of each curve, the other workloads once."""
+    settings = merged(
+        [
+            *_batch_sweep([1, BATCH, 1024, 8192]),
+            *_depth_sweep([1, DEPTH, 16]),
+            *_width_sweep([16, WIDTH, 1024]),
+            Setting("classification-adam", _sizes(), BATCH),
+            Setting("regression", _regression(), BATCH),
+            *_xor(),
+        ]
+    )
+    middle = Setting("classification", _sizes(), BATCH).key
+    return Profile(
+        name="quick",
+        settings=settings,
+        seconds=165,
+        rounds=10,
+        sample=0.01,
+        first_call=8,
+        patience=30,
+        memory=frozenset([middle]),
+        dispatch=frozenset([("classification", DEPTH)]),
+        compiling=frozenset([middle, *(setting.key for setting in _xor()[:1])]),
+        goals=((64, 0.2),),
+    )
+
+
+def default() -> Profile:
+    """The curves, a coarse grid of batch and depth, and the other workloads at a few points."""
+    batches = [*(4**i for i in range(7)), 8192]
+    depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
+    widths = [16, 32, 64, 128, 256, 512, 1024]
+    settings = merged(
+        [
+            *_batch_sweep(batches),
+            *_depth_sweep(depths),
+            *_width_sweep(widths),
+            *_grid([1, 16, BATCH, 1024], [1, 4, 16, 64]),
+            *(Setting("classification-adam", _sizes(), batch) for batch in (1, BATCH, 4096)),
+            *(Setting("regression", _regression(), batch) for batch in (1, BATCH, 4096)),
+            *_xor(),
+        ]
+    )
+    ends = [
+        *_batch_sweep([1, BATCH, 8192]),
+        *_depth_sweep([1, 64]),
+        *_width_sweep([16, 1024]),
+        *_xor()[:1],
+    ]
+    return Profile(
+        name="default",
+        settings=settings,
+        seconds=1140,
+        rounds=20,
+        sample=0.02,
+        first_call=20,
+        patience=60,
+        memory=frozenset(setting.key for setting in ends),
+        dispatch=_depths(settings),
+        compiling=_keys(settings),
+        goals=((32, 0.1), (256, 0.8)),
+    )
+
+
+def full() -> Profile:
+    """Every power of two, a fine grid, and curves of the other workloads too."""
+    batches = [2**i for i in range(14)]
+    depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
+    widths = [16, 32, 64, 128, 256, 512, 1024]
+    coarse = [4**i for i in range(7)]
+    settings = merged(
+        [
+            *_batch_sweep(batches),
+            *_depth_sweep(depths),
+            *_width_sweep(widths),
+            *_grid(coarse, depths[:7:2]),
+            *_sweep("classification-adam", _sizes(), coarse),
+            *_sweep("regression", _regression(), coarse),
+            *_xor(),
+        ]
+    )
+    return Profile(
+        name="full",
+        settings=settings,
+        seconds=3480,
+        rounds=30,
+        sample=0.025,
+        first_call=60,
+        patience=180,
+        memory=_keys(settings),
+        dispatch=_depths(settings),
+        compiling=_keys(settings),
+        goals=((16, 0.05), (64, 0.2), (256, 0.8)),
+    )
+
+
+PROFILES: dict[str, Callable[[], Profile]] = {"quick": quick, "default": default, "full": full}
+
+
+def merged(settings: Iterable[Setting]) -> tuple[Setting, ...]:
+    """Each setting once, on all the sweeps that it was given for; in the order of the first."""
+    found: dict[str, Setting] = {}
+    for setting in settings:
+        sweeps = found[setting.key].sweeps if setting.key in found else ()
+        sweeps = tuple(dict.fromkeys((*sweeps, *setting.sweeps)))
+        found[setting.key] = Setting(setting.workload, setting.sizes, setting.batch, sweeps)
+    return tuple(found.values())
+
+
+def distinct_batches(setting: Setting) -> int:
+    """How many batches a method cycles through and is checked on: 8, or fewer of the large ones.
+
+    At least 2, so that the second one sees what the first one did to the parameters.
+    """
+    return min(8, max(2, int(1e9 / step_flops(setting))))
+
+
+def smallest(setting: Setting) -> Setting:
+    """The setting with as many layers and the least to compute: two features, one sample."""
+    if setting.workload == "xor":
+        return Setting("xor", (2, *(1,) * setting.depth, 1), setting.batch)
+    return Setting(setting.workload, (2,) * len(setting.sizes), 1)
+
+
+def refusal(profile: Profile, method: Method, setting: Setting) -> str | None:
+    """Why a method has no place in a cell, whatever the machine; None if it has one."""
+    if method.workloads is not None and setting.workload not in method.workloads:
+        return f"it cannot train {setting.workload}"
+    if method.name in SLOW_TO_COMPILE and setting.key not in profile.compiling:
+        count = len(profile.compiling)
+        return f"it compiles for several seconds: a {profile.name} run does so in {count} cells"
+    return None
+
+
+def _sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
+    return (FEATURES, *(width,) * depth, CLASSES)
+
+
+def _regression() -> tuple[int, ...]:
+    return (16, *(WIDTH,) * DEPTH, 1)
+
+
+def _sweep(workload: str, sizes: tuple[int, ...], batches: Sequence[int]) -> list[Setting]:
+    return [Setting(workload, sizes, batch, ("batch",)) for batch in batches]
+
+
+def _batch_sweep(batches: Sequence[int]) -> list[Setting]:
+    return _sweep("classification", _sizes(), batches)
+
+
+def _depth_sweep(depths: Sequence[int]) -> list[Setting]:
+    return [Setting("classification", _sizes(depth), BATCH, ("depth",)) for depth in depths]
+
+
+def _width_sweep(widths: Sequence[int]) -> list[Setting]:
+    return [Setting("classification", _sizes(width=w), BATCH, ("width",)) for w in widths]
+
+
+def _grid(batches: Sequence[int], depths: Sequence[int]) -> list[Setting]:
+    return [
+        Setting("classification", _sizes(depth), batch, ("grid",))
+        for depth in depths
+        for batch in batches
+    ]
+
+
+def _xor() -> list[Setting]:
+    return [Setting("xor", sizes, 4) for sizes in XOR]
+
+
+def _keys(settings: Iterable[Setting]) -> frozenset[str]:
+    return frozenset(setting.key for setting in settings)
+
+
+def _depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:
+    """Where dispatch is measured: deeper networks would be compiled once more for little news."""
+    return frozenset((s.workload, s.depth) for s in settings if s.depth <= 64)

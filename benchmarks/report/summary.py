@@ -1,0 +1,61 @@
+"""A run in a few sentences: whether it is complete, and where jaxpercep leads."""
+
+from collections.abc import Sequence
+
+from benchmarks.report import words
+from benchmarks.report.groups import measured
+from benchmarks.report.verdicts import Standing, fastest_standings, having
+from benchmarks.results import Results
+
+
+def status(results: Results) -> str:
+    """Whether the run is complete, in one sentence."""
+    done, planned = len(measured(results)), words.count(len(results.planned), "planned cell")
+    took = f"in {results.seconds / 60:.1f} minutes"
+    if results.complete:
+        return f"Complete: {done} of {planned} {took}."
+    return f"Incomplete ({results.interrupted}): {done} of {planned} {took}."
+
+
+def account(results: Results) -> list[str]:
+    """Where jaxpercep leads, where it does not, and where there is no difference."""
+    found = fastest_standings(results)
+    if not found:
+        return ["No cell was measured beside a peer."]
+    total = words.count(len(found), "cell")
+    same = len(having(found, "no difference"))
+    return [
+        "In each cell, the fastest of jaxpercep's methods is set beside the fastest peer, by the "
+        "time of a step at steady state. A ratio whose interval holds 1, or that is inside the "
+        "noise floor, is no difference.",
+        _leads(having(found, "faster"), total),
+        _behind(having(found, "slower"), total),
+        f"In {same} of {total} there is no difference.",
+    ]
+
+
+def _leads(found: Sequence[Standing], total: str) -> str:
+    if not found:
+        return f"jaxpercep leads in 0 of {total}."
+    speeds = [1 / one.ratio.median for one in reversed(found)]
+    return f"jaxpercep leads in {len(found)} of {total}, {_range(speeds, found[0], 'fast')}."
+
+
+def _behind(found: Sequence[Standing], total: str) -> str:
+    if not found:
+        return f"It is behind in 0 of {total}."
+    times = [one.ratio.median for one in reversed(found)]
+    return f"It is behind in {len(found)} of {total}, taking {_range(times, found[0], 'long')}."
+
+
+def _range(factors: Sequence[float], most: Standing, quality: str) -> str:
+    """From the least factor to the most, and where that is."""
+    low, high, key = words.number(factors[0]), words.number(factors[-1]), most.cell.setting.key
+    if low == high:
+        return f"{low} times as {quality} (at {key})"
+    return f"{low} to {high} times as {quality} (most at {key})"
+
+
+def warnings(results: Results) -> list[str]:
+    """What the run had to say against itself."""
+    return [str(text) for text in results.environment.get("warnings", [])]

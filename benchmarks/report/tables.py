@@ -1,0 +1,166 @@
+"""Rows of text: what the page, the README's part and the terminal show of the numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.report import words
+from benchmarks.report.verdicts import (
+    Standing,
+    fastest_standings,
+    having,
+    noise,
+    standings,
+    verdict,
+)
+from benchmarks.results import Absence, Cell, Measurement, Results
+
+
+class Entry(NamedTuple):
+    """A text that is coloured: `"faster"` or `"slower"`, where jaxpercep is."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and rows below it.
+
+    Attributes:
+        caption: above it.
+        header: of the columns.
+        rows: one entry a column.
+        texts: indices of the columns that are short text.
+        long: indices of those that may take several lines; the others are numbers.
+        marked: indices of the rows that stand out.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | Entry]]
+    texts: Sequence[int] = (0,)
+    long: Sequence[int] = ()
+    marked: Sequence[int] = ()
+
+
+def filled(found: Sequence[Table]) -> list[Table]:
+    """Those that have rows."""
+    return [table for table in found if table.rows]
+
+
+def against_best(results: Results, cell: Cell, measurement: Measurement) -> Entry:
+    """The ratio to the best peer with its interval, or that there is no difference."""
+    if measurement.method == cell.best_peer:
+        return Entry("best peer", "")
+    if measurement.ratio is None:
+        return Entry(words.NOTHING, "")
+    found = verdict(measurement.ratio, noise(results, cell))
+    if found == "no difference":
+        return Entry(f"no difference ({words.span(measurement.ratio)})", "")
+    tone = found if measurement.method in results.ours else ""
+    return Entry(words.ratio(measurement.ratio), tone)
+
+
+def by_method(results: Results) -> Table:
+    """In how many cells each of jaxpercep's methods leads, and by how much."""
+    found = {method: standings(results, method) for method in results.ours}
+    rows = [[method, *_summary(some)] for method, some in found.items() if some]
+    header = ["method", "leads", "no difference", "behind", "median ratio"]
+    return Table("Each method of jaxpercep's against the best peer of each cell", header, rows)
+
+
+def _summary(found: Sequence[Standing]) -> list[str]:
+    counts = [len(having(found, one)) for one in ("faster", "no difference", "slower")]
+    return [*map(str, counts), words.number(median(one.ratio.median for one in found))]
+
+
+def behind(results: Results) -> Table:
+    """The cells where even the fastest of jaxpercep's methods is slower than a peer."""
+    rows = [
+        [
+            one.cell.setting.key,
+            one.peer.method,
+            Entry(words.number(one.ratio.median), "slower"),
+            one.ours.bound or words.NOTHING,
+        ]
+        for one in having(fastest_standings(results), "slower")
+    ]
+    header = ["cell", "best peer", "ratio", "bound by"]
+    return Table("Where jaxpercep is behind", header, rows, texts=(0, 1, 3))
+
+
+def duels(results: Results) -> Table:
+    """A row for each cell: who, how long, and the ratio."""
+    header = ["cell", "jaxpercep's fastest", "its step", "best peer", "its step", "ratio"]
+    rows = [
+        [
+            one.cell.setting.key,
+            one.ours.method,
+            words.seconds(one.ours.seconds.median),
+            one.peer.method,
+            words.seconds(one.peer.seconds.median),
+            against_best(results, one.cell, one.ours),
+        ]
+        for one in fastest_standings(results)
+    ]
+    return Table("Every cell at a glance", header, rows, texts=(0, 1, 3))
+
+
+MEASURED = (
+    "method", "time a step", "ratio to best peer", "samples/s", "GFLOP/s", "of peak",
+    "of bandwidth", "bound by", "trace", "compile", "first call", "dispatch", "temporaries",
+    "peak RSS", "error", "notes",
+)  # fmt: skip
+
+
+def measured(results: Results, cell: Cell) -> Table:
+    """All numbers of one cell, the fastest method first."""
+    ordered = sorted(cell.measurements, key=lambda m: m.seconds.median)
+    marked = [i for i, m in enumerate(ordered) if m.method in results.ours]
+    rows = [_row(results, cell, m) for m in ordered]
+    return Table("Fastest first", MEASURED, rows, texts=(0, 7), long=(15,), marked=marked)
+
+
+def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
+    return [
+        m.method,
+        words.timed(m.seconds),
+        against_best(results, cell, m),
+        words.rate(m.samples_per_second),
+        words.number(m.gflops),
+        words.percent(m.peak_fraction),
+        words.percent(m.bandwidth_fraction),
+        m.bound or words.NOTHING,
+        words.seconds(m.trace),
+        words.seconds(m.compile),
+        words.seconds(m.first_call),
+        words.seconds(m.dispatch),
+        words.bytes_(m.temporary_bytes),
+        words.bytes_(m.peak_rss),
+        f"{m.error:.1e}",
+        "; ".join(m.notes) or words.NOTHING,
+    ]
+
+
+def absences(results: Results) -> Table:
+    """What was skipped, refused or failed; a row for what has the same reason in the same cells."""
+    cells: dict[Absence, list[str]] = {}
+    for cell in results.cells:
+        for absence in cell.absences:
+            cells.setdefault(absence, []).append(cell.setting.key)
+    where = {absence: _where(keys) for absence, keys in cells.items()}
+    where |= dict.fromkeys(results.absences, "the whole run")
+    methods: dict[tuple[str, str, str], list[str]] = {}
+    for absence, place in where.items():
+        methods.setdefault((absence.kind, absence.reason, place), []).append(absence.method)
+    rows = [[", ".join(names), *what] for what, names in methods.items()]
+    header = ["methods", "what", "why", "where"]
+    return Table("Skipped, refused, failed", header, rows, texts=(0, 1), long=(2, 3))
+
+
+def _where(keys: Sequence[str]) -> str:
+    if len(keys) <= 2:
+        return " and ".join(keys)
+    return f"{words.count(len(keys), 'cell')}, as {keys[0]}"

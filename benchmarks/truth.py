@@ -1,0 +1,246 @@
+"""What a workload's training gives in float64, and how far a method may be from it.
+
+Written by hand in NumPy, so that it shares no code with what it judges.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_softmax
+
+from benchmarks.workloads import Floats, Parameters, Targets, Workload
+
+BOUND = 2e-3
+"""The largest deviation that an honest float32 method may have."""
+
+ULP = 2.0**-24  # a float32 is rounded by at most this much, relatively
+
+
+class Reference(NamedTuple):
+    """What training gives in float64, and what float32 cannot decide.
+
+    Attributes:
+        losses: `[steps]`, before each update.
+        parameters: after the last.
+        undecided: of each array of the parameters, and last of the losses (their largest): how far
+            it moves if every number that float32 cannot tell from a kink is on the kink's other
+            side.
+    """
+
+    losses: Floats
+    parameters: Parameters
+    undecided: Floats
+
+
+def reference(workload: Workload, initial: Parameters, x: Floats, y: Targets) -> Reference:
+    """Trains in float64, where there are kinks twice."""
+    losses, parameters = train(workload, initial, x, y)
+    undecided = np.zeros(2 * len(initial) + 1)
+    if workload.activation == "relu" or workload.optimizer == "adam":
+        other_losses, others = train(workload, initial, x, y, other_side=True)
+        pairs = zip(_leaves(others), _leaves(parameters), strict=True)
+        undecided[:-1] = [np.linalg.norm(other - leaf) for other, leaf in pairs]
+        undecided[-1] = np.abs(other_losses - losses).max()
+    return Reference(losses, parameters, undecided)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def train(
+    workload: Workload, parameters: Parameters, x: Floats, y: Targets, other_side: bool = False
+) -> tuple[Floats, Parameters]:
+    """Takes one step on each batch, in float64.
+
+    Two things jump where float32 may be on the one side and float64 on the other: the slope of relu
+    at z = 0, and Adam's first change, which is about -learning_rate * sign(gradient). With
+    `other_side`, every z within 32 sqrt(layer) rounding errors of 0 (they add up through the
+    layers), and every gradient of Adam within 256, is taken for one of the other side; both are
+    relative to the root mean square of their array.
+
+    Args:
+        workload: activation, loss and optimizer.
+        parameters: the first ones.
+        x: `[steps, batch, in]`.
+        y: `[steps, batch]` labels or `[steps, batch, out]` numbers.
+        other_side: whether what float32 cannot decide is decided the other way.
+
+    Returns:
+        The losses before each step's update, and the parameters after the last.
+    """
+    change = _adam if workload.optimizer == "adam" else _sgd
+    changes = change(workload.learning_rate, other_side)
+    leaves: list[Floats] = [leaf.astype(np.float64) for leaf in _leaves(parameters)]
+    losses = []
+    for inputs, targets in zip(x.astype(np.float64), y, strict=True):
+        loss, grads = value_and_grad(workload, _layers(leaves), inputs, targets, other_side)
+        leaves = [leaf + d for leaf, d in zip(leaves, changes(_leaves(grads)), strict=True)]
+        losses.append(loss)
+    return np.array(losses), _layers(leaves)
+
+
+def value_and_grad(
+    workload: Workload, parameters: Parameters, x: Floats, y: Targets, other_side: bool
+) -> tuple[float, Parameters]:
+    """Goes forward through h_k = f(h_k-1 w_k + b_k), and back by the chain rule.
+
+    With d_k = dL/dz_k: dw_k = h_k-1^T d_k, db_k = sum of d_k over the batch, and
+    d_k-1 = (d_k w_k^T) f'(z_k-1).
+    """
+    value = {"relu": _relu, "tanh": np.tanh, "sigmoid": expit}[workload.activation]
+    last = len(parameters) - 1
+    h, zs = [x], list[Floats]()
+    for k, (w, b) in enumerate(parameters):
+        zs.append(h[-1] @ w + b)
+        h.append(value(zs[-1]) if k < last else zs[-1])
+    loss, d = _loss(workload.loss, h.pop(), y)
+    grads: Parameters = []
+    for k in range(last, -1, -1):
+        grads.append((h[k].T @ d, d.sum(0)))
+        if k > 0:
+            doubt = 32 * ULP * np.sqrt(k) if other_side else 0.0
+            d = d @ parameters[k][0].T * _slope(workload.activation, zs[k - 1], h[k], doubt)
+    return loss, grads[::-1]
+
+
+def deviation(initial: Parameters, trained: Parameters, losses: Floats, truth: Reference) -> float:
+    """How far a method's result is from truth: the largest of these numbers.
+
+    Of each array of the parameters, the error relative to how far it moved,
+
+        ||trained - true|| / (||true - initial|| + steps ulp ||true|| / BOUND)
+
+    where the second term, ulp = 2^-24, is what rounding the parameters to float32 after each step
+    can cost: without it, an array whose steps are smaller than its rounding would be accused, and
+    one that does not move would divide by zero. Of the losses, max |loss - true| / max |true|.
+    Infinite where a number is not finite.
+    """
+    errors, scales = _errors(initial, trained, losses, truth)
+    return float((errors / scales).max())
+
+
+def check(initial: Parameters, trained: Parameters, losses: Floats, truth: Reference) -> str | None:
+    """Says why a method's result is not that of truth, or returns None if it is.
+
+    It is if each number of `deviation` is at most `BOUND`, apart from three times what is
+    undecided: float32 decides some of it the other way, and what some of it changes can be more
+    than what all of it does, where that cancels.
+    """
+    if not np.isfinite(truth.losses).all():
+        return "the training diverges in float64 too: lower the learning rate"
+    if mismatch := _mismatch(trained, losses, truth):
+        return mismatch
+    errors, scales = _errors(initial, trained, losses, truth)
+    excess = (errors - 3 * np.nan_to_num(truth.undecided, nan=np.inf)) / scales
+    if excess.max() <= BOUND:
+        return None
+    k = int(excess.argmax())
+    size = f"off by {errors[k] / scales[k]:.2g}"
+    if k == len(excess) - 1:
+        step = int(np.abs(losses - truth.losses).argmax())
+        came = f"{losses[step]:.6g}, in float64 {truth.losses[step]:.6g}"
+        return f"the loss of step {step + 1} is {came}: {size}, bound {BOUND:g}"
+    leaf = f"{'wb'[k % 2]} of layer {k // 2 + 1} of {len(initial)}"
+    return f"{leaf} is {size} of how far it moves in float64, bound {BOUND:g}"
+
+
+def _errors(
+    initial: Parameters, trained: Parameters, losses: Floats, truth: Reference
+) -> tuple[Floats, Floats]:
+    """The error of each array of the parameters and of the losses, and what it is relative to."""
+    leaves = zip(_leaves(initial), _leaves(trained), _leaves(truth.parameters), strict=True)
+    rounding = len(truth.losses) * ULP / BOUND
+    pairs = [
+        (_norm(came - true), _norm(true - first) + rounding * _norm(true))
+        for first, came, true in leaves
+    ]
+    pairs.append((np.abs(losses - truth.losses).max(), np.abs(truth.losses).max()))
+    errors, scales = np.array(pairs).T
+    return np.where(np.isfinite(errors), errors, np.inf), np.maximum(scales, ULP**4)
+
+
+def _mismatch(trained: Parameters, losses: Floats, truth: Reference) -> str | None:
+    came, true = ([leaf.shape for leaf in _leaves(p)] for p in (trained, truth.parameters))
+    if came != true:
+        return f"the parameters have the shapes {came}, expected {true}"
+    if losses.shape != truth.losses.shape:
+        return f"the losses have the shape {losses.shape}, expected {truth.losses.shape}"
+    if not all(np.isfinite(array).all() for array in (losses, *_leaves(trained))):
+        return "it diverges, and float64 does not"
+    return None
+
+
+def _loss(kind: str, p: Floats, y: Targets) -> tuple[float, Floats]:
+    """L and dL/dp, of predictions p `[batch, out]`."""
+    n = len(p)
+    if kind == "softmax":
+        log_q, rows = log_softmax(p, axis=-1), np.arange(n)
+        d = np.exp(log_q)
+        d[rows, y] -= 1
+        return -log_q[rows, y].mean(), d / n
+    if kind == "squared":
+        return 0.5 * np.square(p - y).sum() / n, (p - y) / n
+    return (np.logaddexp(0, p) - y * p).mean(), (expit(p) - y) / p.size
+
+
+def _relu(z: Floats) -> Floats:
+    return np.maximum(z, 0)
+
+
+def _slope(kind: str, z: Floats, h: Floats, doubt: float) -> Floats | NDArray[np.bool_]:
+    """f'(z), with h = f(z)."""
+    if kind == "relu":
+        return (z > 0) ^ (np.abs(z) < doubt * _rms(z))
+    return (1 + h) * (1 - h) if kind == "tanh" else h * (1 - h)
+
+
+Changes = Callable[[list[Floats]], list[Floats]]
+
+
+def _sgd(rate: float, other_side: bool) -> Changes:
+    del other_side  # it has no kinks
+
+    def changes(grads: list[Floats]) -> list[Floats]:
+        return [-rate * g for g in grads]
+
+    return changes
+
+
+def _adam(rate: float, other_side: bool) -> Changes:
+    """-rate m / (sqrt(v) + eps), m and v the bias-corrected means of g and g^2 (Kingma & Ba)."""
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+    moments: list[tuple[Floats, Floats]] = []
+    steps = 0
+
+    def changes(grads: list[Floats]) -> list[Floats]:
+        nonlocal steps
+        steps += 1
+        if other_side:
+            grads = [np.where(np.abs(g) < 256 * ULP * _rms(g), -g, g) for g in grads]
+        means = moments or [(np.zeros_like(g), np.zeros_like(g)) for g in grads]
+        moments[:] = [
+            (beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g)
+            for (m, v), g in zip(means, grads, strict=True)
+        ]
+        return [
+            -rate * m / (1 - beta1**steps) / (np.sqrt(v / (1 - beta2**steps)) + eps)
+            for m, v in moments
+        ]
+
+    return changes
+
+
+def _rms(a: Floats) -> float:
+    return float(np.sqrt(np.mean(a * a)))
+
+
+def _norm(a: Floats) -> float:
+    return float(np.linalg.norm(a))
+
+
+def _leaves(parameters: Parameters) -> list[Floats]:
+    return [leaf for layer in parameters for leaf in layer]
+
+
+def _layers(leaves: list[Floats]) -> Parameters:
+    return list(zip(leaves[::2], leaves[1::2], strict=True))

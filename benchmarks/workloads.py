@@ -1,0 +1,108 @@
+"""What is trained: the network, its loss and optimizer, the data and the first parameters."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.results import Setting
+
+Floats: TypeAlias = NDArray[np.floating]
+
+Targets: TypeAlias = NDArray[Any]
+"""int32 labels `[batch]`, or float32 numbers `[batch, out]`."""
+
+Parameters: TypeAlias = list[tuple[Floats, Floats]]
+"""Of each dense layer, first to last: w `[in, out]` and b `[out]`, float32."""
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A way to train a multi-layer perceptron.
+
+    Attributes:
+        name: as the command line has it.
+        activation: after every hidden layer; the output layer has none.
+        loss: `"softmax"`: cross entropy on logits, integer labels, mean over the batch;
+            `"squared"`: half the squared error, summed over features, mean over the batch;
+            `"binary"`: cross entropy on logits, mean over all elements.
+        optimizer: plain gradient descent, or Adam with the usual constants.
+        learning_rate: of the optimizer.
+    """
+
+    name: str
+    activation: Literal["relu", "tanh", "sigmoid"]
+    loss: Literal["softmax", "squared", "binary"]
+    optimizer: Literal["sgd", "adam"]
+    learning_rate: float
+
+    def initial(self, setting: Setting, seed: int) -> Parameters:
+        """The parameters that every method starts from.
+
+        w is normal, with variance 2 gain / (in + out) and gain 2 for relu, 1 otherwise (Glorot &
+        Bengio 2010, He et al. 2015): signal and error keep their size through many layers. In the
+        last layer it is divided by the number of hidden layers, each of which its error moves: deep
+        and wide networks train at the learning rate of small ones. b is small and not zero: a wrong
+        bias gradient could hide behind zeros.
+        """
+        rng = np.random.default_rng([seed, 0])
+        gain = 2 if self.activation == "relu" else 1
+
+        def layer(n: int, m: int, share: int) -> tuple[Floats, Floats]:
+            scale = np.sqrt(2 * gain / (n + m) / share)
+            w, b = scale * rng.normal(size=(n, m)), 0.1 * rng.normal(size=m)
+            return w.astype(np.float32), b.astype(np.float32)
+
+        *hidden, last = pairwise(setting.sizes)
+        return [*(layer(n, m, 1) for n, m in hidden), layer(*last, max(1, setting.depth))]
+
+    def batches(self, setting: Setting, steps: int, seed: int) -> tuple[Floats, Targets]:
+        """Data of some steps.
+
+        x is normal, and y follows from it by a linear map that is drawn first: the largest output
+        is the label, or their tanh the value. With the binary loss, every batch is the four points
+        of XOR.
+
+        Returns:
+            x `[steps, batch, in]` float32, and y: for softmax `[steps, batch]` int32 labels, else
+            `[steps, batch, out]` float32.
+
+        Raises:
+            ValueError: the binary loss with another batch than 4, or another network than from 2
+                features to 1.
+        """
+        if self.loss == "binary":
+            return self._xor(setting, steps)
+        rng = np.random.default_rng([seed, 1])
+        n, m = setting.sizes[0], setting.sizes[-1]
+        teacher = rng.normal(size=(n, m)) / np.sqrt(n)
+        x = rng.normal(size=(steps, setting.batch, n)).astype(np.float32)
+        y = x @ teacher
+        if self.loss == "softmax":
+            return x, y.argmax(-1).astype(np.int32)
+        return x, np.tanh(y).astype(np.float32)
+
+    def _xor(self, setting: Setting, steps: int) -> tuple[Floats, Targets]:
+        if (setting.sizes[0], setting.sizes[-1], setting.batch) != (2, 1, 4):
+            raise ValueError(
+                f"setting {setting.key!r}: the data of {self.name!r} are the four points of XOR; "
+                "expected sizes from 2 to 1, as (2, 2, 1), and batch 4."
+            )
+        x, y = XOR
+        return np.tile(x, (steps, 1, 1)), np.tile(y[:, None], (steps, 1, 1))
+
+
+WORKLOADS: dict[str, Workload] = {
+    workload.name: workload
+    for workload in (
+        Workload("classification", "relu", "softmax", "sgd", 0.01),
+        Workload("classification-adam", "relu", "softmax", "adam", 0.001),
+        Workload("regression", "tanh", "squared", "sgd", 0.01),
+        Workload("xor", "sigmoid", "binary", "sgd", 1.0),
+    )
+}
+"""By name."""

@@ -1,0 +1,135 @@
+"""The cells of each profile, and what they may cost."""
+
+import dataclasses
+
+import pytest
+from simulation import method
+
+from benchmarks.costs import cost, goals_cost
+from benchmarks.plan import (
+    PROFILES,
+    SLOW_TO_COMPILE,
+    Profile,
+    distinct_batches,
+    merged,
+    refusal,
+    smallest,
+)
+from benchmarks.results import Setting
+from benchmarks.workloads import WORKLOADS
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest) -> Profile:
+    return PROFILES[request.param]()
+
+
+def values(profile: Profile, sweep: str, name: str) -> list[int]:
+    return [getattr(s, name) for s in profile.settings if sweep in s.sweeps]
+
+
+def test_settings_are_measured_once_and_can_be_trained(profile: Profile) -> None:
+    keys = [setting.key for setting in profile.settings]
+    assert len(set(keys)) == len(keys)
+    for setting in profile.settings:
+        assert set(setting.sweeps) <= {"batch", "depth", "width", "grid"}
+        for small in (setting, smallest(setting)):
+            workload = WORKLOADS[small.workload]
+            initial = workload.initial(dataclasses.replace(small), 0)
+            assert [w.shape[0] for w, _ in initial] == list(small.sizes[:-1])
+        assert smallest(setting).depth == setting.depth
+
+
+def test_sweeps_hold_the_other_two_fixed(profile: Profile) -> None:
+    for sweep in ("batch", "depth", "width"):
+        on = [s for s in profile.settings if sweep in s.sweeps]
+        for workload in {s.workload for s in on}:
+            for other in {"batch", "depth", "width"} - {sweep}:
+                assert len({getattr(s, other) for s in on if s.workload == workload}) == 1
+
+
+def test_every_profile_has_all_workloads(profile: Profile) -> None:
+    assert {setting.workload for setting in profile.settings} == set(WORKLOADS)
+    xor = {s.sizes for s in profile.settings if s.workload == "xor"}
+    assert xor == {(2, 2, 1), (2, 10, 10, 10, 1)}
+
+
+def test_the_quick_run_is_short() -> None:
+    profile = PROFILES["quick"]()
+    assert len(profile.settings) == 12
+    assert profile.seconds < 180
+    assert 0 < len(profile.compiling) < 4
+
+
+def test_the_default_run_has_the_curves_and_a_grid() -> None:
+    profile = PROFILES["default"]()
+    assert profile.seconds < 20 * 60
+    batches = [s.batch for s in profile.settings if "batch" in s.sweeps]
+    assert batches == [1, 4, 16, 64, 256, 1024, 4096, 8192]
+    assert sorted(values(profile, "depth", "depth")) == [1, 2, 4, 8, 16, 32, 64, 256, 1024]
+    assert sorted(values(profile, "width", "width")) == [16, 32, 64, 128, 256, 512, 1024]
+    grid = {(s.batch, s.depth) for s in profile.settings if "grid" in s.sweeps}
+    assert len(grid) == len({b for b, _ in grid}) * len({d for _, d in grid}) == 16
+
+
+def test_the_full_run_has_all_powers_of_two() -> None:
+    profile = PROFILES["full"]()
+    assert profile.seconds < 60 * 60
+    curve = [s for s in profile.settings if "batch" in s.sweeps and s.workload == "classification"]
+    assert sorted(s.batch for s in curve) == [2**i for i in range(14)]
+    for workload in ("classification-adam", "regression"):
+        assert len([s for s in profile.settings if s.workload == workload]) > 5
+    assert profile.memory == {setting.key for setting in profile.settings}
+
+
+def test_cells_that_are_named_are_there(profile: Profile) -> None:
+    keys = {setting.key for setting in profile.settings}
+    assert profile.memory <= keys
+    assert profile.compiling <= keys
+    assert profile.memory
+    assert profile.dispatch <= {(s.workload, s.depth) for s in profile.settings}
+
+
+def test_the_estimate_fits_the_limit(profile: Profile) -> None:
+    methods = [method(name) for name in "abcdefghijkl"] + [method(SLOW_TO_COMPILE[0])]
+    total = sum(cost(profile, setting, methods) for setting in profile.settings)
+    total += goals_cost(profile, methods)
+    assert total < 1.2 * profile.seconds
+
+
+def test_slow_compilers_have_few_cells_in_a_quick_run() -> None:
+    profile, slow = PROFILES["quick"](), method("torch.compile")
+    reasons = [refusal(profile, slow, setting) for setting in profile.settings]
+    assert reasons.count(None) == len(profile.compiling)
+    said = {reason for reason in reasons if reason}
+    assert said == {"it compiles for several seconds: a quick run does so in 2 cells"}
+    full = PROFILES["full"]()
+    assert not any(refusal(full, slow, setting) for setting in full.settings)
+
+
+def test_workloads_that_a_method_cannot_train() -> None:
+    profile, other = PROFILES["quick"](), method("other", workloads=("regression",))
+    for setting in profile.settings:
+        said = refusal(profile, other, setting)
+        assert said == (
+            None if setting.workload == "regression" else f"it cannot train {setting.workload}"
+        )
+
+
+def test_one_setting_may_be_on_several_sweeps() -> None:
+    a, b = Setting("classification", (4, 8, 2), 16, ("batch",)), Setting("xor", (2, 2, 1), 4)
+    again = dataclasses.replace(a, sweeps=("depth",))
+    found = merged([a, b, again, a])
+    assert found == (dataclasses.replace(a, sweeps=("batch", "depth")), b)
+
+
+def test_few_batches_of_slow_steps() -> None:
+    assert distinct_batches(Setting("classification", (64, 128, 10), 1)) == 8
+    assert distinct_batches(Setting("classification", (64, 1024, 1024, 10), 8192)) == 2
+
+
+def test_the_smallest_problem_has_as_many_layers() -> None:
+    assert smallest(Setting("classification", (64, 128, 128, 10), 99)) == Setting(
+        "classification", (2, 2, 2, 2), 1
+    )
+    assert smallest(Setting("xor", (2, 10, 10, 1), 4)) == Setting("xor", (2, 1, 1, 1), 4)

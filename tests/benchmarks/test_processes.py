@@ -1,0 +1,217 @@
+"""Real processes: what they answer, how they end, what they take."""
+
+import gc
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from planted import planted
+
+from benchmarks import truth
+from benchmarks.laboratory import CommandError, LateError
+from benchmarks.machine import cores
+from benchmarks.processes import POOL_SIZES, Processes, opened
+from benchmarks.results import Setting
+from benchmarks.worker import Built, Station, Task, settle
+from benchmarks.workloads import WORKLOADS
+
+SETTING = Setting("classification", (8, 16, 4), 32)
+WORKLOAD = WORKLOADS["classification"]
+
+
+def task(habit: str = "", setting: Setting = SETTING, steps: int = 3) -> Task:
+    return Task(planted(habit), WORKLOAD, setting, steps, 5)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Generator[Processes]:
+    with opened(cores()) as found:
+        yield found
+
+
+def build(processes: Processes, habit: str = "", **options: Any) -> Built:
+    return processes.call("planted", "build", name="one", task=task(habit), **options)
+
+
+def test_a_method_is_built_and_timed(processes: Processes) -> None:
+    built = build(processes)
+    initial = WORKLOAD.initial(SETTING, 5)
+    reference = truth.reference(WORKLOAD, initial, *WORKLOAD.batches(SETTING, 3, 5))
+    assert truth.check(initial, built.parameters, built.losses, reference) is None
+    assert built.first_call > 0
+    passes, seconds = processes.call("planted", "calibrate", name="one", target=0.01)
+    assert passes >= 1
+    assert 0.001 < seconds < 1
+    assert processes.call("planted", "sample", name="one", passes=passes) > 0
+    x, y = WORKLOAD.batches(SETTING, 2, 6)
+    seconds, parameters = processes.call("planted", "train", name="one", x=x, y=y)
+    assert seconds > 0
+    assert not np.array_equal(parameters[0][0], built.parameters[0][0])
+    processes.call("planted", "drop", name="one")
+    with pytest.raises(CommandError, match="KeyError: 'one'"):
+        processes.call("planted", "sample", name="one", passes=1)
+
+
+def test_what_a_library_prints_stays_in_its_process(
+    processes: Processes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    build(processes)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_is_told_in_one_line_without_paths(processes: Processes) -> None:
+    build(processes)
+    with pytest.raises(CommandError) as caught:
+        build(processes, "raises")
+    assert caught.value.reason == "RuntimeError: no file planted.py, says the compiler"
+    assert not caught.value.ended
+    processes.call("planted", "sample", name="one", passes=1)  # the process lives on
+
+
+@pytest.mark.parametrize(
+    ("habit", "reason"),
+    [
+        ("ends", "its process ended with exit code 3: Fatal: out of patience"),
+        ("killed", "its process ended by SIGKILL, as when memory runs out"),
+    ],
+)
+def test_a_process_that_ends(processes: Processes, habit: str, reason: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        build(processes, habit)
+    assert caught.value.reason.startswith(reason)
+    assert caught.value.ended
+    build(processes)  # in a new one
+
+
+def test_a_process_that_does_not_answer_is_ended(processes: Processes) -> None:
+    before = processes.call("planted", "peak_memory")
+    with pytest.raises(LateError, match="no answer within 1 s") as caught:
+        build(processes, "hangs", patience=1.0)
+    assert caught.value.ended
+    assert before > 0
+    build(processes)
+
+
+def test_a_process_has_our_cores_and_that_many_threads(processes: Processes) -> None:
+    build(processes)
+    (worker,) = processes._workers.values()
+    pid = worker._process.pid
+    assert sorted(os.sched_getaffinity(pid)) == cores()
+    variables = dict(
+        entry.split("=", 1) for entry in Path(f"/proc/{pid}/environ").read_text().split("\0")[:-1]
+    )
+    assert {variables[name] for name in POOL_SIZES} == {str(len(cores()))}
+
+
+def test_threads_at_work_are_counted(processes: Processes) -> None:
+    big = task(setting=Setting("classification", (64, 512, 4), 1024), steps=2)
+    processes.call("planted", "build", name="burst", task=big)
+    pools = processes.call("planted", "pools", name="burst", seconds=0.5)
+    assert 1 <= max(pools.values()) <= len(cores())
+    processes.call("planted", "drop")
+    assert any("blas" in library for library in processes.call("planted", "libraries"))
+
+
+def test_peak_memory_is_that_of_a_fresh_process(processes: Processes) -> None:
+    build(processes, "fat")
+    found = processes.peak_memories([task(), task("fat"), task("ends"), task()], patience=60)
+    thin, fat, failed, again = found
+    assert isinstance(thin, int)
+    assert isinstance(fat, int)
+    assert isinstance(again, int)
+    assert isinstance(failed, CommandError)
+    assert abs(fat - thin - 2**28) < 2**26
+    assert abs(again - thin) < 2**25
+
+
+def test_ctrl_c_is_not_for_the_workers(processes: Processes) -> None:
+    build(processes)
+    (worker,) = processes._workers.values()
+    assert os.getpgid(worker._process.pid) != os.getpgid(0)
+    worker._process.send_signal(signal.SIGINT)
+    assert processes.call("planted", "sample", name="one", passes=1) > 0
+
+
+def test_workers_end_with_the_block() -> None:
+    with opened(cores()) as processes:
+        build(processes)
+        (worker,) = processes._workers.values()
+        os.kill(worker._process.pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker._process.pid, 0)
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    program = """
+import time
+from benchmarks.processes import Processes
+processes = Processes([0])
+processes.call("jax", "peak_memory")
+print(processes._workers["jax"]._process.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while _running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _running(pid)
+
+
+def _running(pid: int) -> bool:
+    try:
+        state = re.search(r"State:\t(\w)", Path(f"/proc/{pid}/status").read_text())
+    except FileNotFoundError:
+        return False
+    return state is not None and state[1] != "Z"
+
+
+class Watchful:
+    """A trainer that notes whether garbage may be collected while it runs."""
+
+    def __init__(self) -> None:
+        self.collecting: list[bool] = []
+        self.diverges = False
+
+    def run(self, batches: Any, passes: int) -> Any:
+        del batches, passes
+        self.collecting.append(gc.isenabled())
+        return np.array([np.nan if self.diverges else 1.0])
+
+    def losses(self, result: Any) -> Any:
+        return result
+
+
+def test_garbage_is_collected_between_samples_only() -> None:
+    station, trainer = Station(), Watchful()
+    station._ready["one"] = trainer, None  # type: ignore[assignment]
+    station.sample("one", 1)
+    assert gc.isenabled()
+    trainer.diverges = True
+    with pytest.raises(ValueError, match="diverged while it was timed"):
+        station.sample("one", 1)
+    assert gc.isenabled()
+    assert trainer.collecting == [False, False]
+
+
+def test_settling_waits_for_rest_and_no_longer() -> None:
+    start = time.monotonic()
+    settle(limit=30.0)
+    assert time.monotonic() - start < 10
+
+
+def test_settling_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = iter(range(10**6))
+    monkeypatch.setattr(time, "process_time", lambda: next(busy))
+    settle(limit=0.05)
+    assert next(busy) > 2

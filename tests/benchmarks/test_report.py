@@ -1,0 +1,707 @@
+"""The report of a run: what it says, what it escapes, and that it stands alone."""
+
+import dataclasses
+import io
+import re
+import typing
+from fractions import Fraction
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from example_results import METHODS, OURS, example
+from rich.console import Console
+
+from benchmarks import machine, report
+from benchmarks import results as contract
+from benchmarks.report import (
+    axes,
+    groups,
+    heatmaps,
+    markdown,
+    palette,
+    payback,
+    plots,
+    sections,
+    summary,
+    sweeps,
+    tables,
+    terminal,
+    words,
+)
+from benchmarks.report.environment import flat
+from benchmarks.report.verdicts import fastest_standings, having, noise, standing, verdict
+from benchmarks.results import Absence, Interval, Results
+
+HOSTILE = '<script>alert("1")</script> & $x_1$ | `*'
+
+
+class Page(HTMLParser):
+    """Everything that the tests ask of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.headings: list[str] = []
+        self.pictures: list[dict[str, str]] = []
+        self.text: list[str] = []
+        self.labels: list[str] = []
+        self.rows: list[list[str]] = []
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        for name in ("src", "href", "xlink:href", "clip-path", "data", "srcset"):
+            self.references += [found[name]] if name in found else []
+        if tag == "svg":
+            self.pictures.append(found)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td") and self.rows:
+            self.rows[-1].append("")
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text.append(data)
+        if self._open and self._open[-1] == "text":
+            self.labels.append(data)
+        if self._open and self._open[-1] in ("h1", "h2", "h3"):
+            self.headings.append(data)
+        if self._open and self._open[-1] in ("th", "td"):
+            self.rows[-1][-1] += data
+
+
+def written(results: Results, folder: Path) -> Page:
+    report.write(results, folder)
+    return Page((folder / "report.html").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return example(0)
+
+
+@pytest.fixture(scope="module")
+def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "new"
+    report.write(results, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text("utf-8"))
+
+
+# The page.
+
+
+def test_only_whole_files_are_left(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {"report.html", "report.md"}
+
+
+def test_what_was_there_stays_whole_if_the_report_cannot_be_made(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.html").write_text("the old one")
+
+    def fail(_: Results) -> str:
+        raise RuntimeError
+
+    monkeypatch.setattr(markdown, "render", fail)
+    with pytest.raises(RuntimeError):
+        report.write(dataclasses.replace(results, cells=[]), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text() == "the old one"
+
+
+def test_the_page_stands_alone(page: Page) -> None:
+    outside = [url for url in page.references if not re.match(r"#|url\(#", url)]
+    assert outside == []
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+
+
+def test_every_reference_leads_to_one_id(page: Page, folder: Path) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    html = (folder / "report.html").read_text("utf-8")
+    used = set(re.findall(r"(?:href=\"|url\()#([^\")]+)", html))
+    assert used <= set(page.ids)
+    assert any("clip" not in name for name in used)
+
+
+def test_the_sections(page: Page) -> None:
+    assert [heading for heading in page.headings if not heading.startswith("classification")] == [
+        "jaxpercep benchmarks: example",
+        "Where jaxpercep leads, and where not",
+        "What is compared",
+        "Machine and command",
+        "What was left out",
+        "Batch sweep",
+        "Depth sweep",
+        "Width sweep",
+        "Batch and depth together",
+        "Time / time of the best peer, classification 64-(128 x depth)-10",
+        "Time a step, classification 64-(128 x depth)-10",
+        "Compile time against depth",
+        "Percent of peak",
+        "A/A noise floor",
+        "Break-even",
+        "Time to accuracy",
+        "Every cell",
+    ]
+
+
+def test_every_method_is_named_in_the_pictures_of_each_sweep(results: Results) -> None:
+    for section in sections.contents(results):
+        if section.key in ("batch", "depth", "width"):
+            said = " ".join(p.drawing.description for b in section.blocks for p in b.panels)
+            assert [method for method in METHODS if f"{method}: " not in said] == []
+
+
+def test_pictures_can_be_read_without_eyes(page: Page, results: Results) -> None:
+    assert len(page.pictures) >= 20
+    for picture in page.pictures:
+        assert picture["role"] == "img"
+        assert set(picture["aria-labelledby"].split()) <= set(page.ids)
+    cell = results.cells[0]
+    manual = cell.of("jaxpercep manual")
+    assert manual is not None
+    time = words.tick(manual.seconds.median / cell.setting.batch)
+    assert f"jaxpercep manual: {time} at batch 1, " in " ".join(page.text)
+
+
+def test_every_number_of_a_cell_is_on_the_page(page: Page, results: Results) -> None:
+    cell = results.cells[3]
+    for m in cell.measurements:
+        (row,) = [r for r in page.rows if r and r[0] == m.method and words.timed(m.seconds) in r]
+        assert row[2:] == [
+            tables.against_best(results, cell, m).text,
+            words.rate(m.samples_per_second),
+            words.number(m.gflops),
+            words.percent(m.peak_fraction),
+            words.percent(m.bandwidth_fraction),
+            m.bound or "-",
+            words.seconds(m.trace),
+            words.seconds(m.compile),
+            words.seconds(m.first_call),
+            words.seconds(m.dispatch),
+            words.bytes_(m.temporary_bytes),
+            words.bytes_(m.peak_rss),
+            f"{m.error:.1e}",
+            "-",
+        ]
+
+
+def test_what_was_left_out_is_on_the_page_with_its_reason(page: Page, results: Results) -> None:
+    every = [*results.absences, *(a for cell in results.cells for a in cell.absences)]
+    assert {a.kind for a in every} == {"skipped", "refused", "failed"}
+    for absence in every:
+        assert [r for r in page.rows if r[:3] == [absence.method, absence.kind, absence.reason]]
+
+
+def test_one_reason_in_the_same_cells_is_one_row() -> None:
+    results = example(0, cells=4)
+    late = [Absence(method, "skipped", "no time") for method in ("numpy", "torch")]
+    results.absences = [Absence("mxnet", "skipped", "no time")]
+    for cell in results.cells:
+        cell.absences = list(late)
+    results.cells[0].absences.append(Absence("torch", "refused", "wrong"))
+    key = results.cells[0].setting.key
+    assert tables.absences(results).rows == [
+        ["numpy, torch", "skipped", "no time", f"4 cells, as {key}"],
+        ["torch", "refused", "wrong", key],
+        ["mxnet", "skipped", "no time", "the whole run"],
+    ]
+
+
+def test_break_even_and_goals_are_on_the_page(page: Page, results: Results) -> None:
+    pair = next(pair for pair in results.break_even if pair.steps is None)
+    header = next(row for row in page.rows if row[:2] == ["cell", "numpy"])
+    column = header.index(pair.peer)
+    assert [
+        r for r in page.rows if r[0] == pair.setting and len(r) > column and r[column] == "never"
+    ]
+    assert ["scikit-learn", "not reached", "-", "-", "0.130"] in page.rows
+    goal = next(goal for goal in results.goals if goal.steps is not None)
+    assert [goal.method, str(goal.steps)] in [row[:2] for row in page.rows]
+
+
+def test_break_even_is_summed_up(results: Results) -> None:
+    table = payback.break_even_summary(results)
+    assert [row[0] for row in table.rows] == OURS
+    for method, *counts in table.rows:
+        total = sum(1 for pair in results.break_even if pair.method == method)
+        assert sum(int(str(count)) for count in counts) == total
+
+
+def test_what_each_method_is_is_on_the_page(page: Page, results: Results) -> None:
+    for name, summary_ in results.methods.items():
+        assert [name, summary_] in page.rows
+
+
+def test_the_machine_and_the_command_are_on_the_page(page: Page, results: Results) -> None:
+    assert ["command", results.command] in page.rows
+    for name, value in flat(results.environment).items():
+        assert [name, value] in page.rows
+
+
+def test_the_environment_is_flattened_with_the_names_of_variables_kept() -> None:
+    recorded = {
+        "cgroup_quota": None,
+        "load_after": [0.5, 1.0],
+        "variables": {"XLA_FLAGS": "a=b"},
+        "thread_pools": {"torch": {"libgomp": 2}},
+    }
+    assert flat(recorded) == {
+        "cgroup quota": "-",
+        "load after": "0.5 1",
+        "variables, XLA_FLAGS": "a=b",
+        "thread pools, torch, libgomp": "2",
+    }
+
+
+# Runs that are not whole.
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    results = example(1, cells=5)
+    page = written(results, tmp_path)
+    said = "Incomplete (Ctrl-C): 5 of 39 planned cells in 16.9 minutes."
+    assert said in page.text
+    assert said.replace("(", r"(") in (tmp_path / "report.md").read_text("utf-8")
+    for key in results.planned[5:]:
+        assert [key] in page.rows
+    assert "Batch and depth together" not in page.headings
+    assert "Time to accuracy" not in page.headings
+
+
+def test_a_cell_without_a_measurement_is_not_reached(tmp_path: Path) -> None:
+    results = example(0, cells=4)
+    last = results.cells[-1]
+    last.measurements.clear()
+    last.best_peer = last.null = None
+    last.absences = [Absence(method, "skipped", "no time") for method in METHODS]
+    page = written(results, tmp_path)
+    assert summary.status(results).startswith("Incomplete (Ctrl-C): 3 of 39 planned cells")
+    assert [last.setting.key] in page.rows
+    assert [", ".join(METHODS), "skipped", "no time", last.setting.key] in page.rows
+    (curve,) = groups.curves(results, "batch")
+    assert curve.x == [1, 4, 16]
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(report.table(results))
+    assert "batch 64" not in console.export_text()
+
+
+def test_warnings_are_said_everywhere(tmp_path: Path) -> None:
+    results = example(0, cells=1)
+    results.environment["warnings"] = ["jax works with 3 threads"]
+    page = written(results, tmp_path)
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(report.table(results))
+    for text in (
+        " ".join(page.text),
+        (tmp_path / "report.md").read_text("utf-8"),
+        console.export_text(),
+    ):
+        assert "Warning: jax works with 3 threads." in text
+
+
+@pytest.mark.parametrize("cells", [0, 1, 2])
+def test_a_run_of_few_cells_has_a_report(cells: int, tmp_path: Path) -> None:
+    results = example(0, cells=cells)
+    page = written(results, tmp_path)
+    assert ("Batch sweep" in page.headings) == (cells == 2)
+    assert ("A/A noise floor" in page.headings) == (cells > 0)
+    Console(file=io.StringIO()).print(report.table(results))
+    expected = "jaxpercep leads in" if cells else "No cell was measured beside a peer."
+    for text in (" ".join(page.text), (tmp_path / "report.md").read_text("utf-8")):
+        assert expected in text
+
+
+def test_a_run_without_peers_or_without_ours_has_a_report(tmp_path: Path) -> None:
+    for name, wanted in (("ours", OURS), ("theirs", [m for m in METHODS if m not in OURS])):
+        results = example(0, cells=20)
+        for cell in results.cells:
+            cell.measurements = [m for m in cell.measurements if m.method in wanted]
+            if name == "ours":
+                cell.best_peer = cell.null = cell.null_method = None
+                for measurement in cell.measurements:
+                    measurement.ratio = None
+        results.break_even.clear()
+        page = written(results, tmp_path / name)
+        assert "No cell was measured beside a peer." in page.text
+        assert "Depth sweep" in page.headings
+
+
+def test_names_and_reasons_are_only_text(tmp_path: Path) -> None:
+    results = example(0, cells=4)
+    results.name = results.command = HOSTILE
+    results.methods = {HOSTILE: HOSTILE, **results.methods}
+    results.environment = {HOSTILE: HOSTILE, "warnings": [HOSTILE]}
+    results.absences = [Absence(HOSTILE, "skipped", HOSTILE)]
+    results.planned.append(HOSTILE)
+    for cell in results.cells:
+        cell.measurements[0].method = cell.measurements[0].notes[:] = HOSTILE
+        cell.measurements[0].notes = [HOSTILE]
+        cell.null_method = HOSTILE
+        cell.absences.append(Absence("x", "failed", HOSTILE))
+    page = written(results, tmp_path)
+    assert not {"script", "img"} & set(page.tags)
+    assert HOSTILE in " ".join(page.text)
+    assert HOSTILE in page.labels  # no mathematics is made of the dollars
+    lines = (tmp_path / "report.md").read_text("utf-8").splitlines()
+    assert [line for line in lines[3:] if re.search(r"(?<!\\)<|(?<!\\)`", line)] == []
+    rows = [line for line in lines if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {4, 5, 6, 7}
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(report.table(results))
+    assert '<script>alert("1")</script>' in console.export_text()
+
+
+# The README's part.
+
+
+def test_the_markdown_is_that_of_the_results(results: Results, folder: Path) -> None:
+    text = (folder / "report.md").read_text("utf-8")
+    assert text == markdown.render(example(0))
+    assert text.startswith(f"```bash\n{results.command}\n```\n")
+    assert "cpu Example CPU @ 2.60GHz; cores 2; python 3.11.9; jax 0.10.1; jaxlib 0.10.1;" in text
+    for method in METHODS:
+        assert f"| {method} |" in text or f"| **{method}** |" in text
+
+
+def test_the_markdown_takes_cells_evenly_from_small_to_large(results: Results) -> None:
+    chosen = markdown.spread(results.cells)
+    ordered = sorted(results.cells, key=lambda cell: (cell.flops, cell.setting.key))
+    ranks = [ordered.index(cell) for cell in chosen]
+    assert (ranks[0], ranks[-1], len(ranks)) == (0, len(ordered) - 1, 5)
+    steps = [b - a for a, b in pairwise(ranks)]
+    assert max(steps) - min(steps) <= 1
+
+
+def test_the_markdown_shows_times_and_ratios(results: Results) -> None:
+    chosen = markdown.spread(results.cells)
+    table = markdown.beside(results, chosen)
+    entries = {(row[0], i): text for row in table.rows for i, text in enumerate(row[1:])}
+    for i, cell in enumerate(chosen):
+        assert str(entries[cell.best_peer or "", i]).endswith("(best peer)")
+        for m in cell.measurements:
+            assert str(entries[m.method, i]).startswith(words.seconds(m.seconds.median))
+            if m.ratio is not None:
+                same = verdict(m.ratio, noise(results, cell)) == "no difference"
+                shown = "=" if same else words.number(m.ratio.median)
+                assert str(entries[m.method, i]).endswith(f"({shown})")
+    assert entries["scikit-learn", 0] == "refused"  # the smallest is XOR
+
+
+# The terminal.
+
+
+def test_the_terminal_shows_every_method_in_every_cell(results: Results) -> None:
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(report.table(results))
+    text = console.export_text()
+    for listing in groups.listings(results):
+        assert listing.title in text
+    for cell in results.cells:
+        for m in cell.measurements:
+            assert words.seconds(m.seconds.median) in text
+    assert "refused" in text
+    assert summary.status(results) in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_terminal_has_a_ratio_or_no_difference_below_ours(results: Results) -> None:
+    for cell in results.cells:
+        for method in METHODS:
+            lines = terminal.entry(results, cell, method).plain.splitlines()
+            found = standing(results, cell, method)
+            if found is not None and method in OURS:
+                same = found.verdict == "no difference"
+                assert lines[1] == ("no difference" if same else words.number(found.ratio.median))
+            else:
+                assert lines[1:] == (["best peer"] if method == cell.best_peer else [])
+
+
+# What counts.
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "expected"),
+    [
+        ((0.9, 0.88, 0.92), 0.02, "faster"),
+        ((1.1, 1.08, 1.12), 0.02, "slower"),
+        ((1.1, 0.99, 1.2), 0.0, "no difference"),  # the interval contains 1
+        ((1.1, 1.0, 1.2), 0.0, "no difference"),
+        ((1.1, 1.08, 1.12), 0.1001, "no difference"),  # inside the floor
+        ((0.9, 0.88, 0.92), 0.1001, "no difference"),
+        ((0.5, 0.4, 0.6), 0.4999, "faster"),
+    ],
+)
+def test_a_difference_leaves_interval_and_floor_behind(
+    ratio: tuple[float, float, float], floor: float, expected: str
+) -> None:
+    assert verdict(Interval(*ratio), floor) == expected
+
+
+def test_the_floor_is_the_larger_of_the_cells_and_the_runs(results: Results) -> None:
+    floors = {cell.floor for cell in results.cells}
+    assert min(floors) < results.floor < max(floors)
+    for cell in results.cells:
+        assert noise(results, cell) == max(cell.floor, results.floor)
+
+
+def test_the_account_adds_up(results: Results) -> None:
+    found = fastest_standings(results)
+    assert len(found) == len(results.cells)
+    counts = [len(having(found, v)) for v in ("faster", "slower", "no difference")]
+    assert sum(counts) == len(results.cells)
+    assert min(counts) > 0
+    text = " ".join(summary.account(results))
+    for count, phrase in zip(counts, ("leads in", "behind in", "In"), strict=True):
+        assert f"{phrase} {count} of 39 cells" in text
+    worst = having(found, "slower")[0]
+    assert worst.ratio.median == max(one.ratio.median for one in found)
+    assert f"to {words.number(worst.ratio.median)} times as long" in text
+    best = having(found, "faster")[0]
+    assert f"to {words.number(1 / best.ratio.median)} times as fast" in text
+
+
+def test_a_single_cell_is_no_range() -> None:
+    results = example(0, cells=1)
+    (one,) = fastest_standings(results)
+    factor, key = words.number(1 / one.ratio.median), one.cell.setting.key
+    said = f"jaxpercep leads in 1 of 1 cell, {factor} times as fast (at {key})."
+    assert said in summary.account(results)
+    assert "It is behind in 0 of 1 cell." in summary.account(results)
+
+
+def test_the_standings_of_each_method_add_up(results: Results) -> None:
+    table = tables.by_method(results)
+    assert [row[0] for row in table.rows] == OURS
+    for method, *counts, _ in table.rows:
+        said = [standing(results, cell, str(method)) for cell in results.cells]
+        kinds = [one.verdict for one in said if one is not None]
+        expected = [kinds.count(v) for v in ("faster", "no difference", "slower")]
+        assert counts == [str(n) for n in expected]
+
+
+def test_where_we_are_behind_is_listed_in_full(page: Page, results: Results) -> None:
+    behind = having(fastest_standings(results), "slower")
+    assert len(behind) > 3
+    for one in behind:
+        ratio = words.number(one.ratio.median)
+        assert [one.cell.setting.key, one.peer.method, ratio, one.ours.bound] in page.rows
+
+
+# The parts.
+
+
+def test_curves_hold_all_else_fixed(results: Results) -> None:
+    seen = []
+    for sweep in groups.SWEEPS:
+        for curve in groups.curves(results, sweep):
+            seen.append((sweep, curve.x))
+            assert curve.x == sorted(set(curve.x))
+            others = {"batch", "depth", "width"} - {sweep}
+            for other in others:
+                assert len({getattr(cell.setting, other) for cell in curve.cells}) == 1
+    assert [sweep for sweep, _ in seen] == ["batch", "depth", "width"]
+    assert seen[0][1] == [1, 4, 16, 64, 256, 1024, 4096, 8192]
+
+
+def test_a_panel_shows_every_method_and_tells_some_apart(results: Results) -> None:
+    (curve,) = groups.curves(results, "batch")
+    shown, rest = list(METHODS)[:4], list(METHODS)[4:]
+    drawings = [
+        plots.panel(curve, sweeps.SAMPLE, first, second, sweeps.BEST)
+        for first, second in ((shown, rest), (rest[:5], rest[5:] + shown))
+    ]
+    limits = []
+    for drawing, methods in zip(drawings, (shown, rest[:5]), strict=True):
+        (axes_,) = drawing.figure.axes
+        lines = axes_.get_lines()
+        assert len(lines) == len(METHODS) + 1
+        marked = [line for line in lines if line.get_marker() != "None"]
+        assert [line.get_label() for line in marked] == methods
+        assert len({line.get_color() for line in marked}) == len(methods)
+        assert len({line.get_marker() for line in marked}) == len(methods)
+        assert list(marked[0].get_xdata()) == curve.x
+        limits.append(axes_.get_ylim())
+    assert limits[0] == pytest.approx(limits[1], rel=0.2)  # the panels can be compared
+    first = curve.cells[0].of("numpy")
+    assert first is not None
+    assert drawings[1].figure.axes[0].get_lines()[0].get_ydata()[0] == first.seconds.median
+
+
+def test_what_the_panels_show(results: Results) -> None:
+    cell = next(cell for cell in results.cells if cell.setting.batch == 4096)
+    optax, numpy_ = cell.of("optax"), cell.of("numpy")
+    assert optax is not None
+    assert numpy_ is not None
+    s = optax.seconds
+    assert sweeps.STEP.of(cell, optax) == s
+    sample = Interval(s.median / 4096, s.low / 4096, s.high / 4096)
+    assert sweeps.SAMPLE.of(cell, optax) == sample
+    assert sweeps.RATIO.of(cell, optax) == optax.ratio
+    assert sweeps.COMPILE.of(cell, optax) == (optax.compile or 0) + (optax.trace or 0)
+    assert sweeps.COMPILE.of(cell, numpy_) is None
+    assert sweeps.PEAK.of(cell, optax) == 100 * (optax.peak_fraction or 0)
+
+
+def test_a_tile_has_the_colour_that_the_key_says(results: Results) -> None:
+    (grid,) = groups.grids(results)
+    seen = set()
+    for cell in grid.cells.values():
+        found = standing(results, cell, OURS[3])
+        tile = heatmaps.ratio_tile(results, OURS[3])(cell)
+        assert found is not None
+        assert tile is not None
+        said = heatmaps.RATIO_KEY[tile.colour]
+        seen.add(said)
+        if found.verdict == "no difference":
+            assert (said, tile.text) == ("no difference (=)", "=")
+            continue
+        assert tile.text == f"{found.ratio.median:.2f}"
+        first, _, last = said.partition(" to ")
+        low, high = (first, last) if last else ("0", "1/2") if "under" in said else ("2", "9")
+        assert Fraction(low) <= found.ratio.median <= Fraction(high)
+    assert len(seen) >= 4
+    alone = dataclasses.replace(grid.cells[1, 16], best_peer=None)
+    assert heatmaps.ratio_tile(results, OURS[3])(alone) is None
+
+
+def test_time_tiles_are_darker_where_it_takes_longer(results: Results) -> None:
+    (grid,) = groups.grids(results)
+    tile = heatmaps.time_tile(grid, lambda cell: cell.of("optax"))
+    times = {key: m.seconds.median for key, c in grid.cells.items() if (m := c.of("optax"))}
+    tiles = {key: tile(cell) for key, cell in grid.cells.items()}
+    ordered = [t.colour for key in sorted(times, key=times.__getitem__) if (t := tiles[key])]
+    assert ordered == sorted(ordered)
+    assert len(set(ordered)) >= 4
+    assert heatmaps.time_tile(grid, lambda _: None)(grid.cells[1, 1]) is None
+
+
+def test_two_networks_are_two_curves() -> None:
+    results = example(0)
+    for cell in results.cells:
+        if cell.setting.workload in ("regression", "classification-adam"):
+            cell.setting = dataclasses.replace(cell.setting, sweeps=("batch",))
+    titles = [curve.title for curve in groups.curves(results, "batch")]
+    assert len(titles) == len(set(titles)) == 3
+
+
+def test_every_cell_is_listed_once(results: Results) -> None:
+    listed = [c.setting.key for x in groups.once(groups.listings(results)) for _, c in x.cells]
+    assert sorted(listed) == sorted(cell.setting.key for cell in results.cells)
+    grid = next(x for x in groups.listings(results) if x.title.endswith("grid"))
+    assert len(grid.cells) == 16
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.23456, "1.23 s"),
+        (0.0094, "9.40 ms"),
+        (0.00009996, "100 µs"),
+        (0.0009999, "1.00 ms"),
+        (81e-9, "81.0 ns"),
+        (81e-12, "0.0810 ns"),
+        (1234.5, "1230 s"),
+        (0.0, "0.00 ns"),
+        (None, "-"),
+    ],
+)
+def test_times_have_three_digits_and_a_unit(value: float | None, text: str) -> None:
+    assert words.seconds(value) == text
+
+
+def test_other_numbers_have_three_digits_and_a_unit() -> None:
+    assert words.bytes_(33_950_000) == "34.0 MB"
+    assert words.rate(1_234_567) == "1.23 M"
+    assert words.rate(12) == "12.0"
+    assert words.percent(0.0321) == "3.2 %"
+    assert words.whole(12_345) == "12,345"
+    assert words.whole(12_345_678) == "12.3 M"
+    assert words.timed(Interval(0.0094, 0.00931, 0.0102)) == "9.40 ms (9.31 to 10.2)"
+    assert words.ratio(Interval(0.62, 0.6, 1.0)) == "0.620 (0.600 to 1.00)"
+    assert (words.count(1, "cell"), words.count(2, "cell")) == ("1 cell", "2 cells")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.97, 1.03), (0.3, 1.2), (1, 9), (3e-6, 5e-4), (1e-9, 100), (0.999, 1.001)]
+)
+def test_ticks_are_few_and_round(low: float, high: float) -> None:
+    ticks = axes.round_ticks(low, high)
+    assert 3 <= len(ticks) <= 7
+    assert low <= min(ticks) < max(ticks) <= high
+    assert all(len(f"{tick:g}".strip("0").replace(".", "")) <= 6 for tick in ticks)
+
+
+def test_ticks_of_a_sweep_do_not_touch() -> None:
+    values = [2**i for i in range(14)]
+    kept = axes.spread_ticks(values)
+    assert kept[-1] == 8192
+    assert 5 <= len(kept) <= 10
+    assert axes.spread_ticks([1, 4, 16, 4096, 8192]) == [1, 4, 16, 8192]
+    assert axes.spread_ticks([7]) == [7]
+
+
+def contrast(a: str, b: str) -> float:
+    """The contrast of two colours as the Web Content Accessibility Guidelines define it."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_can_be_told_from_the_page(theme: str) -> None:
+    colours = {name: getattr(colour, theme) for name, colour in palette.COLOURS.items()}
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    for name, colour in colours.items():
+        if name.startswith("line-"):
+            assert contrast(colour, colours["paper"]) >= 3, name
+        if name.startswith(("ratio-", "time-")):
+            assert contrast(colours["ink"], colour) >= 4.5, name
+        if name in ("ink", "dim", "faster", "slower"):
+            assert contrast(colour, colours["paper"]) >= 4.5, name
+            assert contrast(colour, colours["panel"]) >= 4.5, name
+
+
+def test_every_drawn_colour_is_one_of_the_palette(folder: Path) -> None:
+    lights = [colour.light for colour in palette.COLOURS.values()]
+    assert len(set(lights)) == len(lights)  # or one would be replaced by the other's variable
+    html = (folder / "report.html").read_text("utf-8")
+    assert re.findall(r"#[0-9a-f]{6}\b", html[html.index("</style>") :]) == []
+
+
+# The document.
+
+
+def test_every_field_of_the_results_is_documented() -> None:
+    text = Path(contract.__file__).with_name("RESULTS.md").read_text("utf-8")
+    documented = set(re.findall(r"`(\w+)`", text))
+    classes = [c for c in vars(contract).values() if dataclasses.is_dataclass(c)]
+    assert len(classes) == 8
+    for kind in classes:
+        names = {field.name for field in dataclasses.fields(kind)}
+        assert names - documented == set(), kind
+        assert typing.get_type_hints(kind).keys() >= names
+    assert f"schema version {contract.SCHEMA};" in text
+    assert set(machine.describe()) - documented == set()
