@@ -3,8 +3,8 @@
 `compare_gradients(fun, grad_fun, *args)` needs no tolerance. The way through this package: `native`
 and `sides` evaluate both sides, `reference` compares them in float64 (`rounding` says what to allow
 for, `compilation` what to suspect), `arbitration` decides between them, `explanations` finds the
-mistakes that reproduce the candidate (`leaf_causes` in a leaf, `hypotheses` and `counterfactuals` in
-the flow), `diagnosis` says it, `report` shows it.
+mistakes that reproduce the candidate (`leaf_causes` in a leaf, `hypotheses` and `counterfactuals`
+in the flow), `diagnosis` says it, `report` shows it.
 """
 
 from collections.abc import Callable, Sequence
