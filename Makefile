@@ -4,13 +4,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: demo test install lint format types pictures clean
+.PHONY: demo test bench install lint format types pictures clean
 
 demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 	$(BIN)/jaxpercep tour
 
 test: install lint types  ## lint, type-check, run every test
 	$(BIN)/pytest -n $(WORKERS) --cov
+
+bench: install  ## time every method beside its peers: under 20 minutes
+	$(BIN)/python -m benchmarks
 
 install: $(VENV)/installed-dev
 

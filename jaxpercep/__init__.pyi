@@ -1,5 +1,5 @@
 # The public names and where each is defined: imported lazily by __init__.py.
-from . import compare, datasets, plots
+from . import compare, datasets, interop, plots
 from .activations import (
     elu,
     gelu,
@@ -77,6 +77,7 @@ __all__ = [
     "gelu",
     "identity",
     "init_state",
+    "interop",
     "leaky_relu",
     "make_step",
     "mlp",
