@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 
 import jaxpercep as jp
-from jaxpercep.compare import arbitration, compare_gradients, compilation
+from jaxpercep.compare import arbitration, compare_gradients, compilation, noise
 
 W = np.array([0.3, -1.2, 0.7], np.float32)
 HALF_ON = np.array([0.0, 1.0, -2.0], np.float32)
@@ -523,6 +523,29 @@ def test_a_narrow_candidate_is_judged_by_its_measured_noise(by_hand, dtype, leas
     assert least < report.sensitivity < most
     found = assert_verdict(Case("", "manual_wrong", fun, partial(by_hand, narrow, wrong)))
     assert found.formula == dtype
+
+
+def clipped(z):
+    p = jnp.clip(jax.nn.sigmoid(z), 1e-6, 1 - 1e-6)
+    return -jnp.sum(jnp.log(1 - p))
+
+
+def clipped_by_hand(z):
+    """1 - p has lost most of its digits; that it was not clipped is told by equality."""
+    e = jnp.exp(-z)
+    p = 1 / (1 + e)
+    kept = jnp.clip(p, 1e-6, 1 - 1e-6)
+    return jnp.where(kept == p, 1 / (1 - kept), 0) * e / (1 + e) ** 2
+
+
+def test_what_rounds_nothing_is_not_moved(monkeypatch):
+    """Moved, a clipped number would never equal what it was: the noise would jump."""
+    z = jnp.array([8.8], jnp.float32)
+    report = compare_gradients(clipped, clipped_by_hand, z)
+    assert report.ok, str(report)
+    assert 1e-13 < report.sensitivity < 1e-9
+    monkeypatch.setattr(noise, "EXACT", frozenset())
+    assert not compare_gradients(clipped, clipped_by_hand, z).ok
 
 
 # Faults planted in the comparison
