@@ -169,18 +169,18 @@ def _print(comparison: Comparison, threshold: float) -> None:
 
 
 def _table(changes: Sequence[Change]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("cell", overflow="fold", min_width=22)
-    table.add_column("method", overflow="fold")
-    for name in ("old", "new", "new / old", "noise or threshold"):
-        table.add_column(name, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("cell", width=22)  # so that the lines fit into 80 characters
+    table.add_column("method")
+    for name in ("old", "new", "new / old, and limit"):
+        table.add_column(name, justify="right", no_wrap=True)
     for change in changes:
+        found = Text(words.ratio(change.ratio), STYLES[change.verdict])
         table.add_row(
             Text(change.setting),
             Text(change.method),
             words.seconds(change.old),
             words.seconds(change.new),
-            Text(words.ratio(change.ratio), STYLES[change.verdict]),
-            words.percent(change.limit),
+            found.append(f"\n{words.percent(change.limit)}", "dim"),
         )
     return table

@@ -73,7 +73,7 @@ def browse(page: str, width: int, dark: bool, *options: str) -> tuple[str, str]:
         file.write_text(frame, "utf-8")
         profile = f"--user-data-dir={folder}/profile"
         command = [BROWSER, *OPTIONS, profile, window, scheme, *options, file.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     return done.stdout, done.stderr
 
 
@@ -96,6 +96,20 @@ def photograph(page: str, file: Path, width: int = 1280, dark: bool = False) -> 
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("page")
     report.write(example(0), folder)
+    return (folder / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of a few cells, which has a picture of every kind all the same."""
+    results = example(0)
+    results.cells = [
+        cell
+        for cell in results.cells
+        if "grid" in cell.setting.sweeps and cell.setting.depth <= 4 and cell.setting.batch <= 16
+    ]
+    folder = tmp_path_factory.mktemp("small")
+    report.write(results, folder)
     return (folder / "report.html").read_text("utf-8")
 
 
@@ -175,28 +189,33 @@ FAULTS: dict[str, tuple[str, Fault]] = {
 }
 
 
+def test_the_small_page_has_no_fault(small: str) -> None:
+    assert look(small, 390).wrong() == {}
+    assert small.count("<svg") >= 8
+
+
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_seen(name: str, page: str) -> None:
+def test_a_planted_fault_is_seen(name: str, small: str) -> None:
     kind, fault = FAULTS[name]
-    broken = fault(page)
-    assert broken != page
+    broken = fault(small)
+    assert broken != small
     assert kind in look(broken, 390).wrong()
 
 
-def test_a_colour_that_is_fixed_is_seen_in_the_dark(page: str) -> None:
-    broken = styled("h2 { color: #1b1f24; }")(page)
+def test_a_colour_that_is_fixed_is_seen_in_the_dark(small: str) -> None:
+    broken = styled("h2 { color: #1b1f24; }")(small)
     assert "contrast" not in look(broken, dark=False).wrong()
     assert "contrast" in look(broken, dark=True).wrong()
 
 
-def test_an_error_and_a_fetched_picture_are_seen(page: str) -> None:
+def test_an_error_and_a_fetched_picture_are_seen(small: str) -> None:
     picture = "http://localhost:9/planted.png"  # nobody answers there; it is asked all the same
     script = '<script>throw new Error("planted")</script>'
-    seen = look(page.replace("</main>", f'{script}<img src="{picture}" alt=""></main>'))
+    seen = look(small.replace("</main>", f'{script}<img src="{picture}" alt=""></main>'))
     assert any("planted" in line for line in seen.console)
     assert seen.measured["fetched"] == [picture]
 
 
-def test_a_blank_page_is_seen(page: str, tmp_path: Path) -> None:
-    blank = styled("body { opacity: 0; }")(page)
+def test_a_blank_page_is_seen(small: str, tmp_path: Path) -> None:
+    blank = styled("body { opacity: 0; }")(small)
     assert not shows_something(photograph(blank, tmp_path / "picture.png"))

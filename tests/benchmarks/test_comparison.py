@@ -10,6 +10,7 @@ from example_results import example
 from benchmarks import results as contract
 from benchmarks.__main__ import main
 from benchmarks.comparison import Change, compare
+from benchmarks.report import words
 from benchmarks.results import Absence, Interval, Results, save
 
 CELL, METHOD = 1, "jaxpercep manual"
@@ -212,6 +213,9 @@ def test_a_slowdown_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
     old, new_ = saved(run(0), tmp_path / "old"), saved(new, tmp_path / "new")
     assert command(old, new_) == 1
     out = capsys.readouterr().out
+    (change,) = compare(run(0), new, THRESHOLD).having("slower")
+    assert words.ratio(change.ratio) in out
+    assert max(map(len, out.splitlines())) <= 80
     assert "1 slower, 0 faster, 7 without a difference" in out
     assert "The machines differ, and times with them:\n  matrix-product peak" in out
     assert f"Only in the old run:\n  {new.cells[0].setting.key}: optax\n" in out
