@@ -8,7 +8,7 @@ from benchmarks.plan import Profile, distinct_batches, refusal
 from benchmarks.results import Setting
 
 RATE = 1e11  # floating point operations a second
-TURN = 0.01  # seconds between two samples
+TURN = 0.015  # seconds between two samples
 START = 0.4  # seconds to build, compile and check a method
 START_PER_LAYER = 0.006
 FRESH = 1.5  # seconds to start a process and train in it, with one on each core

@@ -90,6 +90,11 @@ class Pursuit:
     seed: int
     patience: float
 
+    @property
+    def setting(self) -> Setting:
+        """What is trained."""
+        return Setting("classification", SIZES, self.batch)
+
     @threadpool_limits.wrap(1)  # else our own threads still spin when the clock runs again
     def run(self, method: Method) -> list[Goal]:
         """Trains until every target is met, or for `MAX_EPOCHS`; a row for each target.
@@ -97,9 +102,8 @@ class Pursuit:
         Raises:
             CommandError: the method failed, or diverged.
         """
-        data = digits()
+        data, setting = digits(), self.setting
         workload = Digits("digits", "relu", "softmax", "sgd", self.learning_rate)
-        setting = Setting("classification", SIZES, self.batch)
         steps = len(data.train.x) // self.batch
 
         def ask(command: str, **arguments: Any) -> Any:
