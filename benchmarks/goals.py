@@ -16,12 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.laboratory import Laboratory
 from benchmarks.peers import Method
+from benchmarks.plan import goal_setting
 from benchmarks.results import Goal, Setting
 from benchmarks.worker import Task
 from benchmarks.workloads import Floats, Parameters, Workload
 from jaxpercep.datasets import Dataset, Split, digits
 
-SIZES = (64, 64, 10)
 MIN_EPOCHS, MAX_EPOCHS = 10, 60  # so many, that the time of an epoch is known well; and no more
 
 
@@ -90,11 +90,6 @@ class Pursuit:
     seed: int
     patience: float
 
-    @property
-    def setting(self) -> Setting:
-        """What is trained."""
-        return Setting("classification", SIZES, self.batch)
-
     @threadpool_limits.wrap(1)  # else our own threads still spin when the clock runs again
     def run(self, method: Method) -> list[Goal]:
         """Trains until every target is met, or for `MAX_EPOCHS`; a row for each target.
@@ -102,7 +97,7 @@ class Pursuit:
         Raises:
             CommandError: the method failed, or diverged.
         """
-        data, setting = digits(), self.setting
+        data, setting = digits(), goal_setting(self.batch)
         workload = Digits("digits", "relu", "softmax", "sgd", self.learning_rate)
         steps = len(data.train.x) // self.batch
 
