@@ -1,5 +1,6 @@
 """The methods of one cell: each is built, shown to compute the same, and timed in turn with all."""
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from benchmarks.worker import Built, Task, settle
 from benchmarks.workloads import WORKLOADS
 
 MIN_ROUNDS = 6  # fewer give no interval worth the name
+FAR_MORE = 5.0  # times what is usual in a cell
 
 
 @dataclass
@@ -138,20 +140,27 @@ class Contest:
         return entries
 
     def _fit(self, entries: list[Entry], seconds: float) -> tuple[list[Entry], int]:
-        """Those of whom enough rounds fit into the time, without the slowest, and how many."""
+        """Those who are timed, and in how many rounds.
+
+        If `MIN_ROUNDS` do not fit into the time, those go who need far more of it than the others;
+        what the rest takes too long is at the expense of the cells that follow.
+        """
         while entries:
-            rounds = int(seconds / sum(entry.turn for entry in entries))
+            turns = [entry.turn for entry in entries]
+            rounds = int(seconds / sum(turns))
             if rounds >= MIN_ROUNDS:
                 return entries, min(rounds, self._profile.rounds)
-            slowest = max(entries, key=lambda entry: entry.turn)
-            self._remove(
-                slowest.method,
-                "skipped",
-                f"a sample of it takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into "
-                "this cell's share of the time limit",
-            )
-            entries = [entry for entry in entries if entry.method != slowest.method]
+            left = self._deadline - self._laboratory.clock()
+            if max(turns) < FAR_MORE * statistics.median(turns) and MIN_ROUNDS * sum(turns) < left:
+                return entries, MIN_ROUNDS
+            entries = self._without_slowest(entries)
         return [], 0
+
+    def _without_slowest(self, entries: list[Entry]) -> list[Entry]:
+        slowest = max(entries, key=lambda entry: entry.turn)
+        reason = f"a sample of it takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into "
+        self._remove(slowest.method, "skipped", reason + "this cell's share of the time limit")
+        return [entry for entry in entries if entry.method != slowest.method]
 
     def _ask(self, entry: Entry, command: str, **arguments: Any) -> Any:
         """What an instance answers; if it does not, its method is out."""

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from benchmarks.flops import step_flops
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, distinct_batches, refusal
+from benchmarks.plan import SLOW_TO_COMPILE, Profile, distinct_batches, refusal
 from benchmarks.results import Setting
 
 RATE = 1e11  # floating point operations a second
-TURN = 0.01  # seconds between two samples
-START = 0.4  # seconds to build, compile and check a method
+TURN = 0.015  # seconds between two samples
+START = 0.35  # seconds to build, compile and check a method
 START_PER_LAYER = 0.006
-FRESH = 1.5  # seconds to start a process and train in it, with one on each core
+SLOW = 10.0  # seconds more for a method that is slow to compile
+FRESH = 1.0  # seconds to start a process, with one on each core
 GOAL = 2.0  # seconds for each method and batch size
 
 
@@ -22,19 +23,22 @@ def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float
 
 def contest_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """The part of it in which the methods are built, checked and timed in turn."""
+    present = _present(profile, setting, methods)
     sample = max(profile.sample, distinct_batches(setting) * step_flops(setting) / RATE) + TURN
-    each = _start(setting) + (3 + profile.rounds) * sample
-    return (_present(profile, setting, methods) + 1) * each
+    twin = _start(setting, present[:1])
+    return _start(setting, present) + twin + (len(present) + 1) * (3 + profile.rounds) * sample
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """The rest: dispatch in the first cell of each depth, and memory where it is measured."""
-    each = FRESH if setting.key in profile.memory else 0.0
+    present, seconds = _present(profile, setting, methods), 0.0
+    if setting.key in profile.memory:
+        seconds += FRESH * len(present) + _start(setting, present) / 2
     kind = setting.workload, setting.depth
     first = next(s for s in profile.settings if (s.workload, s.depth) == kind)
     if kind in profile.dispatch and setting.key == first.key:
-        each += _start(setting)
-    return _present(profile, setting, methods) * each
+        seconds += _start(setting, present)
+    return seconds
 
 
 def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
@@ -42,9 +46,11 @@ def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
     return GOAL * len(methods) * len(profile.goals)
 
 
-def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> int:
-    return sum(refusal(profile, method, setting) is None for method in methods)
+def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
+    return [method for method in methods if refusal(profile, method, setting) is None]
 
 
-def _start(setting: Setting) -> float:
-    return START + START_PER_LAYER * setting.depth
+def _start(setting: Setting, methods: Sequence[Method]) -> float:
+    """Building, compiling and checking them."""
+    slow = sum(method.name in SLOW_TO_COMPILE for method in methods)
+    return len(methods) * (START + START_PER_LAYER * setting.depth) + slow * SLOW

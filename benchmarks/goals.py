@@ -16,12 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.laboratory import Laboratory
 from benchmarks.peers import Method
+from benchmarks.plan import goal_setting
 from benchmarks.results import Goal, Setting
 from benchmarks.worker import Task
 from benchmarks.workloads import Floats, Parameters, Workload
 from jaxpercep.datasets import Dataset, Split, digits
 
-SIZES = (64, 64, 10)
 MIN_EPOCHS, MAX_EPOCHS = 10, 60  # so many, that the time of an epoch is known well; and no more
 
 
@@ -97,9 +97,8 @@ class Pursuit:
         Raises:
             CommandError: the method failed, or diverged.
         """
-        data = digits()
+        data, setting = digits(), goal_setting(self.batch)
         workload = Digits("digits", "relu", "softmax", "sgd", self.learning_rate)
-        setting = Setting("classification", SIZES, self.batch)
         steps = len(data.train.x) // self.batch
 
         def ask(command: str, **arguments: Any) -> Any:

@@ -110,15 +110,15 @@ class Bench:
         if self.laboratory.clock() > deadline:
             raise CommandError(OUT_OF_TIME)
         task = task._replace(setting=smallest(task.setting), steps=DISPATCH_STEPS)
+        name = f"dispatch of {task.method.name}"
 
         def ask(command: str, **arguments: Any) -> Any:
             process, patience = task.method.process, self.profile.patience
-            return self.laboratory.call(process, command, patience, name="dispatch", **arguments)
+            return self.laboratory.call(process, command, patience, name=name, **arguments)
 
         ask("build", task=task)
         passes, _ = ask("calibrate", target=self.profile.sample / 2)
         seconds = statistics.median(ask("sample", passes=passes) for _ in range(DISPATCH_SAMPLES))
-        ask("drop")
         return seconds / (passes * DISPATCH_STEPS)
 
     def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:

@@ -15,33 +15,38 @@ class Board:
     is being measured.
     """
 
-    def __init__(self, bar: Progress, total: float, clock: Callable[[], float]) -> None:
-        self._bar, self._total, self._done, self._clock = bar, total, 0.0, clock
-        self._task = bar.add_task("", total=total, left="", now="")
-        self._start = clock()
+    def __init__(
+        self, bar: Progress, total: float, limit: float, clock: Callable[[], float]
+    ) -> None:
+        self._bar, self._task = bar, bar.add_task("", total=total, left="", now="")
+        self._clock, self._start = clock, clock()
+        self._limit, self._left, self._done = limit, total, 0.0
+        self._end = self._start + min(total, limit)
 
     def show(self, now: str) -> None:
         """Shows what goes on, and about how much time is left."""
-        left = self.seconds_left()
-        clock = f"about {int(left) // 60}:{int(left) % 60:02} left"
-        self._bar.update(self._task, completed=self._done, left=clock, now=now)
+        minutes, seconds = divmod(round(max(0.0, self._end - self._clock())), 60)
+        left = f"about {minutes}:{seconds:02} left"
+        self._bar.update(self._task, completed=self._done, left=left, now=now)
         self._bar.refresh()
 
     def advance(self, cost: float, line: str) -> None:
-        """Says that something is done that was estimated to take `cost` seconds."""
-        self._done += cost
-        self._bar.console.print(line, highlight=False, soft_wrap=True)
+        """Says that something is done that was estimated to take `cost` seconds.
 
-    def seconds_left(self) -> float:
-        """The estimate of what is left, corrected by how long the rest took."""
-        passed = self._clock() - self._start
-        pace = passed / self._done if self._done else 1.0
-        return max(0.0, self._total * pace - passed)
+        What is left is taken to need as much more or less than its estimate as all that is done.
+        """
+        self._bar.console.print(line, highlight=False, soft_wrap=True)
+        self._done, self._left, now = self._done + cost, self._left - cost, self._clock()
+        if self._done:
+            pace = (now - self._start) / self._done
+            self._end = min(now + pace * self._left, self._start + self._limit)
 
 
 @contextmanager
-def board(total: float, clock: Callable[[], float] = time.monotonic) -> Generator[Board]:
-    """A board for a run of `total` seconds of estimated cost."""
+def board(
+    total: float, limit: float, clock: Callable[[], float] = time.monotonic
+) -> Generator[Board]:
+    """A board for a run of `total` seconds of estimated cost, which may take `limit` seconds."""
     console = Console(stderr=True)
     columns = (BarColumn(20), TextColumn("{task.fields[left]}"), TextColumn("{task.fields[now]}"))
     with Progress(
@@ -51,4 +56,4 @@ def board(total: float, clock: Callable[[], float] = time.monotonic) -> Generato
         auto_refresh=False,
         disable=not console.is_terminal,
     ) as bar:
-        yield Board(bar, total, clock)
+        yield Board(bar, total, limit, clock)

@@ -106,7 +106,7 @@ def _conduct(command: Run, profile: Profile, results: Results, folder: Path) -> 
     with opened(machine.cores()) as processes:
         seconds = command.time_limit or profile.seconds
         session = Session(results, profile, participants(command), processes, seconds, keep)
-        with board(session.total()) as display:
+        with board(session.total(), seconds) as display:
             session.conduct(display)
 
 

@@ -12,7 +12,7 @@ from benchmarks.laboratory import CommandError, Laboratory
 from benchmarks.measuring import Bench
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting, refusal
 from benchmarks.results import Absence, Cell, Results, Setting
 from benchmarks.worker import Task
 from benchmarks.workloads import WORKLOADS
@@ -154,6 +154,9 @@ class Session:
 
     def _pursue(self, pursuit: Pursuit, method: Method) -> None:
         what = f"time to accuracy of {method.name}, batch {pursuit.batch}"
+        if reason := refusal(self.profile, method, goal_setting(pursuit.batch)):
+            self._warn(f"{what}: {reason}")
+            return
         if self._left() <= 0:
             self.results.interrupted = "time limit"
             self._warn(f"time to accuracy: {OUT_OF_TIME}")

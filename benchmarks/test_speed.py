@@ -27,7 +27,6 @@ CELLS = [setting for setting in PROFILE.settings if step_flops(setting) < 5e7]
 PEERS_FIRST = sorted(METHODS, key=lambda method: method.ours)  # so that our ratio is to them all
 
 
-@pytest.mark.filterwarnings("default")  # what frameworks warn of is no error here
 @pytest.mark.benchmark(min_rounds=10, max_time=0.25)
 @pytest.mark.parametrize("method", PEERS_FIRST, ids=lambda method: method.name)
 @pytest.mark.parametrize("setting", CELLS, ids=lambda setting: setting.key)

@@ -61,11 +61,12 @@ class Method:
     Attributes:
         name: as tables have it.
         summary: one line.
-        module: in this package; `module.build` makes a Trainer, and is imported when it is needed.
+        module: imported when it is needed; its `build(workload, setting, initial, **options)` makes
+            a Trainer.
         options: keyword arguments of `build`.
         process: methods of one name share a process, others get one of their own, since thread
             pools of two frameworks would meet.
-        requires: modules that have to be installed.
+        requires: modules that have to be installed, beside those that jaxpercep needs.
         ours: whether it is jaxpercep's.
         workloads: names of those that it can train; None for all.
     """

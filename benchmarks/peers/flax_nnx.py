@@ -52,14 +52,17 @@ def build(
         loss = train_step(*modules, x, y)
         return nnx.state(modules), loss
 
-    return JaxTrainer(step, state, lambda state: read(nnx.merge(graphdef, state)))
+    def read_merged(state: Any) -> Parameters:
+        return read(nnx.merge(graphdef, state))
+
+    return JaxTrainer(step, state, read_merged)
 
 
 class CachedStep:
     """The step under `nnx.jit`, which updates the modules in place: they are the state."""
 
     def __init__(self, train_step: Any, *modules: Any) -> None:
-        self._jitted = nnx.jit(train_step)
+        self._jitted = nnx.jit(train_step, donate_argnums=(0, 1))
         self._cached = nnx.cached_partial(self._jitted, *modules)
 
     def __call__(self, modules: Any, x: jax.Array, y: jax.Array) -> Any:

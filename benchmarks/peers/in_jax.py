@@ -82,5 +82,5 @@ class JaxTrainer:
         return np.array(jax.device_get(result))
 
     def parameters(self) -> Parameters:
-        """Copies of them: the next step may reuse the memory of these."""
+        """Copies of them: views would keep the next step from reusing their memory."""
         return [(np.array(w), np.array(b)) for w, b in self._read(self._state)]

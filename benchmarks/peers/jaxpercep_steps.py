@@ -1,5 +1,6 @@
 """jaxpercep: by autodiff or by hand, one call a step or all steps in one program."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ def build(
 class OneProgram(JaxTrainer):
     """All passes over the batches in one call; how many is an argument of the program."""
 
-    def __init__(self, step: Step, state: Any, read: Any) -> None:
+    def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
         super().__init__(step, state, read)
 
         @partial(jax.jit, donate_argnums=0)
@@ -49,7 +50,8 @@ class OneProgram(JaxTrainer):
                 return step(state, *batch)
 
             def one_pass(_: jax.Array, carry: Any) -> Any:
-                return lax.scan(on_batch, carry[0], (x, y))
+                # In a loop body of a single step, XLA copies every weight before it updates it.
+                return lax.scan(on_batch, carry[0], (x, y), unroll=2)
 
             return lax.fori_loop(0, passes, one_pass, (state, jnp.zeros(len(x))))
 

@@ -1,4 +1,4 @@
-"""NumPy: forward and backward by hand, every large array allocated once and written in place."""
+"""NumPy: forward and backward by hand, in arrays that are allocated once and written in place."""
 
 from typing import Any
 
@@ -94,8 +94,7 @@ def slope(name: str, h: Floats) -> Floats:
             np.multiply(h, h, out=h)
             return np.subtract(1, h, out=h)
         case _:
-            h -= np.multiply(h, h)
-            return h
+            return np.multiply(h, 1 - h, out=h)
 
 
 def loss_and_error(name: str, p: Floats, y: np.ndarray, out: Floats) -> float:
@@ -151,10 +150,11 @@ class Adam:
         second = 1 / (1 - 0.999**self._steps)
         for leaf, g, (m, v) in self._arrays:
             m *= 0.9
-            m += 0.1 * g
+            g *= 0.1
+            m += g
             v *= 0.999
             g *= g
-            g *= 0.001
+            g *= 0.1  # 0.001 times the square of the gradient
             v += g
             np.multiply(v, second, out=g)
             np.sqrt(g, out=g)

@@ -7,7 +7,7 @@ from simulation import Simulation, method
 from benchmarks import goals
 from benchmarks.goals import Digits, Pursuit
 from benchmarks.laboratory import CommandError
-from benchmarks.results import Setting
+from benchmarks.plan import goal_setting
 from jaxpercep.datasets import digits
 
 STEPS = 1437 // 64
@@ -28,7 +28,7 @@ def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own() -> None:
         assert rows <= {row.tobytes() for row in data.x}
         assert len(rows) > 1380  # some digits are drawn twice in the data themselves
     assert not np.array_equal(*epochs)
-    x, y = workload.batches(Setting("classification", goals.SIZES, 32), 44, seed=1)
+    x, y = workload.batches(goal_setting(32), 44, seed=1)
     np.testing.assert_array_equal(x, epochs[0])
     found = {(row.tobytes(), label) for row, label in zip(data.x, data.y, strict=True)}
     assert {(a.tobytes(), b) for a, b in zip(x[3], y[3], strict=True)} <= found

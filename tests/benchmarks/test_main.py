@@ -341,7 +341,9 @@ def test_goals_are_pursued_by_those_who_are_right(
     monkeypatch.setattr(goals, "MAX_EPOCHS", 40)
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     learner = method("learner", learns=True, noise=0.01)
-    suite.methods = (METHODS[0], learner, method("wrong", gradient=1.1))
+    slow = method("torch.compile")
+    suite.profile = dataclasses.replace(suite.profile, compiling=frozenset([SETTINGS[0].key]))
+    suite.methods = (METHODS[0], learner, method("wrong", gradient=1.1), slow)
     assert suite("--seed", 4) == 0
     results = suite.results()
     assert [(goal.method, goal.batch) for goal in results.goals] == [
@@ -351,6 +353,10 @@ def test_goals_are_pursued_by_those_who_are_right(
         ("learner", 256),
     ]
     assert [goal.steps is None for goal in results.goals] == [True, True, False, False]
+    assert results.environment["warnings"] == [
+        "time to accuracy of torch.compile, batch 256: it compiles for several seconds: a quick "
+        "run does so in 1 cell"
+    ]
 
 
 def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any],
     """What it printed, its JSON, and where it is."""
     folder = tmp_path_factory.mktemp("speed")
     file = folder / "speed.json"
-    options = ("-p", "speed_plugin", "-p", "no:cacheprovider", "--dist=no", "--benchmark-only")
+    options = ("-p", "speed_plugin", "-p", "no:cacheprovider", "--benchmark-only")
     finished = run(
         "pytest", "benchmarks", *options, "-k", "xor and 2-2-1", f"--benchmark-json={file}"
     )

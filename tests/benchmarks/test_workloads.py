@@ -115,7 +115,7 @@ def test_signal_and_error_keep_their_size_through_the_layers(name, width, depth)
         sizes.append(np.sqrt(np.mean(h**2)))
     assert min(sizes) > 0.05
     assert max(sizes) < 5
-    _, grads = truth.value_and_grad(workload, initial, x[0], y[0], False)
+    _, grads = truth.value_and_grad(workload, initial, x[0], y[0])
     errors = [np.linalg.norm(b) for _, b in grads]
     assert max(errors) < 1e4 * min(errors)  # tanh of 64 layers: 1e3; sigmoid: 4^64
 
@@ -128,10 +128,10 @@ def test_biases_are_small_and_not_zero(setting):
 
 
 @pytest.mark.parametrize("name", ["classification", "regression"])
-@pytest.mark.parametrize(("width", "depth"), [(64, 64), (512, 4), (1024, 1)])
+@pytest.mark.parametrize(("width", "depth"), [(64, 64), (512, 8), (1024, 1)])
 def test_deep_and_wide_networks_stay_finite_on_single_samples(name, width, depth):
-    losses, _ = truth.train(*drawn(Setting(name, (64, *[width] * depth, 10), 1), steps=12))
-    assert losses.max() < 20
+    losses, _ = truth.train(*drawn(Setting(name, (64, *[width] * depth, 10), 1), steps=10))
+    assert losses.max() < 8
 
 
 # The truth
@@ -194,7 +194,7 @@ def in_float32(workload, initial, x, y, change=unchanged, bias_correction=True):
     moments = [(0.0, 0.0)] * len(parameters)
     for step, (inputs, targets) in enumerate(zip(x, y, strict=True)):
         layers = list(zip(parameters[::2], parameters[1::2], strict=True))
-        loss, grads = truth.value_and_grad(workload, layers, inputs, targets, False)
+        loss, grads = truth.value_and_grad(workload, layers, inputs, targets)
         changes = change(step, leaves(grads))
         if workload.optimizer == "adam":
             pairs = zip(moments, changes, strict=True)
@@ -309,7 +309,10 @@ def test_what_cannot_be_compared_is_refused():
     parameters, losses = in_float32(workload, initial, x, y)
     reference = truth.reference(workload, initial, x, y)
     flipped = [(w.T, b) for w, b in parameters]
-    assert "have the shapes [(12, 6)" in truth.check(initial, flipped, losses, reference)
+    said = truth.check(initial, flipped, losses, reference)
+    assert said == "w of layer 1 has the shape (12, 6), expected (6, 12)"
+    said = truth.check(initial, parameters[1:], losses, reference)
+    assert said == "there are parameters of 2 layers, expected 3"
     assert "losses have the shape (3,)" in truth.check(initial, parameters, losses[1:], reference)
     broken = [(w * np.nan, b) for w, b in parameters]
     assert "diverges, and float64 does not" in truth.check(initial, broken, losses, reference)
@@ -353,14 +356,16 @@ def a_neuron_at_its_kink():
     w, b = np.array([[1.0], [-1.0]], np.float32), np.array([2**-30], np.float32)
     initial = [(w, b), (np.ones((1, 1), np.float32), np.zeros(1, np.float32))]
     x = np.array([[[3.0, 3.0], [2.0, 1.0]]], np.float32)
-    return workload, initial, x, np.zeros((1, 2, 1), np.float32)
+    return workload, initial, x, np.ones((1, 2, 1), np.float32)
 
 
 def test_a_kink_that_float32_cannot_decide_accuses_nobody():
     case = a_neuron_at_its_kink()
     reference = truth.reference(*case)
     losses, other = truth.train(*case, other_side=True)
-    assert truth.deviation(case[1], other, losses, reference) > 0
+    assert truth.deviation(case[1], other, losses, reference) > 100 * truth.BOUND
     assert truth.check(case[1], other, losses, reference) is None
-    wrong = [(other[0][0] * 1.1, other[0][1]), other[1]]
+    decided = reference._replace(undecided=0 * reference.undecided)
+    assert "layer 1" in truth.check(case[1], other, losses, decided)
+    wrong = [(other[0][0] * 3, other[0][1]), other[1]]
     assert "w of layer 1" in truth.check(case[1], wrong, losses, reference)
