@@ -302,6 +302,12 @@ def in_backward_rule(tanh):
     return in_values(function)
 
 
+def test_the_compiler_is_held_to_rounding():
+    """A fault of 2e-14 in float64 is beyond it, though of a hundred ulps only."""
+    fun = in_values(faulty_tanh(("float64",), 1 + 2e-14))
+    assert_verdict(Case("", "compiler_wrong", fun, tanh_by_hand))
+
+
 def in_a_jit(tanh):
     return jax.jit(in_values(jax.jit(tanh)))
 

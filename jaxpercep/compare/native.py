@@ -47,7 +47,7 @@ class Native(NamedTuple):
     dtype: str
     function: Function
     autodiff: list[np.ndarray]
-    candidate: "Candidate"
+    candidate: Candidate
 
     @classmethod
     def of(

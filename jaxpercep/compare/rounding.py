@@ -13,7 +13,7 @@ from jaxpercep.compare.graph import RUN_ONCE
 from jaxpercep.compare.jaxprs import trace
 from jaxpercep.compare.noise import RUNS, noisy_outputs
 from jaxpercep.compare.sides import Candidate, Function, flat, outputs_of, value_of
-from jaxpercep.compare.trees import Leaves, distance, distances, larger
+from jaxpercep.compare.trees import Leaves, distances, larger
 
 # Rounding comes to a few spreads. In float64 a wrong formula is off by a million of them, which
 # leaves room for caution, as for functions that are off by several ulps; in a narrower type not.
@@ -57,13 +57,16 @@ def spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = Fals
         near, far = noisy(ulps * eps, seed), noisy(further * ulps * eps, seed)
         for i, (one, other, base) in enumerate(zip(near, far, right, strict=True)):
             if base is not None and np.shape(one) == np.shape(base):
-                change = distance(one, base) if jumps else _proportional(one, other, base) / ulps
-                spreads[i] = max(spreads[i], change)
+                proportional, jump = _changes(one, other, base)
+                spreads[i] = max(spreads[i], proportional / ulps, jump if jumps else 0.0)
     return spreads
 
 
-def _proportional(near: Any, far: Any, base: Any) -> float:
-    """The largest change from base to near where that to far is larger in proportion."""
+def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
+    """The largest change from base to near: where that to far is in proportion, and elsewhere.
+
+    What is not finite counts as unchanged.
+    """
     with np.errstate(invalid="ignore"):
         small, large = (
             np.atleast_1d(np.asarray(moved, np.float64)) - base for moved in (near, far)
@@ -71,7 +74,10 @@ def _proportional(near: Any, far: Any, base: Any) -> float:
         for change in (small, large):
             np.abs(change, out=change)
         large /= 2
-        return float(np.max(small, initial=0.0, where=small < large))
+        rounded = small < large
+        jumped = np.isfinite(small) & ~rounded
+    proportional, jump = (np.max(small, initial=0.0, where=where) for where in (rounded, jumped))
+    return float(proportional), float(jump)
 
 
 def noise_of_constants(
