@@ -28,7 +28,7 @@ class Entry:
         built: what its first steps gave.
         error: their deviation from float64 truth.
         passes: over the batches, that make a sample.
-        turn: seconds from asking for a sample until the process is at rest again.
+        turn: seconds that a sample takes, with the warm-up before it.
         second: whether it is the second instance of its method.
         times: seconds a step, of each round.
     """
@@ -127,10 +127,8 @@ class Contest:
     def _time_all(self, entries: list[Entry], seconds: float) -> list[Entry]:
         for entry in entries:
             self._show(f"calibrating {entry.name}")
-            entry.passes, _ = self._ask(entry, "calibrate", target=self._profile.sample)
-            start = self._laboratory.clock()
-            self._ask(entry, "sample", passes=entry.passes)
-            entry.turn = self._laboratory.clock() - start
+            found = self._ask(entry, "calibrate", target=self._profile.sample)
+            entry.passes, entry.turn = found
         entries, rounds = self._fit(entries, seconds)
         for number, order in enumerate(balanced_order(len(entries), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")

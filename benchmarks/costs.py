@@ -6,14 +6,15 @@ from benchmarks.flops import step_flops
 from benchmarks.peers import Method
 from benchmarks.plan import SLOW_TO_COMPILE, Profile, distinct_batches, refusal
 from benchmarks.results import Setting
+from benchmarks.worker import WARM_UP
 
 RATE = 1e11  # floating point operations a second
 TURN = 0.015  # seconds between two samples
 START = 0.35  # seconds to build, compile and check a method
 START_PER_LAYER = 0.006
-SLOW = 10.0  # seconds more for a method that is slow to compile
+SLOW = 5.0  # seconds more for a method that is slow to compile
 FRESH = 1.0  # seconds to start a process, with one on each core
-GOAL = 2.0  # seconds for each method and batch size
+GOAL = 1.0  # seconds for each method and batch size
 
 
 def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
@@ -24,9 +25,10 @@ def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float
 def contest_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """The part of it in which the methods are built, checked and timed in turn."""
     present = _present(profile, setting, methods)
-    sample = max(profile.sample, distinct_batches(setting) * step_flops(setting) / RATE) + TURN
+    one_pass = distinct_batches(setting) * step_flops(setting) / RATE
+    turn = max(WARM_UP, one_pass) + max(profile.sample, one_pass) + TURN
     twin = _start(setting, present[:1])
-    return _start(setting, present) + twin + (len(present) + 1) * (3 + profile.rounds) * sample
+    return _start(setting, present) + twin + (len(present) + 1) * (1 + profile.rounds) * turn
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:

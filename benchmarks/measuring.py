@@ -124,7 +124,9 @@ class Bench:
     def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:
         """The peak memory of each method, in a process that has done nothing else."""
         if cell.setting.key not in self.profile.memory:
-            _note_all(cell, f"peak memory: a {self.profile.name} run measures it in other cells")
+            _note_all(
+                cell, f"peak memory: a {self.profile.name} run does not measure it in this cell"
+            )
             return
         if self.laboratory.clock() > deadline:
             _note_all(cell, f"peak memory: {OUT_OF_TIME}")

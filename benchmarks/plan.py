@@ -61,18 +61,17 @@ def quick() -> Profile:
             *_xor(),
         ]
     )
-    middle, large = (Setting("classification", _sizes(), batch).key for batch in (BATCH, 4096))
     return Profile(
         name="quick",
         settings=settings,
-        seconds=160,
-        rounds=8,
+        seconds=168,
+        rounds=6,
         sample=0.01,
         first_call=8,
         patience=60,
-        memory=frozenset([large]),
+        memory=frozenset(),
         dispatch=frozenset([("classification", DEPTH)]),
-        compiling=frozenset([middle]),
+        compiling=_keys(_batch_sweep([BATCH])),
         goals=((64, 0.2),),
     )
 
@@ -98,8 +97,8 @@ def default() -> Profile:
         name="default",
         settings=settings,
         seconds=1140,
-        rounds=12,
-        sample=0.02,
+        rounds=10,
+        sample=0.03,
         first_call=20,
         patience=60,
         memory=_keys(ends),
@@ -130,8 +129,8 @@ def full() -> Profile:
         name="full",
         settings=settings,
         seconds=3480,
-        rounds=20,
-        sample=0.02,
+        rounds=12,
+        sample=0.03,
         first_call=60,
         patience=180,
         memory=_keys(settings),
@@ -171,7 +170,8 @@ def smallest(setting: Setting) -> Setting:
     """The setting with as many layers and the least to compute: two features, one sample."""
     if setting.workload == "xor":
         return Setting("xor", (2, *(1,) * setting.depth, 1), setting.batch)
-    return Setting(setting.workload, (2,) * len(setting.sizes), 1)
+    outputs = 1 if setting.workload == "regression" else 3  # of two classes, scikit-learn makes one
+    return Setting(setting.workload, (*(2,) * (setting.depth + 1), outputs), 1)
 
 
 def refusal(profile: Profile, method: Method, setting: Setting) -> str | None:

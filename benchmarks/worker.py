@@ -6,6 +6,7 @@ It takes `(command, arguments)` from a pipe, and answers `(True, result)` or `(F
 
 import contextlib
 import gc
+import math
 import os
 import signal
 import time
@@ -27,6 +28,9 @@ from benchmarks.workloads import Floats, Parameters, Workload
 WORKING = 0.2
 """A thread works if it uses at least this share of what the busiest one does."""
 
+WARM_UP = 0.04
+"""Seconds of work before a sample: threads that have slept are woken on one core, and the scheduler
+takes as long to spread them."""
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds: how finely threads' time is counted
 
@@ -77,11 +81,11 @@ class Calibration(NamedTuple):
 
     Attributes:
         passes: over the batches, that make a sample.
-        seconds: that it takes.
+        turn: seconds that it takes, with the warm-up before it.
     """
 
     passes: int
-    seconds: float
+    turn: float
 
 
 class Station:
@@ -114,20 +118,25 @@ class Station:
 
     def calibrate(self, name: str, target: float) -> Calibration:
         """Doubles the passes until they take half of `target` seconds, and scales from there."""
-        passes, seconds = 1, self.sample(name, 1)
+        trainer, batches = self._ready[name]
+        passes, seconds = 1, self._timed(trainer, batches, 1)
         while seconds < target / 2:
             passes *= 2
-            seconds = self.sample(name, passes)
+            seconds = self._timed(trainer, batches, passes)
         scaled = max(1, round(passes * target / seconds))
-        return Calibration(scaled, seconds * scaled / passes)
+        seconds *= scaled / passes
+        return Calibration(scaled, seconds * (math.ceil(WARM_UP / seconds) + 1))
 
     def sample(self, name: str, passes: int) -> float:
-        """Runs for some passes over the batches, and returns the seconds that it took.
+        """Warms up, runs for some passes over the batches, and returns the seconds that these took.
 
         Raises:
             ValueError: the training has diverged: arithmetic on NaN takes another time.
         """
         trainer, batches = self._ready[name]
+        start = self.clock()
+        while self.clock() - start < WARM_UP:
+            trainer.run(batches, passes)
         return self._timed(trainer, batches, passes)
 
     def train(self, name: str, x: Floats, y: NDArray[Any]) -> Trained:

@@ -112,6 +112,13 @@ METHODS: Sequence[Method] = (
     ),
     Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
     Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
+    Method(
+        "optax, one program",
+        "the same step, scanned over the batches in one call",
+        f"{__name__}.optax_plain",
+        "jax",
+        options=(("one_program", True),),
+    ),
     Method("flax linen", "a Sequential in a TrainState", f"{__name__}.flax_linen", "jax"),
     Method(
         "flax nnx (nnx.jit)",

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.peers.in_jax import JaxTrainer, make_optimizer, mean_loss
 from benchmarks.results import Setting
@@ -47,12 +48,15 @@ class FilteredStep:
 
 def make_model(workload: Workload, setting: Setting, initial: Parameters) -> eqx.nn.Sequential:
     """The network, with these parameters; equinox's weights are `[out, in]`."""
-    activation = eqx.nn.Lambda(getattr(jax.nn, workload.activation))
-    pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
-    dense = [eqx.nn.Linear(n, m, key=jax.random.key(0)) for n, m in pairs]
-    model = eqx.nn.Sequential([part for layer in dense for part in (layer, activation)][:-1])
+
+    def make() -> eqx.nn.Sequential:
+        activation = eqx.nn.Lambda(getattr(jax.nn, workload.activation))
+        pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
+        dense = [eqx.nn.Linear(n, m, key=jax.random.key(0)) for n, m in pairs]
+        return eqx.nn.Sequential([part for layer in dense for part in (layer, activation)][:-1])
+
     arrays = [jnp.array(array) for w, b in initial for array in (w.T, b)]
-    return eqx.tree_at(arrays_of, model, arrays)
+    return eqx.tree_at(arrays_of, eqx.filter_eval_shape(make), arrays)
 
 
 def arrays_of(model: eqx.nn.Sequential) -> list[jax.Array]:
@@ -62,4 +66,4 @@ def arrays_of(model: eqx.nn.Sequential) -> list[jax.Array]:
 
 def read(state: Any) -> Parameters:
     """The parameters."""
-    return [(layer.weight.T, layer.bias) for layer in state[0].layers[::2]]
+    return [(np.asarray(layer.weight).T, layer.bias) for layer in state[0].layers[::2]]

@@ -22,11 +22,8 @@ def build(
     workload: Workload, setting: Setting, initial: Parameters, jit: Literal["nnx", "jax"]
 ) -> JaxTrainer:
     """Builds the trainer."""
-    activation, rngs = getattr(nnx, workload.activation), nnx.Rngs(0)
-    pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
-    layers = [layer for n, m in pairs for layer in (nnx.Linear(n, m, rngs=rngs), activation)]
-    network = nnx.Sequential(*layers[:-1])
     model = make_model(workload, setting)
+    network = nnx.eval_shape(lambda: make_network(workload, setting))
     nnx.update(network, to_nnx(model, to_params(initial), network))
     optimizer = nnx.Optimizer(network, make_optimizer(workload), wrt=nnx.Param)
 
@@ -56,6 +53,14 @@ def build(
         return read(nnx.merge(graphdef, state))
 
     return JaxTrainer(step, state, read_merged)
+
+
+def make_network(workload: Workload, setting: Setting) -> nnx.Sequential:
+    """The network, with random parameters."""
+    activation, rngs = getattr(nnx, workload.activation), nnx.Rngs(0)
+    pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
+    layers = [layer for n, m in pairs for layer in (nnx.Linear(n, m, rngs=rngs), activation)]
+    return nnx.Sequential(*layers[:-1])
 
 
 class CachedStep:

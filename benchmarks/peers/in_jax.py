@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 
 from benchmarks.peers import Preparation
 from benchmarks.workloads import Parameters, Workload
@@ -84,3 +86,37 @@ class JaxTrainer:
     def parameters(self) -> Parameters:
         """Copies of them: views would keep the next step from reusing their memory."""
         return [(np.array(w), np.array(b)) for w, b in self._read(self._state)]
+
+
+class OneProgram(JaxTrainer):
+    """All passes over the batches in one call; how many is an argument of the program."""
+
+    def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
+        super().__init__(step, state, read)
+
+        @partial(jax.jit, donate_argnums=0)
+        def train(state: Any, x: jax.Array, y: jax.Array, passes: jax.Array) -> Any:
+            def on_batch(state: Any, batch: Any) -> Any:
+                return step(state, *batch)
+
+            def one_pass(_: jax.Array, carry: Any) -> Any:
+                # In a loop body of a single step, XLA copies every weight before it updates it.
+                return lax.scan(on_batch, carry[0], (x, y), unroll=2)
+
+            return lax.fori_loop(0, passes, one_pass, (state, jnp.zeros(len(x))))
+
+        self._train = train
+
+    def place(self, x: np.ndarray, y: np.ndarray) -> Any:
+        """Two arrays for all steps."""
+        return jax.block_until_ready((jnp.array(x), jnp.array(y)))
+
+    def prepare(self, batches: Any) -> Preparation:
+        """Compiles the training."""
+        return compile_ahead(self._train, self._state, *batches, 1)
+
+    def run(self, batches: Any, passes: int) -> Any:
+        """Calls the program."""
+        result = self._train(self._state, *batches, passes)
+        self._state, losses = jax.block_until_ready(result)
+        return losses

@@ -1,4 +1,4 @@
-"""Plain JAX and optax: the network is a few lines of jax.numpy."""
+"""Plain JAX and optax: the network is a few lines of jax.numpy; a step a call, or a scan of all."""
 
 from functools import partial
 from typing import Any
@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.peers.in_jax import JaxTrainer, make_optimizer, mean_loss
+from benchmarks.peers.in_jax import JaxTrainer, OneProgram, make_optimizer, mean_loss
 from benchmarks.results import Setting
 from benchmarks.workloads import Parameters, Workload
 
 
-def build(workload: Workload, setting: Setting, initial: Parameters) -> JaxTrainer:
+def build(
+    workload: Workload, setting: Setting, initial: Parameters, one_program: bool = False
+) -> JaxTrainer:
     """Builds the trainer; the state is (parameters, state of the optimizer)."""
     del setting  # the parameters have the shapes
     activation, optimizer = getattr(jax.nn, workload.activation), make_optimizer(workload)
@@ -34,7 +36,8 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> JaxTrain
         return (optax.apply_updates(params, updates), opt_state), loss
 
     params = [(jnp.array(w), jnp.array(b)) for w, b in initial]
-    return JaxTrainer(step, (params, optimizer.init(params)), read)
+    trainer = OneProgram if one_program else JaxTrainer
+    return trainer(step, (params, optimizer.init(params)), read)
 
 
 def read(state: Any) -> Parameters:

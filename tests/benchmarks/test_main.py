@@ -205,7 +205,7 @@ def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[s
     assert results.cells[0] == first
     assert [cell.setting for cell in results.cells] == list(SETTINGS)
     assert content(suite.out) == {"quick"}
-    assert suite.laboratory.samples == 2 * (samples + 4)
+    assert suite.laboratory.samples == 2 * samples
     assert ("jax", "peaks", "") not in suite.laboratory.calls
 
 
@@ -363,7 +363,7 @@ def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     suite.methods = tuple(method(name, learns=True, noise=0.01) for name in "ab")
     monkeypatch.setattr(goals, "MAX_EPOCHS", 5)
-    rounds, first = 3 * (1 + PROFILE.rounds), 4
+    rounds, first = 3 * PROFILE.rounds, 4
     assert suite(laboratory=Simulation(interrupt_at=rounds + first + 2)) == 130
     kept = suite.results(unfinished(suite.folder))
     assert len(kept.cells) == 1

@@ -128,7 +128,7 @@ def test_every_method_is_sampled_once_a_round() -> None:
     laboratory = Simulation()
     measure(PEERS, laboratory=laboratory, dispatch=frozenset())
     names = [name for _, command, name in laboratory.calls if command == "sample"]
-    rounds = [names[i : i + 4] for i in range(4, len(names), 4)]  # after one of each
+    rounds = [names[i : i + 4] for i in range(0, len(names), 4)]
     assert len(rounds) == 12
     assert all(len(set(row)) == 4 for row in rounds)
     assert len({tuple(row) for row in rounds}) > 6
@@ -200,10 +200,10 @@ def test_what_does_not_fit_into_the_time_is_skipped() -> None:
 
 
 def test_a_short_time_has_fewer_rounds() -> None:
-    cell = measure(PEERS, seconds=1.02, dispatch=frozenset())
+    cell = measure(PEERS, seconds=2.0, dispatch=frozenset())
     assert not cell.absences
     assert 6 <= len(cell.measurements[0].times) < 12
-    assert TIME.now < 1.8
+    assert TIME.now < 2.2
 
 
 def test_nothing_is_begun_after_the_deadline() -> None:
@@ -216,7 +216,7 @@ def test_nothing_is_begun_after_the_deadline() -> None:
 
 
 def test_the_deadline_may_be_in_the_middle_of_a_cell() -> None:
-    manual, *peers = measure(PEERS, deadline=1.2).measurements
+    manual, *peers = measure(PEERS, deadline=2.3).measurements
     assert manual.dispatch is not None
     for measurement in peers:
         assert measurement.notes == [f"dispatch: {OUT_OF_TIME}", f"peak memory: {OUT_OF_TIME}"]
@@ -244,7 +244,7 @@ def test_what_is_measured_elsewhere_is_noted() -> None:
     for measurement in measure(PEERS, memory=frozenset(), dispatch=frozenset()).measurements:
         assert measurement.notes == [
             "dispatch: a test run measures it at other depths",
-            "peak memory: a test run measures it in other cells",
+            "peak memory: a test run does not measure it in this cell",
         ]
         assert (measurement.dispatch, measurement.peak_rss) == (None, None)
 

@@ -60,7 +60,6 @@ def test_the_quick_run_is_short() -> None:
     assert 10 <= len(profile.settings) <= 13
     assert profile.seconds < 180
     assert len(profile.compiling) == 1
-    assert not profile.memory & profile.compiling
 
 
 def test_the_default_run_has_the_curves_and_a_grid() -> None:
@@ -89,7 +88,7 @@ def test_cells_that_are_named_are_there(profile: Profile) -> None:
     assert profile.memory <= keys
     goals = {goal_setting(batch).key for batch, _ in profile.goals}
     assert profile.compiling <= keys | goals
-    assert profile.memory
+    assert bool(profile.memory) == (profile.name != "quick")
     assert profile.dispatch <= {(s.workload, s.depth) for s in profile.settings}
 
 
@@ -134,6 +133,6 @@ def test_few_batches_of_slow_steps() -> None:
 
 def test_the_smallest_problem_has_as_many_layers() -> None:
     assert smallest(Setting("classification", (64, 128, 128, 10), 99)) == Setting(
-        "classification", (2, 2, 2, 2), 1
+        "classification", (2, 2, 2, 3), 1
     )
     assert smallest(Setting("xor", (2, 10, 10, 1), 4)) == Setting("xor", (2, 1, 1, 1), 4)

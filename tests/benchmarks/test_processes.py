@@ -20,7 +20,7 @@ from benchmarks.laboratory import CommandError, LateError
 from benchmarks.machine import cores
 from benchmarks.processes import POOL_SIZES, Processes, opened
 from benchmarks.results import Setting
-from benchmarks.worker import Built, Station, Task, settle
+from benchmarks.worker import WARM_UP, Built, Station, Task, settle
 from benchmarks.workloads import WORKLOADS
 
 SETTING = Setting("classification", (8, 16, 4), 32)
@@ -47,9 +47,9 @@ def test_a_method_is_built_and_timed(processes: Processes) -> None:
     reference = truth.reference(WORKLOAD, initial, *WORKLOAD.batches(SETTING, 3, 5))
     assert truth.check(initial, built.parameters, built.losses, reference) is None
     assert built.first_call > 0
-    passes, seconds = processes.call("planted", "calibrate", name="one", target=0.01)
+    passes, turn = processes.call("planted", "calibrate", name="one", target=0.01)
     assert passes >= 1
-    assert 0.001 < seconds < 1
+    assert WARM_UP < turn < 1
     assert processes.call("planted", "sample", name="one", passes=passes) > 0
     x, y = WORKLOAD.batches(SETTING, 2, 6)
     seconds, parameters = processes.call("planted", "train", name="one", x=x, y=y)
@@ -177,14 +177,17 @@ def _running(pid: int) -> bool:
 
 
 class Watchful:
-    """A trainer that notes whether garbage may be collected while it runs."""
+    """A trainer that notes whether garbage may be collected while it runs.
+
+    Its first two runs take 3 times as long, as those of threads that have slept.
+    """
 
     def __init__(self) -> None:
-        self.collecting: list[bool] = []
-        self.diverges = False
+        self.now, self.collecting, self.diverges = 0.0, list[bool](), False
 
     def run(self, batches: Any, passes: int) -> Any:
-        del batches, passes
+        del batches
+        self.now += WARM_UP / 5 * passes * (3 if len(self.collecting) < 2 else 1)
         self.collecting.append(gc.isenabled())
         return np.array([np.nan if self.diverges else 1.0])
 
@@ -192,16 +195,30 @@ class Watchful:
         return result
 
 
-def test_garbage_is_collected_between_samples_only() -> None:
-    station, trainer = Station(), Watchful()
+def test_garbage_is_collected_between_samples_only_and_the_warm_up_is_not_timed() -> None:
+    trainer = Watchful()
+    station = Station(lambda: trainer.now)
     station._ready["one"] = trainer, None  # type: ignore[assignment]
-    station.sample("one", 1)
+    assert station.sample("one", 1) == pytest.approx(WARM_UP / 5)
     assert gc.isenabled()
+    assert trainer.collecting == [True, True, False]
     trainer.diverges = True
     with pytest.raises(ValueError, match="diverged while it was timed"):
-        station.sample("one", 1)
+        station.sample("one", 6)
     assert gc.isenabled()
-    assert trainer.collecting == [False, False]
+    assert trainer.collecting[3:] == [True, False]
+
+
+def test_a_turn_is_a_warm_up_and_a_sample() -> None:
+    trainer = Watchful()
+    station = Station(lambda: trainer.now)
+    station._ready["one"] = trainer, None  # type: ignore[assignment]
+    trainer.collecting = [True] * 2  # threads are awake
+    passes, turn = station.calibrate("one", 0.6 * WARM_UP)
+    assert passes == 3
+    before = trainer.now
+    station.sample("one", passes)
+    assert trainer.now - before == pytest.approx(turn) == pytest.approx(1.8 * WARM_UP)
 
 
 def test_settling_waits_for_rest_and_no_longer() -> None:
