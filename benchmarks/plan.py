@@ -77,10 +77,10 @@ def quick() -> Profile:
 
 
 def default() -> Profile:
-    """The curves, a coarse grid of batch and depth, and the other workloads at a few points."""
+    """The curves in powers of 4, a coarse grid, and the other workloads at a few points."""
     batches = [*(4**i for i in range(7)), 8192]
-    depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
-    widths = [16, 32, 64, 128, 256, 512, 1024]
+    depths = [*(4**i for i in range(6))]
+    widths = [16, 64, WIDTH, 256, 1024]
     settings = merged(
         [
             *_batch_sweep(batches),
@@ -97,10 +97,10 @@ def default() -> Profile:
         name="default",
         settings=settings,
         seconds=1140,
-        rounds=10,
-        sample=0.03,
-        first_call=20,
-        patience=60,
+        rounds=8,
+        sample=0.02,
+        first_call=8,
+        patience=30,
         memory=_keys(ends),
         dispatch=_depths(settings),
         compiling=_shallow_curves([*settings, *map(goal_setting, (32, 256))]),
@@ -129,10 +129,10 @@ def full() -> Profile:
         name="full",
         settings=settings,
         seconds=3480,
-        rounds=12,
-        sample=0.03,
-        first_call=60,
-        patience=180,
+        rounds=10,
+        sample=0.02,
+        first_call=30,
+        patience=90,
         memory=_keys(settings),
         dispatch=_depths(settings),
         compiling=_shallow_curves([*settings, *map(goal_setting, (16, 64, 256))]),
@@ -178,6 +178,8 @@ def refusal(profile: Profile, method: Method, setting: Setting) -> str | None:
     """Why a method has no place in a cell, whatever the machine; None if it has one."""
     if method.workloads is not None and setting.workload not in method.workloads:
         return f"it cannot train {setting.workload}"
+    if setting.depth < method.least_depth:
+        return f"it is for {method.least_depth} hidden layers or more"
     if method.name in SLOW_TO_COMPILE and setting.key not in profile.compiling:
         count = len(profile.compiling)
         cells = f"{count} cell{'s' if count > 1 else ''}"

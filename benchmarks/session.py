@@ -153,10 +153,11 @@ class Session:
                     self._pursue(pursuit, method)
 
     def _pursue(self, pursuit: Pursuit, method: Method) -> None:
-        what = f"time to accuracy of {method.name}, batch {pursuit.batch}"
+        what = f"time to accuracy of {method.name}"
         if reason := refusal(self.profile, method, goal_setting(pursuit.batch)):
             self._warn(f"{what}: {reason}")
             return
+        what += f", batch {pursuit.batch}"
         if self._left() <= 0:
             self.results.interrupted = "time limit"
             self._warn(f"time to accuracy: {OUT_OF_TIME}")

@@ -71,7 +71,7 @@ def test_the_readmes_commands_run(tmp_path, monkeypatch, capfd):
 
 @pytest.mark.usefixtures("x64")
 def test_the_layer_to_copy_passes_the_contract():
-    (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    code = blocks(ROOT / "CONTRIBUTING.md", "python")[0]
     layer = run_blocks(ROOT / "CONTRIBUTING.md").Scale(3)
     lines = code[code.index("@dataclass") :].splitlines()
     assert len([line for line in lines if line.strip()]) <= 20

@@ -69,6 +69,7 @@ class Method:
         requires: modules that have to be installed, beside those that jaxpercep needs.
         ours: whether it is jaxpercep's.
         workloads: names of those that it can train; None for all.
+        least_depth: hidden layers from which on it makes sense.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Method:
     options: tuple[tuple[str, Any], ...] = ()
     ours: bool = False
     workloads: tuple[str, ...] | None = None
+    least_depth: int = 0
 
     def missing(self) -> list[str]:
         """The modules that it requires and that are not installed."""
@@ -90,9 +92,13 @@ class Method:
         return module.build(workload, setting, initial, **dict(self.options))
 
 
-def _jaxpercep(name: str, summary: str, **options: Any) -> Method:
-    module = f"{__name__}.jaxpercep_steps"
-    return Method(name, summary, module, "jax", options=tuple(options.items()), ours=True)
+DEEP = 16
+"""Hidden layers from which on compiling them one by one is what takes long."""
+
+
+def _jaxpercep(name: str, summary: str, least_depth: int = 0, **options: Any) -> Method:
+    module, pairs = f"{__name__}.jaxpercep_steps", tuple(options.items())
+    return Method(name, summary, module, "jax", options=pairs, ours=True, least_depth=least_depth)
 
 
 METHODS: Sequence[Method] = (
@@ -110,6 +116,13 @@ METHODS: Sequence[Method] = (
         method="manual",
         one_program=True,
     ),
+    _jaxpercep(
+        "jaxpercep manual, repeated",
+        "gradients by hand, the hidden layers in a jp.Repeat, which is compiled once for all",
+        method="manual",
+        repeated=True,
+        least_depth=DEEP,
+    ),
     Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
     Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
     Method(
@@ -118,6 +131,14 @@ METHODS: Sequence[Method] = (
         f"{__name__}.optax_plain",
         "jax",
         options=(("one_program", True),),
+    ),
+    Method(
+        "optax, repeated",
+        "the same step, with a scan over the hidden layers, which is compiled once for all",
+        f"{__name__}.optax_plain",
+        "jax",
+        options=(("repeated", True),),
+        least_depth=DEEP,
     ),
     Method("flax linen", "a Sequential in a TrainState", f"{__name__}.flax_linen", "jax"),
     Method(

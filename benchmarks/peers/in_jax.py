@@ -1,7 +1,7 @@
 """What the peers written in JAX share: the loop over the batches, and what they take from optax."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,15 @@ def make_optimizer(workload: Workload) -> optax.GradientTransformation:
     """The workload's optimizer."""
     make = {"sgd": optax.sgd, "adam": optax.adam}[workload.optimizer]
     return make(workload.learning_rate)
+
+
+def stacked(layers: Sequence[Any]) -> Any:
+    """One layer with the parameters of all, along a new first axis."""
+
+    def stack(*arrays: jax.Array) -> jax.Array:
+        return jnp.stack(arrays)
+
+    return jax.tree.map(stack, *layers)
 
 
 def compile_ahead(jitted: Any, *args: Any) -> Preparation:

@@ -102,6 +102,7 @@ def method(
     process: str = "jax",
     ours: bool = False,
     workloads: tuple[str, ...] | None = None,
+    least_depth: int = 0,
 ) -> Method:
     """Takes `call + sample * batch` seconds a step, and `compiling * depth` to compile."""
     options = {
@@ -114,7 +115,15 @@ def method(
         "learns": learns,
     }
     return Method(
-        name, f"{name}, simulated", __name__, process, (), tuple(options.items()), ours, workloads
+        name,
+        f"{name}, simulated",
+        __name__,
+        process,
+        (),
+        tuple(options.items()),
+        ours,
+        workloads,
+        least_depth,
     )
 
 

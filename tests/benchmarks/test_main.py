@@ -354,7 +354,7 @@ def test_goals_are_pursued_by_those_who_are_right(
     ]
     assert [goal.steps is None for goal in results.goals] == [True, True, False, False]
     assert results.environment["warnings"] == [
-        "time to accuracy of torch.compile, batch 256: it compiles for several seconds: a quick "
+        "time to accuracy of torch.compile: it compiles for several seconds: a quick "
         "run does so in 1 cell"
     ]
 

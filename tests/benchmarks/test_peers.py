@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,9 @@ COMPILED = BY_NAME["torch.compile"]  # takes seconds to compile: it has a test o
 EAGER = [method for method in METHODS if method is not COMPILED]
 IN_JAX = [method for method in METHODS if method.process == "jax"]
 SETTINGS = {
-    "classification": Setting("classification", (6, 12, 9, 5), 8),
-    "classification-adam": Setting("classification-adam", (6, 12, 9, 5), 8),
-    "regression": Setting("regression", (6, 12, 9, 3), 8),
+    "classification": Setting("classification", (6, 12, 12, 5), 8),
+    "classification-adam": Setting("classification-adam", (6, 12, 12, 5), 8),
+    "regression": Setting("regression", (6, 12, 12, 3), 8),
     "xor": Setting("xor", (2, 10, 10, 10, 1), 4),
 }
 STEPS = 3
@@ -109,7 +110,7 @@ def test_two_trainers_do_not_meet(method):
 
 @pytest.mark.parametrize("method", EAGER, ids=lambda method: method.name)
 def test_single_samples_need_no_preparation(method):
-    trainer, batches, case = build(method, Setting("classification", (2, 3, 3), 1))
+    trainer, batches, case = build(method, Setting("classification", (2, 3, 3, 3), 1))
     assert_true(trainer, trainer.losses(trainer.run(batches, 1)), case)
 
 
@@ -185,6 +186,7 @@ def test_names_are_unique_and_every_method_says_what_it_is():
         "jaxpercep manual",
         "jaxpercep autodiff, one program",
         "jaxpercep manual, one program",
+        "jaxpercep manual, repeated",
     ]
 
 
@@ -213,33 +215,8 @@ def test_scikit_learn_refuses_two_classes():
 
 # Adding one
 
-PEER = '''
-"""Plain JAX: gradient descent in one line, without optax."""
-
-import jax
-import jax.numpy as jnp
-
-from benchmarks.peers.in_jax import JaxTrainer, mean_loss
-
-
-def build(workload, setting, initial):
-    """Builds the trainer; its state is the parameters."""
-    activation, rate = getattr(jax.nn, workload.activation), workload.learning_rate
-
-    def objective(params, x, y):
-        *hidden, (w, b) = params
-        for v, c in hidden:
-            x = activation(x @ v + c)
-        return mean_loss(workload, x @ w + b, y)
-
-    @jax.jit
-    def step(params, x, y):
-        loss, grads = jax.value_and_grad(objective)(params, x, y)
-        return jax.tree.map(lambda p, g: p - rate * g, params, grads), loss
-
-    params = [(jnp.array(w), jnp.array(b)) for w, b in initial]
-    return JaxTrainer(step, params, read=lambda params: params)
-'''
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+_, PEER = re.findall(r"^```python\n(.*?)^```", CONTRIBUTING, re.DOTALL | re.MULTILINE)
 
 
 def added(tmp_path, monkeypatch, code):

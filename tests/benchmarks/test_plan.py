@@ -67,8 +67,8 @@ def test_the_default_run_has_the_curves_and_a_grid() -> None:
     assert profile.seconds < 20 * 60
     batches = [s.batch for s in profile.settings if "batch" in s.sweeps]
     assert batches == [1, 4, 16, 64, 256, 1024, 4096, 8192]
-    assert sorted(values(profile, "depth", "depth")) == [1, 2, 4, 8, 16, 32, 64, 256, 1024]
-    assert sorted(values(profile, "width", "width")) == [16, 32, 64, 128, 256, 512, 1024]
+    assert sorted(values(profile, "depth", "depth")) == [1, 4, 16, 64, 256, 1024]
+    assert sorted(values(profile, "width", "width")) == [16, 64, 128, 256, 1024]
     grid = {(s.batch, s.depth) for s in profile.settings if "grid" in s.sweeps}
     assert len(grid) == len({b for b, _ in grid}) * len({d for _, d in grid}) == 16
 
@@ -78,6 +78,8 @@ def test_the_full_run_has_all_powers_of_two() -> None:
     assert profile.seconds < 60 * 60
     curve = [s for s in profile.settings if "batch" in s.sweeps and s.workload == "classification"]
     assert sorted(s.batch for s in curve) == [2**i for i in range(14)]
+    assert sorted(values(profile, "depth", "depth")) == [1, 2, 4, 8, 16, 32, 64, 256, 1024]
+    assert sorted(values(profile, "width", "width")) == [16, 32, 64, 128, 256, 512, 1024]
     for workload in ("classification-adam", "regression"):
         assert len([s for s in profile.settings if s.workload == workload]) > 5
     assert profile.memory == {setting.key for setting in profile.settings}
@@ -117,6 +119,13 @@ def test_workloads_that_a_method_cannot_train() -> None:
         assert said == (
             None if setting.workload == "regression" else f"it cannot train {setting.workload}"
         )
+
+
+def test_methods_for_deep_networks() -> None:
+    profile, deep = PROFILES["default"](), method("deep", least_depth=16)
+    for setting in profile.settings:
+        said = refusal(profile, deep, setting)
+        assert said == (None if setting.depth >= 16 else "it is for 16 hidden layers or more")
 
 
 def test_one_setting_may_be_on_several_sweeps() -> None:
