@@ -12,7 +12,7 @@ from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
 from benchmarks.results import Absence, Setting
 from benchmarks.worker import Built, Task, settle
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import workload_of
 
 MIN_ROUNDS = 6  # fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
@@ -69,7 +69,7 @@ class Contest:
         self._laboratory, self._profile, self._setting = laboratory, profile, setting
         self._methods, self._seed, self._show = methods, seed, show
         self._deadline = deadline  # of the run, on the laboratory's clock
-        self._workload = WORKLOADS[setting.workload]
+        self._workload = workload_of(setting)
         self._steps = distinct_batches(setting)
         self._initial = self._workload.initial(setting, seed)
         batches = self._workload.batches(setting, self._steps, seed)

@@ -16,7 +16,7 @@ from benchmarks.peaks import Peaks
 from benchmarks.peers import METHODS, Method, Trainer
 from benchmarks.plan import quick, refusal
 from benchmarks.results import Setting
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import workload_of
 
 BATCHES, PASSES = 8, 8
 STEPS = BATCHES * PASSES
@@ -68,7 +68,7 @@ def _absence(setting: Setting, method: Method) -> str | None:
 
 def _checked(setting: Setting, method: Method) -> tuple[Trainer, object]:
     """A trainer whose first steps agree with float64 truth, and its batches."""
-    workload = WORKLOADS[setting.workload]
+    workload = workload_of(setting)
     initial, data = workload.initial(setting, SEED), workload.batches(setting, BATCHES, SEED)
     trainer = method.build(workload, setting, initial)
     batches = trainer.place(*data)

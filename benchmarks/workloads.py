@@ -1,5 +1,6 @@
 """What is trained: the network, its loss and optimizer, the data and the first parameters."""
 
+import dataclasses
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
@@ -106,3 +107,16 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 """By name."""
+
+SHALLOW = 4  # hidden layers up to which a workload's learning rate is as it stands
+
+
+def workload_of(setting: Setting) -> Workload:
+    """The setting's workload; 4 / depth of its learning rate for over 4 hidden layers.
+
+    Timing takes thousands of steps on a few samples: at the full rate, networks of 64 layers
+    diverge.
+    """
+    workload = WORKLOADS[setting.workload]
+    rate = workload.learning_rate * min(1.0, SHALLOW / max(1, setting.depth))
+    return dataclasses.replace(workload, learning_rate=rate)

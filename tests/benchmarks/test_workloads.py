@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import truth
 from benchmarks.results import Setting
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS, Workload, workload_of
 
 STEPS = 4
 SETTINGS = {
@@ -369,3 +369,12 @@ def test_a_kink_that_float32_cannot_decide_accuses_nobody():
     assert "layer 1" in truth.check(case[1], other, losses, decided)
     wrong = [(other[0][0] * 3, other[0][1]), other[1]]
     assert "w of layer 1" in truth.check(case[1], wrong, losses, reference)
+
+
+def test_deep_networks_take_smaller_steps() -> None:
+    """Whatever is timed trains for thousands of steps, and must not diverge."""
+    rates = {
+        depth: workload_of(Setting("classification", (2, *(8,) * depth, 3), 1)).learning_rate
+        for depth in (1, 4, 8, 64)
+    }
+    assert rates == pytest.approx({1: 0.01, 4: 0.01, 8: 0.005, 64: 0.000625})
