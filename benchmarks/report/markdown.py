@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from benchmarks.report import tables, words
+from benchmarks.report import groups, tables, words
 from benchmarks.report.environment import flat
+from benchmarks.report.groups import Curve
 from benchmarks.report.summary import account, status, warnings
 from benchmarks.report.tables import Entry, Table, against_best
 from benchmarks.results import Cell, Results
@@ -17,6 +18,7 @@ def render(results: Results) -> str:
     shown = [tables.by_method(results), tables.behind(results)]
     if chosen := spread(results.cells):
         shown.append(beside(results, chosen))
+    shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]
     shown.append(tables.absences(results))
     parts = [
         f"```bash\n{results.command}\n```",
@@ -46,6 +48,19 @@ def beside(results: Results, cells: Sequence[Cell]) -> Table:
     )
     marked = [i for i, method in enumerate(methods) if method in results.ours]
     return Table(caption, ["method", *(c.setting.key for c in cells)], rows, marked=marked)
+
+
+def first_calls(results: Results, curve: Curve) -> Table:
+    """Along a curve of depths, what it takes from the built model to the end of its first step."""
+    rows = []
+    for method in results.methods:
+        found = [cell.of(method) for cell in curve.cells]
+        if any(found):
+            rows.append([method, *(words.seconds(m and m.first_call) for m in found)])
+    caption = f"First call, compiling included, by the number of hidden layers: {curve.title}"
+    marked = [i for i, (method, *_) in enumerate(rows) if method in results.ours]
+    header = ["method", *(str(cell.setting.depth) for cell in curve.cells)]
+    return Table(caption, header, rows, marked=marked)
 
 
 def _short(results: Results, cell: Cell, method: str) -> str:

@@ -32,7 +32,7 @@ from benchmarks.report import (
 )
 from benchmarks.report.environment import flat
 from benchmarks.report.verdicts import fastest_standings, having, noise, standing, verdict
-from benchmarks.results import Absence, Interval, Results
+from benchmarks.results import Absence, Interval, Results, load
 
 HOSTILE = '<script>alert("1")</script> & $x_1$ | `*'
 
@@ -403,6 +403,25 @@ def test_the_markdown_shows_times_and_ratios(results: Results) -> None:
                 shown = "=" if same else words.number(m.ratio.median)
                 assert str(entries[m.method, i]).endswith(f"({shown})")
     assert entries["scikit-learn", 0] == "refused"  # the smallest is XOR
+
+
+def test_the_markdown_shows_what_compiling_costs_by_depth(results: Results) -> None:
+    (curve,) = groups.curves(results, "depth")
+    table = markdown.first_calls(results, curve)
+    assert table.header == ["method", *map(str, curve.x)]
+    assert [row[0] for row in table.rows] == list(METHODS)
+    for method, *texts in table.rows:
+        for cell, text in zip(curve.cells, texts, strict=True):
+            m = cell.of(str(method))
+            assert text == (words.seconds(m.first_call) if m else words.NOTHING)
+
+
+def test_the_readme_shows_the_run_that_is_kept() -> None:
+    root = Path(__file__).parents[2]
+    kept = load(root / "benchmarks" / "results" / "default" / "results.json")
+    assert (kept.profile, kept.complete) == ("default", True)
+    assert kept.environment["background"] < 0.05
+    assert markdown.render(kept) in (root / "README.md").read_text("utf-8")
 
 
 # The terminal.
