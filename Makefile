@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
+COVERAGE ?= --cov
 
 .PHONY: demo test bench install lint format types pictures clean
 
@@ -10,7 +11,7 @@ demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 	$(BIN)/jaxpercep tour
 
 test: install lint types  ## lint, type-check, run every test
-	$(BIN)/pytest -n $(WORKERS) --cov
+	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
 
 bench: install  ## time every method beside its peers: under 20 minutes
 	$(BIN)/python -m benchmarks

@@ -1,13 +1,23 @@
-"""Every test runs with strict dtype promotion, and on the CPU alone."""
+"""Every test runs with strict dtype promotion, and on the CPU alone.
+
+Compiling takes most of the tests' time. Programs are kept in `.pytest_cache/xla`, where other
+tests, workers and runs find them.
+"""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA splits the code of a program to compile it in several threads: small ones only lose by it.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache/xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture
