@@ -7,7 +7,7 @@ import pytest
 from mistakes import MISTAKES
 from mistakes_table import outcome, report_of
 
-PER_CAUSE = 2
+PER_CAUSE = 1
 
 
 def sample():

@@ -24,16 +24,15 @@ def with_error_in_the_largest_leaf(grad_fun):
     return wrong
 
 
-@pytest.mark.parametrize("seed", range(3))  # three architectures
+@pytest.mark.parametrize("seed", range(2))  # two architectures
 def test_right_gradients_match(seed):
     reports = [(candidate.name, compare(candidate)) for candidate in candidates(seed, DRAWS)]
     accused = [f"{name}\n{report}" for name, report in reports if report.verdict != "match"]
     assert not accused, "\n\n".join(accused)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_an_error_is_seen_where_rounding_does_not_hide_it(seed):
-    sharp = (c for c in candidates(seed, DRAWS) if compare(c).sensitivity < ERROR / 10)
+def test_an_error_is_seen_where_rounding_does_not_hide_it():
+    sharp = (c for c in candidates(0, DRAWS) if compare(c).sensitivity < ERROR / 10)
     candidate = next(sharp)
     report = compare(candidate, with_error_in_the_largest_leaf(candidate.grad_fun))
     assert report.verdict != "match", f"{candidate.name}\n{report}"

@@ -63,7 +63,8 @@ def browse(page: str, width: int, dark: bool, *options: str) -> tuple[str, str]:
     assert BROWSER is not None
     style = f"border: 0; width: {width}px; height: {HEIGHT}px"
     frame = (
-        '<!doctype html><html style="color-scheme: light dark"><body style="margin: 0">'
+        '<!doctype html><html style="color-scheme: light dark"><meta charset="utf-8">'
+        '<body style="margin: 0">'
         f'<iframe style="{style}" srcdoc="{html.escape(page)}"></iframe></body></html>'
     )
     window = f"--window-size={max(width, NARROWEST)},{HEIGHT}"
