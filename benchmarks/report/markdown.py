@@ -56,7 +56,8 @@ def first_calls(results: Results, curve: Curve) -> Table:
     for method in results.methods:
         found = [cell.of(method) for cell in curve.cells]
         if any(found):
-            rows.append([method, *(words.seconds(m and m.first_call) for m in found)])
+            times = [words.seconds(m.first_call if m else None) for m in found]
+            rows.append([method, *times])
     caption = f"First call, compiling included, by the number of hidden layers: {curve.title}"
     marked = [i for i, (method, *_) in enumerate(rows) if method in results.ours]
     header = ["method", *(str(cell.setting.depth) for cell in curve.cells)]
