@@ -127,8 +127,7 @@ class Contest:
     def _time_all(self, entries: list[Entry], seconds: float) -> list[Entry]:
         for entry in entries:
             self._show(f"calibrating {entry.name}")
-            found = self._ask(entry, "calibrate", target=self._profile.sample)
-            entry.passes, entry.turn = found
+            entry.passes, entry.turn = self._ask(entry, "calibrate", target=self._profile.sample)
         entries, rounds = self._fit(entries, seconds)
         for number, order in enumerate(balanced_order(len(entries), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")

@@ -13,35 +13,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxpercep.compare.alterations import ALTERATIONS, Site, cut
 from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 from jaxpercep.compare.hypotheses import Hypothesis
+from jaxpercep.compare.mismatch import Mismatch, mismatches
 
 AT_ONCE = 3
 """How many hypotheses may hold together."""
-
-
-class Mismatch(NamedTuple):
-    """How a leaf of the candidate differs from that of a hypothesis: one number per hypothesis.
-
-    Attributes:
-        scale: the larger of the two leaves' largest numbers.
-        direct: max |candidate - hypothesis|.
-        effect: max |hypothesis - right|.
-        factor: the best f in candidate = f * hypothesis.
-        scaled: max |candidate - f * hypothesis|.
-        transposed: max |candidate - hypothesis^T|, infinite if the leaf is not square.
-        coefficient: the best c in candidate = hypothesis + c * weight.
-        decayed: max |candidate - hypothesis - c * weight|.
-    """
-
-    scale: Value
-    direct: Value
-    effect: Value
-    factor: Value
-    scaled: Value
-    transposed: Value
-    coefficient: Value
-    decayed: Value
 
 
 class Problem(NamedTuple):
@@ -67,12 +45,8 @@ class Problem(NamedTuple):
 def mismatch_of_right(problem: Problem) -> list[Mismatch]:
     """How each leaf of the candidate differs from that of the right gradient."""
     weights = [problem.values[i] for i in problem.differentiated]
-    measure = RUN_ONCE(_mismatches)
+    measure = RUN_ONCE(mismatches)
     return measure(problem.right, problem.right, problem.candidate, weights)
-
-
-def _mismatches(leaves: Any, right: Any, candidate: Any, weights: Any) -> list[Mismatch]:
-    return [_mismatch(*leaf) for leaf in zip(leaves, right, candidate, weights, strict=True)]
 
 
 def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
@@ -101,7 +75,7 @@ def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
     def evaluate(rows: Value, values: Any, right: Any, candidate: Any, updated: Any) -> Any:
         def one(row: Value) -> list[Mismatch]:
             weights = [values[i] for i in problem.differentiated]
-            return _mismatches(gradient(row, values, updated), right, candidate, weights)
+            return mismatches(gradient(row, values, updated), right, candidate, weights)
 
         return lax.map(one, rows)
 
@@ -183,7 +157,7 @@ class _Gates(NamedTuple):
         key = (-1 - index, "dropped")
         if key not in self.table.get(operation, ()):
             return value
-        return _cut(self._is_on(operation, key), value)
+        return cut(self._is_on(operation, key), value)
 
     def within(self, iteration: Value) -> "_Gates":
         """The gates inside a loop."""
@@ -233,7 +207,7 @@ class _Gates(NamedTuple):
         """The results, with a pullback in which gates choose between right and altered."""
         state = self.row, self.iterations
         gates = [self._is_on(operation, key) for key in keys]
-        altered = [partial(_ALTERATIONS[alteration], operand) for operand, alteration in keys]
+        altered = [partial(ALTERATIONS[alteration], operand) for operand, alteration in keys]
         floats = [
             i for i, v in enumerate(values) if jnp.issubdtype(jnp.result_type(v), jnp.floating)
         ]
@@ -256,7 +230,7 @@ class _Gates(NamedTuple):
             gates, others, new, floating, results, pullback = saved
             (right,) = pullback(cotangents)
             given = dict(others) | dict(zip(floats, floating, strict=True))
-            site = _Site(operation, [given[i] for i in range(len(values))], new, results)
+            site = Site(operation, [given[i] for i in range(len(values))], new, results)
             chosen = dict(zip(floats, right, strict=True))
             for (operand, _), gate, wrong in zip(keys, gates, altered, strict=True):
                 value = wrong(site, cotangents)
@@ -266,99 +240,3 @@ class _Gates(NamedTuple):
         switched.defvjp(fwd, bwd)
         others = {i: value for i, value in enumerate(values) if i not in floats}
         return switched(state, gates, others, dict(new), [values[i] for i in floats])
-
-
-class _Site(NamedTuple):
-    """Where a pullback is altered."""
-
-    operation: Operation
-    values: Sequence[Value]
-    updated: Mapping[int, Value]
-    results: Sequence[Value]
-
-    def pull_back(self, operand: int, at: Mapping[int, Value], cotangents: Any) -> Value:
-        """The right pullback to one operand, with other values in place of some operands'."""
-        given = [at.get(i, value) for i, value in enumerate(self.values)]
-
-        def function(value: Value) -> list[Value]:
-            given[operand] = value
-            return list(perform(self.operation, Plain(), given))
-
-        return jax.vjp(function, given[operand])[1](cotangents)[0]
-
-
-def _left_out(operand: int, site: _Site, cotangents: Sequence[Value]) -> Value:
-    del operand, site
-    return cotangents[0]
-
-
-def _at_output(operand: int, site: _Site, cotangents: Sequence[Value]) -> Value:
-    return site.pull_back(operand, {operand: site.results[0]}, cotangents)
-
-
-def _turned(operand: int, site: _Site, cotangents: Sequence[Value]) -> Value:
-    matrix = 1 - operand
-    return site.pull_back(operand, {matrix: site.values[matrix].T}, cotangents)
-
-
-def _dropped(operand: int, site: _Site, cotangents: Sequence[Value]) -> Value:
-    del cotangents
-    return jnp.zeros_like(site.values[operand])
-
-
-def _stale(operand: int, site: _Site, cotangents: Sequence[Value]) -> Value:
-    return site.pull_back(operand, site.updated, cotangents)
-
-
-_ALTERATIONS = {
-    "left_out": _left_out,
-    "at_output": _at_output,
-    "turned": _turned,
-    "dropped": _dropped,
-    "stale": _stale,
-}
-
-
-@jax.custom_vjp
-def _cut(gate: Value, value: Value) -> Value:
-    """The value; no gradient passes where the gate is on."""
-    del gate
-    return value
-
-
-def _cut_forward(gate: Value, value: Value) -> tuple[Value, Value]:
-    return value, gate
-
-
-def _cut_backward(gate: Value, cotangent: Value) -> tuple[None, Value]:
-    return None, jnp.where(gate, jnp.zeros_like(cotangent), cotangent)
-
-
-_cut.defvjp(_cut_forward, _cut_backward)
-
-
-def _mismatch(leaf: Value, right: Value, candidate: Value, weight: Value) -> Mismatch:
-    """Measures one leaf; what is not a number counts as infinite."""
-    factor = _ratio(jnp.vdot(leaf, candidate), jnp.vdot(leaf, leaf))
-    difference = candidate - leaf
-    coefficient = _ratio(jnp.vdot(weight, difference), jnp.vdot(weight, weight))
-    square = leaf.ndim == 2 and leaf.shape[0] == leaf.shape[1] > 1
-    return Mismatch(
-        scale=jnp.maximum(_largest(leaf), _largest(candidate)),
-        direct=_largest(difference),
-        effect=_largest(leaf - right),
-        factor=factor,
-        scaled=_largest(candidate - factor * leaf),
-        transposed=_largest(candidate - leaf.T) if square else jnp.inf * jnp.ones(()),
-        coefficient=coefficient,
-        decayed=_largest(difference - coefficient * weight),
-    )
-
-
-def _ratio(numerator: Value, denominator: Value) -> Value:
-    return jnp.where(denominator == 0, 0, numerator / jnp.where(denominator == 0, 1, denominator))
-
-
-def _largest(array: Value) -> Value:
-    largest = jnp.max(jnp.abs(array), initial=0.0)
-    return jnp.where(jnp.isnan(largest), jnp.inf, largest)

@@ -7,15 +7,10 @@ from typing import NamedTuple, get_args
 import jax
 import numpy as np
 
-from jaxpercep.compare.counterfactuals import (
-    AT_ONCE,
-    Mismatch,
-    Problem,
-    evaluator,
-    mismatch_of_right,
-)
+from jaxpercep.compare.counterfactuals import AT_ONCE, Problem, evaluator, mismatch_of_right
 from jaxpercep.compare.hypotheses import Cause, Hypothesis
 from jaxpercep.compare.leaf_causes import FEW, LeafCause, LeafFinding, Mended
+from jaxpercep.compare.mismatch import Mismatch
 from jaxpercep.compare.trees import distance
 
 CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far from it

@@ -1,10 +1,7 @@
 """All that is known here of the inside of jaxprs: how a function becomes a `Graph`."""
 
-import site
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxpercep.compare.graph import Constant, Frame, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.graph import Constant, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 """What a function raises that cannot be traced with abstract arguments."""
-
-PACKAGE = Path(__file__).resolve().parent.parent
 
 CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 RULES = {"custom_vjp_call": "call_jaxpr"}
@@ -151,20 +147,6 @@ def _opened(jaxpr: Any) -> tuple[Any, Sequence[Value]]:
     return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
 
 
-class _Place(NamedTuple):
-    """Where an equation comes from: lines of the user's, and the named scopes around."""
-
-    frames: tuple[Frame, ...]
-    scopes: tuple[str, ...]
-
-    def then(self, info: Any) -> "_Place":
-        """The place of an equation inside what is called from here."""
-        # Those of `Serial`; JAX names its own parts likewise, and transformations, as vmap.
-        own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
-        users = tuple(frame for frame in _chain(info.traceback) if not is_library(frame.file))
-        return _Place(self.frames + users, self.scopes + own)
-
-
 class _Reader:
     """Reads jaxprs, with floating types as they are or widened to float64."""
 
@@ -173,14 +155,14 @@ class _Reader:
         # Widened, a rule for another type is of no use: the function itself is differentiated.
         self.calls = CALLS | RULES if widen else CALLS
 
-    def graph(self, jaxpr: Any, consts: Sequence[Value], outer: "_Place | None" = None) -> Graph:
+    def graph(self, jaxpr: Any, consts: Sequence[Value], outer: Place | None = None) -> Graph:
         """The graph of a jaxpr that is called from `outer`."""
-        outer = outer or _Place((), ())
+        outer = outer or Place((), ())
         operations = [self.operation(equation, outer) for equation in jaxpr.eqns]
         captured = dict(zip(jaxpr.constvars, map(self.value, consts), strict=True))
         return Graph(jaxpr.invars, captured, operations, [self.operand(v) for v in jaxpr.outvars])
 
-    def operation(self, equation: Any, outer: "_Place") -> Operation:
+    def operation(self, equation: Any, outer: Place) -> Operation:
         """One equation of a jaxpr that is called from `outer`."""
         primitive, params = equation.primitive.name, equation.params
         results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
@@ -191,7 +173,7 @@ class _Reader:
             operands=[self.operand(v) for v in equation.invars],
             results=results,
             frames=place.frames,
-            chain=_chain(equation.source_info.traceback),
+            chain=chain(equation.source_info.traceback),
             location=" / ".join(place.scopes) or None,
         )
         if primitive in self.calls:
@@ -340,24 +322,3 @@ def _rule_name(params: Any) -> str:
     """The name of a function that has a custom derivative."""
     debug = getattr(_opened(params["call_jaxpr"])[0], "debug_info", None)
     return str(getattr(debug, "func_name", None) or "custom_jvp_call")
-
-
-def _chain(traceback: Any) -> tuple[Frame, ...]:
-    """The lines that led to an equation, since its jaxpr was entered; outermost first."""
-    frames = traceback.frames if traceback else ()
-    return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
-
-
-@cache
-def is_foreign(file: str) -> bool:
-    """Whether a file is of Python's library, or of an installed package other than this one."""
-    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()]
-    path = Path(file).resolve()
-    inside = file.startswith("<") or any(path.is_relative_to(Path(f).resolve()) for f in folders)
-    return inside and not path.is_relative_to(PACKAGE)
-
-
-@cache
-def is_library(file: str) -> bool:
-    """Whether a file is not the user's."""
-    return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from jaxpercep.compare.flow import Flow, uses
 from jaxpercep.compare.graph import Constant, Frame, Graph, Operation, Variable, is_floating
-from jaxpercep.compare.jaxprs import is_foreign
+from jaxpercep.compare.places import is_foreign
 
 
 def grouped(graph: Graph, flow: Flow) -> Graph:

@@ -1,0 +1,46 @@
+"""Where an equation comes from: the user's lines, the calls that led there, the named scopes."""
+
+import site
+import sysconfig
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxpercep.compare.graph import Frame
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+class Place(NamedTuple):
+    """Where an equation comes from: lines of the user's, and the named scopes around."""
+
+    frames: tuple[Frame, ...]
+    scopes: tuple[str, ...]
+
+    def then(self, info: Any) -> "Place":
+        """The place of an equation inside what is called from here."""
+        # Those of `Serial`; JAX names its own parts likewise, and transformations, as vmap.
+        own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
+        users = tuple(frame for frame in chain(info.traceback) if not is_library(frame.file))
+        return Place(self.frames + users, self.scopes + own)
+
+
+def chain(traceback: Any) -> tuple[Frame, ...]:
+    """The lines that led to an equation, since its jaxpr was entered; outermost first."""
+    frames = traceback.frames if traceback else ()
+    return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
+
+
+@cache
+def is_foreign(file: str) -> bool:
+    """Whether a file is of Python's library, or of an installed package other than this one."""
+    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()]
+    path = Path(file).resolve()
+    inside = file.startswith("<") or any(path.is_relative_to(Path(f).resolve()) for f in folders)
+    return inside and not path.is_relative_to(PACKAGE)
+
+
+@cache
+def is_library(file: str) -> bool:
+    """Whether a file is not the user's."""
+    return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)
