@@ -1,0 +1,70 @@
+"""Writing what a user keeps: a file or a folder is there whole, or as it was before.
+
+Nothing here imports JAX: arguments are checked before it is.
+"""
+
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file whole or not at all: under a temporary name beside it, which is then renamed.
+
+    Text is written as UTF-8. Missing folders are made.
+    """
+    path = path.resolve()  # a symbolic link stays one; what it points to is replaced
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_replaceable(folder: Path, what: str, marker: str, content: Collection[str]) -> None:
+    """Raises a `ValueError` unless `folder` may be written, or replaced, without losing anything.
+
+    That is so where nothing is there, or an empty folder, or one that holds the file `marker` and
+    nothing but the files named in `content`; and where its parent can be written to.
+
+    Args:
+        folder: the folder to write.
+        what: what is written there, such as `"saved model"`, for the message.
+        marker: the file by which such a folder is recognized.
+        content: every name that such a folder may contain.
+    """
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise ValueError(f"{folder} cannot be created: {parent} is not a folder to write in.")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file; move it away, or choose another folder.")
+    names = {path.name for path in folder.iterdir()}
+    if names and marker not in names:
+        raise ValueError(
+            f"{folder} is not a {what}: it has no {marker}. Move it away, or choose another folder."
+        )
+    if strangers := names - set(content):
+        raise ValueError(
+            f"{folder} holds a {what} and also {min(strangers)!r}, which would be lost; move it "
+            "away, or choose another folder."
+        )
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Puts the complete folder `new` in the place of `folder`, which stays whole until then."""
+    old = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)  # left by a process that ended between these lines
+    if folder.exists():
+        folder.replace(old)
+    try:
+        new.replace(folder)
+    except BaseException:
+        if old.exists():
+            old.replace(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
