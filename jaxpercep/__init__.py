@@ -5,10 +5,7 @@ in `__init__.pyi` and imported when first used, so that `import jaxpercep` does 
 """
 
 import importlib.metadata
-import sys
-import types
 import warnings
-from typing import Any
 
 import lazy_loader
 
@@ -17,23 +14,7 @@ _MISCOMPUTING_JAXLIB = {
     "0.11.0": "can crash in the same fusions in which 0.10.2 computes wrong numbers on CPU",
 }
 
-_lazy_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-
-
-def __getattr__(name: str) -> Any:
-    return _lazy_getattr(name)
-
-
-class _Package(types.ModuleType):
-    """Keeps `jaxpercep.perceptron` the public function although there is a module of that name.
-
-    Python binds a submodule to its package when it is first imported; that one binding is left out.
-    `from jaxpercep.perceptron import perceptron_rule` does not need it.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "perceptron" and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def _warn_of_miscomputing_jaxlib() -> None:
@@ -47,5 +28,4 @@ def _warn_of_miscomputing_jaxlib() -> None:
         )
 
 
-sys.modules[__name__].__class__ = _Package
 _warn_of_miscomputing_jaxlib()

@@ -36,7 +36,7 @@ from .losses import (
     SquaredError,
 )
 from .norm import LayerNorm, LayerNormParams
-from .perceptron import PerceptronResult, append_bias, perceptron_rule
+from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import History, TrainState, fit, init_state, make_step
 
 __all__ = [

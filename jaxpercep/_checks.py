@@ -1,4 +1,4 @@
-"""Argument checks shared by every public function: name, what came, what was expected, the fix."""
+"""Argument checks shared by every public function: the name, the value, what is expected, the fix."""
 
 import difflib
 import math
@@ -32,7 +32,7 @@ def check_positive_int(argument: str, value: Any) -> None:
 
 
 def check_real(argument: str, value: Any) -> float:
-    """Returns a real, finite number as a float, or raises (a bool is no number)."""
+    """Returns a real, finite number as a float, or raises (a bool is not a number)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
     if not math.isfinite(value):
@@ -49,7 +49,7 @@ def check_bool(argument: str, value: Any) -> None:
 def check_finite(argument: str, value: Any) -> None:
     """Raises a `ValueError` that counts the NaN and infinite entries of a concrete array."""
     array = np.asarray(value)
-    # bfloat16 is no NumPy float: NumPy's kind for it is "V", and isfinite works all the same.
+    # NumPy does not count bfloat16 among its floats: its kind is "V", but isfinite works on it.
     if array.dtype.kind in "fcV" and not (finite := np.isfinite(array)).all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(

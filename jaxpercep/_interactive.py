@@ -1,4 +1,4 @@
-"""What a long run owes to the person who waits for it: progress, and an orderly Ctrl-C."""
+"""Progress of a long run, and an orderly Ctrl-C."""
 
 import signal
 import threading

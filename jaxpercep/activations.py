@@ -33,8 +33,8 @@ class Activation:
         keeps: `"output"` if f' is a function of y, `"input"` if of x.
 
     Raises:
-        TypeError: params that are no tuple, x not floating point.
-        ValueError: params that are not empty, x that is.
+        TypeError: The parameters are not a tuple, or x is not floating point.
+        ValueError: The parameters are not empty, or x is.
     """
 
     function: ScalarFunction
@@ -103,10 +103,10 @@ def identity(y: jax.Array) -> jax.Array:
 
 @activation(_threshold, keeps="output")
 def step(y: jax.Array) -> jax.Array:
-    """The threshold neuron: y = 1 where x > 0, else 0.
+    """y = 1 where x > 0, else 0: the threshold neuron.
 
-    Its derivative is 0 everywhere it exists, and is taken as 0 at the jump x = 0 too: no error
-    ever gets through, so a network of threshold neurons cannot be trained by backpropagation.
+    Its derivative is 0 wherever it exists, and is taken as 0 at the jump x = 0 too: no gradient
+    ever passes, so a network of threshold neurons cannot be trained by backpropagation.
     Rosenblatt's rule (`perceptron_rule`) trains a single one.
 
     Source: McCulloch & Pitts (1943); Rosenblatt (1958).
@@ -154,7 +154,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 def elu(y: jax.Array) -> jax.Array:
     """y = x where x > 0, else e^x - 1; derivative 1 where x > 0, else e^x = y + 1.
 
-    Kink: none in the derivative, which is 1 from both sides at x = 0; the second one jumps there.
+    No kink: at x = 0 the derivative is 1 from both sides; the second derivative jumps there.
     y + 1 loses the digits of e^x once y is near -1, as `jax.nn.elu` does.
 
     Source: Clevert, Unterthiner & Hochreiter (2016).

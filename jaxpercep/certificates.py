@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from jaxpercep.perceptron import check_labels, check_points
+from jaxpercep.rosenblatt import check_labels, check_points
 
 Floats = NDArray[np.floating]
 

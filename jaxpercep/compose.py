@@ -32,8 +32,8 @@ class Serial:
         layers: the layers, first to last.
 
     Raises:
-        TypeError: an argument is not a layer.
-        ValueError: no layer at all, or parameters for another number of layers.
+        TypeError: An argument is not a layer.
+        ValueError: There is no layer, or the parameters are for another number of layers.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), algorithm 6.4.
     """
@@ -49,6 +49,11 @@ class Serial:
 
     def __repr__(self) -> str:
         return f"Serial({', '.join(map(repr, self.layers))})"
+
+    @property
+    def last(self) -> Layer:
+        """The last layer that does something."""
+        return next((f for f in reversed(self.layers) if f != identity), identity)
 
     def init(self, key: jax.Array) -> tuple[Params, ...]:
         """Draws every layer's parameters from a key of its own."""
@@ -112,8 +117,8 @@ class Repeat:
         times: how often, at least 1.
 
     Raises:
-        TypeError: `layer` is none, or `times` is no integer.
-        ValueError: `times` below 1, a layer that changes shape or dtype, parameters that are not
+        TypeError: `layer` is not a layer, or `times` is not an integer.
+        ValueError: `times` is below 1, the layer changes shape or dtype, or the parameters are not
             stacked `times` times.
     """
 
@@ -126,6 +131,11 @@ class Repeat:
 
     def __repr__(self) -> str:
         return f"Repeat({self.layer!r}, {self.times})"
+
+    @property
+    def last(self) -> Layer:
+        """The layer that is repeated."""
+        return self.layer
 
     def init(self, key: jax.Array) -> Params:
         """Draws `times` sets of parameters, stacked on axis 0."""
@@ -187,7 +197,7 @@ class Repeat:
 
 @dataclass(frozen=True, repr=False)
 class Residual:
-    """y = x + f(x), so dx = dy + f.backward(dy): the error takes both paths.
+    """y = x + f(x), so dx = dy + f.backward(dy): the gradient takes both paths.
 
     Parameters and residuals are those of the layer.
 
@@ -195,8 +205,8 @@ class Residual:
         layer: a layer whose output has the shape and dtype of its input.
 
     Raises:
-        TypeError: `layer` is none.
-        ValueError: a layer that changes shape or dtype.
+        TypeError: `layer` is not a layer.
+        ValueError: The layer changes shape or dtype.
 
     Source: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
     """
@@ -262,17 +272,17 @@ def mlp(
     output: Layer = identity,
     **dense_options: Any,
 ) -> Serial:
-    """A multi-layer perceptron: dense layers, `activation` between them, `output` after the last.
+    """Builds a multi-layer perceptron: dense layers with `activation` between, `output` at the end.
 
     Args:
         sizes: features from input to output; `[2, 2, 1]` is two dense layers.
         activation: the layer after every dense layer but the last.
-        output: the layer after the last; `identity` adds none.
+        output: the layer after the last; `identity` adds nothing.
         **dense_options: passed on to every `Dense`.
 
     Raises:
-        ValueError: fewer than two sizes, or one that is below 1.
-        TypeError: sizes that are no integers, or an activation that is no layer.
+        ValueError: There are fewer than two sizes, or one is below 1.
+        TypeError: A size is not an integer, or an activation is not a layer.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
         raise TypeError(f"sizes={sizes!r}: expected numbers, [inputs, ..., outputs].")

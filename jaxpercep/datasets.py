@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercep._checks import check_choice, check_positive_int, check_real
+from jaxpercep._extras import needed_by
 from jaxpercep.idx import load_idx as load_idx
 from jaxpercep.idx import read_mnist_folder
 
@@ -104,7 +105,8 @@ def moons(n: int, noise: float = 0.1, seed: int = 0) -> Dataset:
         ValueError: `n` is below 2, `noise` negative or not finite, `seed` not in [0, 2**32).
     """
     _check_sampling(n, noise, seed)
-    from sklearn.datasets import make_moons
+    with needed_by("moons"):
+        from sklearn.datasets import make_moons
 
     return _labelled(*make_moons(n, noise=noise, random_state=seed))
 
@@ -115,7 +117,8 @@ def circles(n: int, noise: float = 0.05, seed: int = 0) -> Dataset:
     Arguments, results and errors are those of `moons`.
     """
     _check_sampling(n, noise, seed)
-    from sklearn.datasets import make_circles
+    with needed_by("circles"):
+        from sklearn.datasets import make_circles
 
     return _labelled(*make_circles(n, noise=noise, random_state=seed, factor=0.5))
 
@@ -149,7 +152,8 @@ def digits(test_fraction: float = 0.2, seed: int = 0) -> Split:
 
     Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998).
     """
-    from sklearn.datasets import load_digits
+    with needed_by("digits"):
+        from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
     return train_test_split(_labelled(np.asarray(pixels) / 16, labels), test_fraction, seed)
@@ -173,7 +177,8 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction={test_fraction} must be between 0 and 1, as 0.2.")
     x, y = _arrays(dataset)
-    from sklearn import model_selection
+    with needed_by("train_test_split"):
+        from sklearn import model_selection
 
     strata: Any = y if y.ndim == 1 and np.issubdtype(y.dtype, np.integer) else None
     if strata is not None:

@@ -67,10 +67,10 @@ class Dense:
         dtype: compute type of the products; None is the parameters' own.
 
     Raises:
-        TypeError: features that are no integers, a dtype that is not floating point, x that is not
-            floating point or (without `dtype`) not of the parameters' dtype, a key that is none.
-        ValueError: features below 1, an unknown initializer, x of the wrong shape or empty,
-            parameters of the wrong shape.
+        TypeError: The features are not integers, `dtype` is not a floating-point type, x is not
+            floating point or (without `dtype`) not of the parameters' dtype, or `key` is not a key.
+        ValueError: A number of features is below 1, an initializer is unknown, x is empty or has
+            the wrong shape, or the parameters have the wrong shape.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.5.6.
     """

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_choice, check_finite
-from jaxpercep.activations import identity, sigmoid
-from jaxpercep.compose import Repeat, Serial
+from jaxpercep.activations import sigmoid
 from jaxpercep.layer import Layer, Params, Residuals, check_layer
-from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, check_targets
+from jaxpercep.losses import Loss
 
 Method: TypeAlias = Literal["autodiff", "manual"]
 ValueAndGrad: TypeAlias = Callable[[Params, ArrayLike, ArrayLike], tuple[jax.Array, Params]]
@@ -20,7 +20,7 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
     """Returns f(params, x, y) -> (L, dL/dparams), with L = loss(model(params, x), y).
 
     `"autodiff"` is `jax.value_and_grad` of `apply`. `"manual"` goes forward through the layers,
-    takes the loss's own dL/dprediction, and sends it back through their `backward`: the chain rule
+    takes the loss's own dL/dprediction, and propagates it through their `backward`: the chain rule
     dL/dparams = (dprediction/dparams)^T dL/dprediction. Both return trees of one structure.
 
     Args:
@@ -29,8 +29,8 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
         method: `"autodiff"` or `"manual"`.
 
     Raises:
-        ValueError: an unknown method, or a model that ends in `sigmoid` with a loss on logits.
-        TypeError: a model that is no layer, or a loss that is none.
+        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits.
+        TypeError: `model` is not a layer, or `loss` is not a loss.
     """
     check_pair(model, loss)
     check_choice("method", method, ("autodiff", "manual"))
@@ -54,7 +54,7 @@ def with_manual_backward(model: Layer) -> Callable[[Params, jax.Array], jax.Arra
     `model.backward`. Reverse mode only, as with every `custom_vjp`.
 
     Raises:
-        TypeError: a model that is no layer.
+        TypeError: `model` is not a layer.
     """
     check_layer("model", model)
 
@@ -78,37 +78,27 @@ def check_pair(model: Any, loss: Any) -> None:
     check_layer("model", model)
     if isinstance(loss, type) or not isinstance(loss, Loss):
         raise TypeError(
-            f"loss={loss!r} is not a loss (an object with apply, forward and backward, such as "
-            "SquaredError() or SoftmaxCrossEntropy())."
+            f"loss={loss!r} is not a loss (an object with apply, forward, backward, check and "
+            "takes_logits). SquaredError() and SoftmaxCrossEntropy() are losses; write one of your "
+            "own as a subclass of jaxpercep.losses.Elementwise."
         )
-    takes_logits = isinstance(loss, SoftmaxCrossEntropy) or (
-        isinstance(loss, BinaryCrossEntropy) and loss.from_logits
-    )
-    if takes_logits and _ends_in_sigmoid(model):
-        other = (
-            "BinaryCrossEntropy(from_logits=False)"
-            if isinstance(loss, BinaryCrossEntropy)
-            else "SquaredError()"
-        )
+    if loss.takes_logits and _ends_in_sigmoid(model):
         raise ValueError(
             f"model={model!r} ends in sigmoid, and loss={loss!r} expects logits: it would squash "
-            f"the outputs twice. Either drop the model's last sigmoid, or use {other}."
+            "the outputs twice. Either drop the model's last sigmoid, or use a loss on "
+            "probabilities, such as BinaryCrossEntropy(from_logits=False) or SquaredError()."
         )
 
 
 def check_values(model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike) -> None:
-    """Raises a `ValueError` if data hold NaN, infinity, or targets that the loss cannot take."""
+    """Raises a `ValueError` if the data hold NaN, infinity, or a target that the loss refuses."""
     check_finite("x", x)
     check_finite("y", y)
     prediction = jax.eval_shape(model.apply, params, x)
-    check_targets(loss, prediction.shape, y)
+    loss.check(prediction.shape, np.asarray(y))
 
 
 def _ends_in_sigmoid(model: Layer) -> bool:
-    if isinstance(model, Serial):
-        return _ends_in_sigmoid(
-            next((f for f in reversed(model.layers) if f != identity), identity)
-        )
-    if isinstance(model, Repeat):
-        return _ends_in_sigmoid(model.layer)
+    while (last := getattr(model, "last", model)) is not model:
+        model = last
     return model == sigmoid

@@ -41,6 +41,9 @@ class Layer(Protocol):
     Implementations are frozen dataclasses that hold hyperparameters only: equal descriptions
     compare and hash equal, so that layers serve as static arguments of `jax.jit`.
 
+    A layer made of layers may also have `last`, the layer whose output is its own, by which a loss
+    on logits recognizes a model that ends in `sigmoid`.
+
     Residuals may contain x or y themselves. A layer should return the very objects (not a copy or
     a cast), for the combinators recognize them by identity and store each of them once.
     """
@@ -99,9 +102,9 @@ def as_array(argument: str, value: Any) -> jax.Array:
 
 
 def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax.Array:
-    """Returns x as an array, or raises if it is no floating `[..., features]` with a sample in it.
+    """Returns x as an array, or raises unless it is a floating, non-empty `[..., features]`.
 
-    These are facts of shape and dtype, so the check holds under `jit` too.
+    Shape and dtype are known under `jit` too, so the check holds there.
     """
     x = as_array("x", x)
     if not jnp.issubdtype(x.dtype, jnp.floating):

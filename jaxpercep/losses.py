@@ -11,9 +11,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from jaxpercep._checks import check_bool, check_choice, check_real
 from jaxpercep.layer import Residuals, accumulator, as_array, check_input
@@ -22,6 +22,15 @@ from jaxpercep.layer import Residuals, accumulator, as_array, check_input
 @runtime_checkable
 class Loss(Protocol):
     """L = loss(prediction, target), a scalar; implementations are frozen dataclasses."""
+
+    @property
+    def takes_logits(self) -> bool:
+        """True if predictions are logits, so that a model must not end in `sigmoid`."""
+        ...
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` if the loss is not defined for a value of the target."""
+        ...
 
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
         """Returns L: what autodiff differentiates."""
@@ -40,7 +49,18 @@ class Elementwise(ABC):
     """L = sum of l(p, t) / count over elements p, t; so dL/dp = l'(p, t) / count.
 
     Subclasses give l as `value`, l' as `slope` and, unless it is the number of elements, `count`.
+    One that takes logits says so, and one that is not defined for every target refuses the others
+    in `check`, which `fit` and the comparisons call before anything is computed.
     """
+
+    @property
+    def takes_logits(self) -> bool:
+        """False: a subclass that takes logits overrides it."""
+        return False
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Accepts every target."""
+        del prediction_shape, target
 
     @abstractmethod
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
@@ -51,7 +71,7 @@ class Elementwise(ABC):
         """Returns dl/dp, elementwise."""
 
     def count(self, p: jax.Array) -> float:
-        """Returns what the sum is divided by."""
+        """Returns the divisor of the sum."""
         return p.size
 
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
@@ -81,8 +101,9 @@ class SquaredError(Elementwise):
     `"sum"`. `SquaredError(0.5, "sum")` is the textbook's 1/2 sum (p - t)^2 with delta p - t.
 
     Raises:
-        ValueError: an unknown reduction, a target of another shape than the prediction, no data.
-        TypeError: a scale that is no number, a prediction that is not floating point.
+        ValueError: The reduction is unknown, the target does not have the prediction's shape, or
+            there are no data.
+        TypeError: `scale` is not a number, or the prediction is not floating point.
     """
 
     scale: float = 1.0
@@ -124,11 +145,11 @@ class BinaryCrossEntropy(Elementwise):
     there divides by max(p (1 - p), 1e-12).
 
     Attributes:
-        from_logits: whether predictions are logits; otherwise probabilities.
+        from_logits: True if predictions are logits, False if they are probabilities.
 
     Raises:
-        ValueError: a target of another shape than the prediction, no data.
-        TypeError: from_logits is no bool, a prediction that is not floating point.
+        ValueError: The target does not have the prediction's shape, or there are no data.
+        TypeError: `from_logits` is not a bool, or the prediction is not floating point.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2.2.
     """
@@ -137,6 +158,16 @@ class BinaryCrossEntropy(Elementwise):
 
     def __post_init__(self) -> None:
         check_bool("from_logits", self.from_logits)
+
+    @property
+    def takes_logits(self) -> bool:
+        """`from_logits`."""
+        return self.from_logits
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` for a target outside [0, 1]."""
+        del prediction_shape
+        refuse(self, target, (target < 0) | (target > 1), "targets in [0, 1]")
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns the cross entropy of each element."""
@@ -162,11 +193,16 @@ class Hinge(Elementwise):
     Kink: at p t = 1 the derivative is -t / 2, halfway, as JAX has it for `maximum`.
 
     Raises:
-        ValueError: a target of another shape than the prediction, no data.
-        TypeError: a prediction that is not floating point.
+        ValueError: The target does not have the prediction's shape, or there are no data.
+        TypeError: The prediction is not floating point.
 
     Source: Cortes & Vapnik, "Support-vector networks" (1995).
     """
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` for a target other than -1 and +1."""
+        del prediction_shape
+        _check_signs(self, target)
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns max(0, 1 - p t)."""
@@ -187,11 +223,16 @@ class PerceptronLoss(Elementwise):
     leave zero weights.
 
     Raises:
-        ValueError: a target of another shape than the prediction, no data.
-        TypeError: a prediction that is not floating point.
+        ValueError: The target does not have the prediction's shape, or there are no data.
+        TypeError: The prediction is not floating point.
 
     Source: Rosenblatt (1958); Bishop, Pattern Recognition and Machine Learning (2006), 4.1.7.
     """
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` for a target other than -1 and +1."""
+        del prediction_shape
+        _check_signs(self, target)
 
     def value(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns max(0, -p t)."""
@@ -214,11 +255,25 @@ class SoftmaxCrossEntropy:
     logits of 1e4 would cost four of float32's seven digits.
 
     Raises:
-        ValueError: targets that fit neither form, no data.
-        TypeError: a prediction that is not floating point, labels that are no integers.
+        ValueError: The target has neither form, or there are no data.
+        TypeError: The prediction is not floating point, or labels are not integers.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2.3.
     """
+
+    @property
+    def takes_logits(self) -> bool:
+        """True."""
+        return True
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` for a label that has no output, or a negative probability."""
+        classes = prediction_shape[-1]
+        if target.ndim < len(prediction_shape):
+            expected = f"labels 0 to {classes - 1}, for {classes} outputs"
+            refuse(self, target, (target < 0) | (target >= classes), expected)
+        else:
+            refuse(self, target, target < 0, "probabilities, not below 0")
 
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
         """Returns L."""
@@ -261,28 +316,15 @@ class SoftmaxCrossEntropy:
         )
 
 
-def check_targets(loss: Any, prediction_shape: tuple[int, ...], target: ArrayLike) -> None:
-    """Raises a `ValueError` if concrete target values lie outside what the loss is defined for."""
-    t = np.asarray(target)
-    if isinstance(loss, SoftmaxCrossEntropy):
-        if t.ndim < len(prediction_shape):
-            _refuse(
-                loss,
-                t,
-                (t < 0) | (t >= prediction_shape[-1]),
-                f"labels 0 to {prediction_shape[-1] - 1}, for {prediction_shape[-1]} outputs",
-            )
-        else:
-            _refuse(loss, t, t < 0, "probabilities, not below 0")
-    elif isinstance(loss, BinaryCrossEntropy):
-        _refuse(loss, t, (t < 0) | (t > 1), "targets in [0, 1]")
-    elif isinstance(loss, (Hinge, PerceptronLoss)):
-        _refuse(loss, t, abs(t) != 1, "targets -1 and +1 (2 * y - 1 makes them from 0 and 1)")
-
-
-def _refuse(loss: Any, target: np.ndarray, wrong: np.ndarray, expected: str) -> None:
+def refuse(loss: Loss, target: NDArray[Any], wrong: NDArray[Any], expected: str) -> None:
+    """Raises a `ValueError` that quotes the first target where `wrong` is True, if there is one."""
     if wrong.any():
         raise ValueError(f"{loss!r}: target has the value {target[wrong][0]}, expected {expected}.")
+
+
+def _check_signs(loss: Loss, target: NDArray[Any]) -> None:
+    expected = "targets -1 and +1 (2 * y - 1 makes them from 0 and 1)"
+    refuse(loss, target, abs(target) != 1, expected)
 
 
 def _numbers(loss: Any, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:

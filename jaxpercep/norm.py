@@ -38,8 +38,10 @@ class LayerNorm:
         epsilon: added to the variance.
 
     Raises:
-        TypeError: an epsilon that is no number, params of another layer, x not floating point.
-        ValueError: features below 1, epsilon not above 0, x of the wrong shape or empty.
+        TypeError: `epsilon` is not a number, the parameters are another layer's, or x is not
+            floating point.
+        ValueError: `features` is below 1, `epsilon` is not above 0, or x is empty or has the wrong
+            shape.
 
     Source: Ba, Kiros & Hinton, "Layer normalization" (2016).
     """

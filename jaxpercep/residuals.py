@@ -50,7 +50,7 @@ class StoredOnce:
 
 
 def store_once(residuals: Residuals, *given: jax.Array) -> StoredOnce:
-    """Packs a tree so that no array is held twice, and none of `given` at all.
+    """Packs a tree so that each array is held once, and those in `given` not at all.
 
     Args:
         residuals: any pytree of arrays.

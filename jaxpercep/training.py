@@ -19,8 +19,8 @@ from jaxpercep.gradients import Method, check_pair, check_values, value_and_grad
 from jaxpercep.layer import Layer, Params, as_array, check_input, check_key, check_layer
 from jaxpercep.losses import Loss
 
-SECONDS_PER_CALL = 1.0  # what one compiled call of `fit` aims at: often enough to show progress
-STEPS_PER_CALL = 65536  # the most it runs: the size of its loss buffer
+SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
+STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
 
 
 class TrainState(NamedTuple):
@@ -33,11 +33,11 @@ class TrainState(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """What `fit` recorded.
+    """The record of a call of `fit`.
 
     Attributes:
         loss: `[steps]`, the loss of each step's batch before that step's update.
-        interrupted: whether Ctrl-C ended the run early.
+        interrupted: True if Ctrl-C ended the run early.
     """
 
     loss: np.ndarray
@@ -53,7 +53,8 @@ def init_state(model: Layer, optimizer: optax.GradientTransformation, key: jax.A
     The same state serves both gradient methods: `opt_state` is `optimizer.init(params)`.
 
     Raises:
-        TypeError: a model that is no layer, an optimizer that is none, a key that is none.
+        TypeError: `model` is not a layer, `optimizer` not an optax gradient transformation, or
+            `key` not a key.
     """
     check_layer("model", model)
     _check_optimizer(optimizer)
@@ -81,8 +82,8 @@ def make_step(
             the parameters, and the state passed in must not be used again.
 
     Raises:
-        ValueError: an unknown method, or a model that ends in `sigmoid` with a loss on logits.
-        TypeError: an argument of the wrong kind.
+        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits.
+        TypeError: An argument is of the wrong kind.
     """
     _check_optimizer(optimizer)
     step = _update(model, loss, optimizer, method)
@@ -131,28 +132,29 @@ def fit(
         callback: called between compiled calls with the state and the losses since the last time.
 
     Raises:
-        ValueError: both or neither of steps and epochs; a batch larger than the data; x and y of
-            different lengths; NaN or infinity in the data; targets out of the loss's range; an
-            unknown method; a model that ends in `sigmoid` with a loss on logits.
-        TypeError: an argument of the wrong kind.
+        ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
+            data; x and y differ in length; the data hold NaN, infinity, or targets that the loss is
+            not defined for; the method is unknown; or the model ends in `sigmoid` and the loss
+            takes logits.
+        TypeError: An argument is of the wrong kind.
     """
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable.")
     x, y = _checked_data(model, loss, state.params, x, y)
-    order = _checked_order(len(x), batch_size, key)
+    key = _checked_key(len(x), batch_size, key)
     total = _total_steps(steps, epochs, len(x) // (batch_size or len(x)))
-    run = partial(_run_steps, (model, loss, optimizer, method), batch_size)
+    run = partial(_run_steps, model, loss, optimizer, method, batch_size)
 
     history: list[np.ndarray] = []
     with progress_bar(total) as advance, deferred_interrupt() as interrupted:
-        state, _ = run(state, x, y, order, 0)  # compiles
+        state, _ = run(state, x, y, key, 0)  # compiles
         done, count = 0, 1
         while done < total and not interrupted():
             count = min(count, total - done, STEPS_PER_CALL)
             start = time.perf_counter()
-            state, losses = jax.block_until_ready(run(state, x, y, order, count))
+            state, losses = jax.block_until_ready(run(state, x, y, key, count))
             seconds = time.perf_counter() - start
             history.append(np.asarray(losses)[:count])
             done += count
@@ -189,9 +191,12 @@ def _update(
     return update
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=range(5))
 def _run_steps(
-    update: tuple[Any, ...],
+    model: Layer,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    method: Method,
     batch_size: int | None,
     state: TrainState,
     x: jax.Array,
@@ -200,7 +205,7 @@ def _run_steps(
     count: int,
 ) -> tuple[TrainState, jax.Array]:
     """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut."""
-    step = _update(*update)
+    step = _update(model, loss, optimizer, method)
     batches = len(x) // (batch_size or len(x))
 
     def permutation(epoch: jax.Array) -> jax.Array | None:
@@ -254,7 +259,7 @@ def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
 def _checked_data(
     model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
-    """The data as arrays, if model and loss can take them: shapes, dtypes and values."""
+    """Returns the data as arrays, or raises if model or loss cannot take them."""
     check_pair(model, loss)
     x, y = check_input(model, x), as_array("y", y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
@@ -265,7 +270,8 @@ def _checked_data(
     return x, y
 
 
-def _checked_order(n: int, batch_size: int | None, key: jax.Array | None) -> jax.Array | None:
+def _checked_key(n: int, batch_size: int | None, key: jax.Array | None) -> jax.Array | None:
+    """Returns the key of the order of the samples, or None for the full batch."""
     if key is not None:
         check_key(key)
     if batch_size is None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxpercep.commands import checkpoint
 from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
 from jaxpercep.commands.heads import Bits, Classes, Head, Values
 from jaxpercep.commands.sources import Scale
@@ -56,12 +55,12 @@ def test_what_is_saved_is_loaded(tmp_path: Path, head: Head, scale: Scale | None
 def test_the_description_is_complete(tmp_path: Path) -> None:
     stored(tmp_path / "model")
     fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
-    assert fields["format"] == checkpoint.FORMAT
+    assert fields["format"] == "jaxpercep model"
     assert fields["version"] == 1
     assert fields["jax"] == jax.__version__
-    assert fields["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
+    assert fields["description"]["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
+    assert fields["description"]["seed"] == 7
     assert fields["metrics"] == METRICS
-    assert fields["seed"] == 7
     assert (tmp_path / "model" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -105,14 +104,17 @@ def test_any_changed_byte_or_missing_file_is_noticed(tmp_path: Path) -> None:
         ({"sizes": []}, "is damaged"),
         ({"activation": "tanhh"}, "is damaged: .*tanhh"),
         ({"head": {"loss": "none"}}, "is damaged"),
-        ({"scale": {"mean": [0]}}, "is damaged: 'std'"),
+        ({"scale": {"mean": [0]}}, r"is damaged: .*`std` - at `\$\.description\.scale`"),
+        ({"colour": "blue"}, r"is damaged: .*unknown field `colour` - at `\$\.description`"),
     ],
 )
 def test_changed_descriptions_are_refused(tmp_path: Path, change: dict, message: str) -> None:
     folder = tmp_path / "model"
     stored(folder)
     fields = json.loads((folder / "model.json").read_text("utf-8"))
-    (folder / "model.json").write_text(json.dumps(fields | change), "utf-8")
+    outer = fields.keys() & change.keys()
+    fields |= change if outer else {"description": fields["description"] | change}
+    (folder / "model.json").write_text(json.dumps(fields), "utf-8")
     with pytest.raises(ValueError, match=message) as caught:
         load(folder)
     assert "\n" not in str(caught.value)
@@ -129,13 +131,15 @@ def test_files_that_are_no_description_are_refused(tmp_path: Path, content: str)
 def test_other_places_are_no_model(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(ValueError, match=r"is no saved model: it has no model\.json"):
+        with pytest.raises(ValueError, match=r"is not a saved model: it has no model\.json"):
             load(path)
-        with pytest.raises(ValueError, match="is no saved model"):
-            stored(path)
-    with pytest.raises(ValueError, match="is no saved model"):
+    with pytest.raises(ValueError, match=r"is not a saved model: it has no model\.json"):
+        stored(tmp_path)
+    with pytest.raises(ValueError, match=r"file is a file; move it away"):
+        stored(tmp_path / "file")
+    with pytest.raises(ValueError, match="is not a saved model"):
         load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="file is no folder to write in"):
+    with pytest.raises(ValueError, match="file is not a folder to write in"):
         stored(tmp_path / "file" / "model")
     assert (tmp_path / "file").read_text() == "mine"
 

@@ -1,15 +1,17 @@
 """Values against NumPy, gradients against autodiff and differences, and the edges of each loss."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from cases import LOSSES, ROUNDING, assert_agree, assert_same_form, one_hot, relative_error
 
 import jaxpercep as jp
-from jaxpercep.losses import check_targets
+from jaxpercep.losses import Elementwise, refuse
 
 every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 every_type = pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16])
@@ -227,14 +229,48 @@ OUT_OF_RANGE = {
 )
 def test_target_values_are_checked(loss, shape, target, message):
     with pytest.raises(ValueError, match=message):
-        check_targets(loss, shape, jnp.asarray(target))
+        loss.check(shape, np.asarray(target))
 
 
 @every_loss
 def test_right_targets_pass_the_check(case):
     prediction, target = draw(case, np.float32)
-    check_targets(case.loss, prediction.shape, target)
-    check_targets(jp.SquaredError(), (2,), np.array([-7.0, 1e9]))
+    case.loss.check(prediction.shape, np.asarray(target))
+    jp.SquaredError().check((2,), np.array([-7.0, 1e9]))
+
+
+@dataclass(frozen=True)
+class Poisson(Elementwise):
+    """A user's loss: the negative log-likelihood of counts t with rate exp p, up to a constant."""
+
+    def check(self, prediction_shape, target):
+        del prediction_shape
+        refuse(self, target, target < 0, "counts, not below 0")
+
+    def value(self, p, t):
+        return jnp.exp(p) - t * p
+
+    def slope(self, p, t):
+        return jnp.exp(p) - t
+
+
+def fit_to(loss, target):
+    model, optimizer = jp.Dense(2, 1), optax.sgd(0.1)
+    state = jp.init_state(model, optimizer, jax.random.key(0))
+    return jp.fit(model, loss, optimizer, state, jnp.ones((3, 2)), target, steps=1)
+
+
+def compare_on(loss, target):
+    model = jp.Dense(2, 1)
+    return jp.compare_model(model, loss, model.init(jax.random.key(0)), jnp.ones((3, 2)), target)
+
+
+@pytest.mark.parametrize("entry", [fit_to, compare_on])
+def test_a_users_loss_refuses_targets_as_ours_do(entry):
+    message = r"Poisson\(\): target has the value -1\.0, expected counts, not below 0\."
+    with pytest.raises(ValueError, match=message):
+        entry(Poisson(), jnp.array([[2.0], [-1.0], [0.0]]))
+    entry(Poisson(), jnp.array([[2.0], [1.0], [0.0]]))
 
 
 # Edges

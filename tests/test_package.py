@@ -77,27 +77,9 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(jp, "Conv")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import jaxpercep.perceptron",
-        "from jaxpercep.perceptron import perceptron_rule",
-        "import importlib; importlib.import_module('jaxpercep.perceptron')",
-        "jaxpercep.perceptron_rule",
-        "jaxpercep.perceptron",
-    ],
-)
-def test_perceptron_stays_the_function(statement):
+def test_submodules_are_bound_as_in_any_package():
     assert_runs(
-        f"import jaxpercep\n{statement}\n"
-        "import jaxpercep\n"
-        "assert repr(jaxpercep.perceptron(2)) == 'Serial(Dense(2, 1), sigmoid)'"
-    )
-
-
-def test_other_submodules_are_bound_as_ever():
-    assert_runs(
-        "import jaxpercep.dense, jaxpercep.compare\n"
+        "import jaxpercep.dense, jaxpercep.compare, jaxpercep.rosenblatt\n"
         "assert jaxpercep.dense.Dense is jaxpercep.Dense\n"
         "assert jaxpercep.compare.compare_model is jaxpercep.compare_model"
     )

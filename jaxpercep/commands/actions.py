@@ -1,4 +1,4 @@
-"""What `jaxpercep train` and `jaxpercep predict` do."""
+"""`jaxpercep train` and `jaxpercep predict`."""
 
 import csv
 import io
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ import optax
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from jaxpercep._files import write_whole
 from jaxpercep.commands import checkpoint, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, is_dataset
 from jaxpercep.commands.checkpoint import Description
@@ -55,7 +55,11 @@ def train(arguments: Train) -> int:
         sizes=(features, *arguments.hidden, head.outputs),
         head=head,
         scale=scale,
-        **{name: getattr(arguments, name) for name in Description.OPTIONS},
+        activation=arguments.activation,
+        data=arguments.data,
+        target=arguments.target,
+        seed=arguments.seed,
+        test_fraction=arguments.test_fraction,
     )
     model = description.model()
     print(f"{arguments.data}: {_counted(parts)}, {features} features\n{model!r}\n{head.loss!r}")
@@ -207,13 +211,8 @@ def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
     if out is None:
         sys.stdout.write(text.getvalue())
         sys.stdout.flush()
-        return
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-        file = Path(temporary, out.name)
-        file.write_text(text.getvalue(), "utf-8")
-        file.replace(out)
+    else:
+        write_whole(out, text.getvalue())
 
 
 def _counted(parts: Mapping[str, Part]) -> str:

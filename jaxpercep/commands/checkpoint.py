@@ -6,54 +6,54 @@ the others from its threads, so `model.json` also holds the SHA-256 of each of i
 
 import hashlib
 import importlib.metadata
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import orbax.checkpoint as ocp
 from matplotlib.figure import Figure
 
 from jaxpercep import activations
+from jaxpercep._files import replace_folder
+from jaxpercep.commands.arguments import ActivationName
 from jaxpercep.commands.folder import (
     CURVE,
     DESCRIPTION,
-    FORMAT,
     PARAMS,
     VERSION,
+    Header,
     check_replaceable,
-    read_json,
+    read_description,
 )
-from jaxpercep.commands.heads import Head, head_from_dict, head_to_dict
+from jaxpercep.commands.heads import Head
 from jaxpercep.commands.sources import Scale
 from jaxpercep.compose import Serial, mlp
 from jaxpercep.layer import Params
 
-Metrics: TypeAlias = Mapping[str, Mapping[str, float]]
+Metrics: TypeAlias = Mapping[str, dict[str, float]]
 """By part of the data, then by name."""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What there is to know about a trained network, besides its parameters.
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything about a trained network but its parameters.
 
     Attributes:
         sizes: Features from input to output.
         activation: The name of the hidden layers' function.
-        head: What the outputs stand for.
-        scale: How features are standardized, or None.
-        data: What it was trained on.
+        head: The meaning of the outputs.
+        scale: The standardization of the features, or None.
+        data: The data that it was trained on, as the command line names it.
         target: The target column of that file, as it was named.
-        seed: What everything was drawn with.
+        seed: The seed of everything that was drawn.
         test_fraction: The share of the samples that was held out.
     """
 
     sizes: tuple[int, ...]
-    activation: str
+    activation: ActivationName
     head: Head
     scale: Scale | None
     data: str
@@ -61,11 +61,25 @@ class Description:
     seed: int
     test_fraction: float
 
-    OPTIONS: ClassVar = ("activation", "data", "target", "seed", "test_fraction")
-
     def model(self) -> Serial:
         """Returns the network."""
         return mlp(self.sizes, getattr(activations, self.activation))
+
+
+class Document(Header, frozen=True, forbid_unknown_fields=True):
+    """The content of `model.json`.
+
+    Attributes:
+        jax: The version that trained the network.
+        description: The network.
+        metrics: Its metrics.
+        files: The SHA-256 of each file of its parameters.
+    """
+
+    jax: str
+    description: Description
+    metrics: Metrics
+    files: dict[str, str]
 
 
 def save(
@@ -81,15 +95,9 @@ def save(
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
+        new = Path(temporary, "new")
         _write(new, description, params, metrics, curve)
-        try:
-            if folder.exists():
-                folder.replace(old)
-            new.replace(folder)
-        finally:
-            if old.exists() and not folder.exists():
-                old.replace(folder)
+        replace_folder(new, folder)
 
 
 def load(folder: Path) -> tuple[Description, Params]:
@@ -100,16 +108,15 @@ def load(folder: Path) -> tuple[Description, Params]:
         ValueError: There is something else at `folder`, or from a newer version, or it is damaged.
     """
     folder = folder.resolve()
-    fields = read_json(folder)
-    if fields["version"] != VERSION:
-        raise ValueError(
-            f"{folder} has format version {fields['version']}, this jaxpercep reads {VERSION}; "
-            f"it was written by jaxpercep {fields.get('jaxpercep')}."
-        )
+    content = read_description(folder)
     try:
-        if fields["files"] != _digests(folder / PARAMS):
+        document = msgspec.json.decode(content, type=Document)
+        if document.files != _digests(folder / PARAMS):
             raise ValueError("the files of its parameters are not those that were saved")
-        description = _description(fields)
+        description = document.description
+        if description.head.outputs != description.sizes[-1]:
+            outputs = description.head.outputs
+            raise ValueError(f"sizes {description.sizes} do not end in {outputs} outputs")
         target = jax.eval_shape(description.model().init, jax.random.key(description.seed))
         with ocp.StandardCheckpointer() as checkpointer:
             params = checkpointer.restore(folder / PARAMS, target)
@@ -128,30 +135,18 @@ def _write(
     with ocp.StandardCheckpointer() as checkpointer:
         # As NumPy arrays, for those of JAX are tied to the devices of this machine.
         checkpointer.save(folder / PARAMS, jax.device_get(params))
-    fields = {
-        "format": FORMAT,
-        "version": VERSION,
-        **{package: importlib.metadata.version(package) for package in ("jaxpercep", "jax")},
-        **asdict(description),
-        "head": head_to_dict(description.head),
-        "metrics": metrics,
-        "files": _digests(folder / PARAMS),
-    }
-    (folder / DESCRIPTION).write_text(json.dumps(fields, indent=1, allow_nan=False), "utf-8")
-    curve.savefig(folder / CURVE)
-
-
-def _description(fields: dict[str, Any]) -> Description:
-    scale = fields["scale"]
-    described = Description(
-        sizes=tuple(fields["sizes"]),
-        head=head_from_dict(fields["head"]),
-        scale=scale and Scale(tuple(scale["mean"]), tuple(scale["std"])),
-        **{name: fields[name] for name in Description.OPTIONS},
+    document = Document(
+        format="jaxpercep model",
+        version=VERSION,
+        jaxpercep=importlib.metadata.version("jaxpercep"),
+        jax=jax.__version__,
+        description=description,
+        metrics=metrics,
+        files=_digests(folder / PARAMS),
     )
-    if described.head.outputs != described.sizes[-1]:
-        raise ValueError(f"sizes {described.sizes} do not end in {described.head.outputs} outputs")
-    return described
+    content = msgspec.json.format(msgspec.json.encode(document), indent=1)
+    (folder / DESCRIPTION).write_bytes(content)
+    curve.savefig(folder / CURVE)
 
 
 def _shapes(params: Params) -> list[tuple[int, ...]]:

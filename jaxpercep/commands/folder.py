@@ -1,47 +1,56 @@
-"""The folder of a saved model: what is in it, and whether one may be written.
+"""The folder of a saved model: its files, and whether it may be replaced.
 
 Nothing here imports JAX: arguments are checked before it is.
 """
 
-import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-FORMAT = "jaxpercep model"
+import msgspec
+
+from jaxpercep import _files
+
 VERSION = 1
 
 DESCRIPTION, PARAMS, CURVE = "model.json", "params", "loss.png"
 
 
-def read_json(folder: Path) -> dict[str, Any]:
-    """Returns the content of `model.json`; raises a `ValueError` if that is not what it is."""
+class Header(msgspec.Struct, frozen=True):
+    """The fields of `model.json` by which every version recognizes it."""
+
+    format: Literal["jaxpercep model"]
+    version: int
+    jaxpercep: str
+
+
+def read_description(folder: Path) -> bytes:
+    """Returns the content of `model.json`.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is missing, damaged, or not the description of a model of this version.
+    """
+    path = folder / DESCRIPTION
     try:
-        fields = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        content = path.read_bytes()
+        header = msgspec.json.decode(content, type=Header)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(f"{folder} is no saved model: it has no {DESCRIPTION}.") from error
+        raise ValueError(f"{folder} is not a saved model: it has no {DESCRIPTION}.") from error
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path} does not describe a jaxpercep model: {error}.") from error
     except ValueError as error:
-        raise ValueError(f"{folder / DESCRIPTION} is damaged: {error}.") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT or "version" not in fields:
-        raise ValueError(f"{folder / DESCRIPTION} does not describe a {FORMAT}.")
-    return fields
+        raise ValueError(f"{path} is damaged: {error}.") from error
+    if header.version != VERSION:
+        raise ValueError(
+            f"{folder} has format version {header.version}, this jaxpercep reads {VERSION}; it was "
+            f"written by jaxpercep {header.jaxpercep}."
+        )
+    return content
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raises a `ValueError` unless a model may be written to `folder`.
-
-    It may if nothing is there, an empty folder, or a saved model with no other files beside it; in
-    a folder that can be written.
-    """
-    parent = next(path for path in folder.absolute().parents if path.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise ValueError(f"{folder} cannot be made: {parent} is no folder to write in.")
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    read_json(folder)
-    strangers = {path.name for path in folder.iterdir()} - {DESCRIPTION, PARAMS, CURVE}
-    if strangers:
-        raise ValueError(
-            f"{folder} holds a model and also {min(strangers)!r}, which would be lost; "
-            "move it away, or save to another folder."
-        )
+    """Raises a `ValueError` unless a model may be written to `folder` without losing anything."""
+    content = (DESCRIPTION, PARAMS, CURVE)
+    _files.check_replaceable(folder, "saved model", DESCRIPTION, content)
+    if (folder / DESCRIPTION).exists():
+        read_description(folder)

@@ -1,10 +1,16 @@
-"""What a network's outputs stand for: classes, bits or values. Each with its loss and metrics."""
+"""The meaning of a network's outputs `[n, outputs]`: classes, bits or values.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol
+Each kind has a loss, `outputs`, the number of outputs, and three methods: `encode` returns the
+targets that the loss takes, `metrics` numbers for people, and `columns` the predictions as the
+columns of a CSV file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, TypeAlias
 
 import jax
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,32 +20,9 @@ from jaxpercep.datasets import Dataset
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
 
-class Head(Protocol):
-    """The meaning of outputs `[n, outputs]`."""
-
-    loss_name: ClassVar[str]
-    loss: ClassVar[Loss]
-
-    @property
-    def outputs(self) -> int:
-        """How many outputs the network has."""
-        ...
-
-    def encode(self, data: Dataset) -> NDArray[Any]:
-        """Returns the targets for the loss; raises a `ValueError` if data has others."""
-        ...
-
-    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        """Returns numbers for people, the loss among them."""
-        ...
-
-    def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
-        """Returns the predictions as the columns of a CSV file."""
-        ...
-
-
-@dataclass(frozen=True)
-class Classes:
+class Classes(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="loss", tag="softmax"
+):
     """One of several classes: the outputs are logits, p = softmax(outputs)."""
 
     names: tuple[str, ...]
@@ -69,8 +52,7 @@ class Classes:
         }
 
 
-@dataclass(frozen=True)
-class Bits:
+class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="loss", tag="binary"):
     """Each output tells one of two classes from the other: a logit, p = sigmoid(output)."""
 
     names: tuple[str, ...]
@@ -101,8 +83,9 @@ class Bits:
         return columns
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="loss", tag="squared"
+):
     """Real values: the outputs are standardized, value = mean + std * output."""
 
     mean: tuple[float, ...]
@@ -143,6 +126,9 @@ class Values:
         values = Scale(self.mean, self.std).invert(outputs)
         marks = _marks(self.outputs)
         return {f"prediction{mark}": _written(values[:, i]) for i, mark in enumerate(marks)}
+
+
+Head: TypeAlias = Classes | Bits | Values
 
 
 def choose_loss(requested: str, data: Dataset) -> str:
@@ -198,33 +184,12 @@ def fit_head(loss: str, data: Dataset) -> Head:
         ValueError: All the labels are the same.
     """
     if loss == "squared":
-        return Values(**asdict(Scale.fit(data.y)))
+        return Values(**msgspec.structs.asdict(Scale.fit(data.y)))
     if data.classes is not None and len(data.classes) < 2:
         raise ValueError(f"every target is {data.classes[0]!r}: there is nothing to tell apart.")
     if loss == "softmax":
         return Classes(data.classes or ())
     return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
-
-
-def head_to_dict(head: Head) -> dict[str, Any]:
-    """Returns what JSON can hold."""
-    return {"loss": head.loss_name, **vars(head)}
-
-
-def head_from_dict(fields: Mapping[str, Any]) -> Head:
-    """Returns what `head_to_dict` was given.
-
-    Raises:
-        KeyError, TypeError, ValueError: `fields` is not from there.
-    """
-    kind: Any = {head.loss_name: head for head in (Classes, Bits, Values)}[fields["loss"]]
-    return kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
-            if name != "loss"
-        }
-    )
 
 
 def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:

@@ -1,8 +1,9 @@
-"""What the command line trains on and predicts for: a dataset by name, or the user's files."""
+"""Data for the command line: a dataset by name, or the user's files."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,8 +24,8 @@ class Source:
     Attributes:
         data: All examples, or those to train on.
         test: Those to test on, where the source has a part of its own for that.
-        divisible: Whether some of `data` can be held out: not of a truth table.
-        scaled: Whether the features are of order one already.
+        divisible: True if some of `data` can be held out; False for a truth table.
+        scaled: True if the features are of order one already.
     """
 
     data: Dataset
@@ -33,8 +34,7 @@ class Source:
     scaled: bool = True
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Standardization, z = (x - mean) / std, of each column.
 
     Attributes:
@@ -105,7 +105,7 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Dataset, Datas
 
     Args:
         source: From `load`.
-        fraction: The share to hold out of a source that has no test part; 0 is none.
+        fraction: The share to hold out of a source that has no test part; 0 holds out nothing.
         seed: The same seed holds out the same examples.
     """
     if source.test is not None:

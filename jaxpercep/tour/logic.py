@@ -17,8 +17,8 @@ from jaxpercep.dense import DenseParams
 from jaxpercep.gradients import Method
 from jaxpercep.layer import Params
 from jaxpercep.losses import BinaryCrossEntropy
-from jaxpercep.perceptron import append_bias, perceptron_rule
 from jaxpercep.plots import decision_boundaries, loss_curves
+from jaxpercep.rosenblatt import append_bias, perceptron_rule
 from jaxpercep.tour.published import dense_params, load
 from jaxpercep.tour.section import Picture, Section, Table, agree
 from jaxpercep.training import TrainState, fit

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 
 from jaxpercep import certificates
 from jaxpercep.certificates import Inseparable, Separable, certify
-from jaxpercep.perceptron import PerceptronResult, append_bias, perceptron_rule
+from jaxpercep.rosenblatt import PerceptronResult, append_bias, perceptron_rule
 
 NOVIKOFF = json.loads((Path(__file__).parent / "vectors" / "novikoff.json").read_text())
 CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)

@@ -15,13 +15,13 @@ Array = jax.Array | NDArray[Any]
 
 
 class PerceptronResult(NamedTuple):
-    """What `perceptron_rule` reached.
+    """The result of `perceptron_rule`.
 
     Attributes:
         weights: [features], in x's dtype (float32 where x is narrower).
-        mistakes: how many samples, over all epochs, made the rule update the weights.
-        epochs: how many epochs ran, the mistake-free one included.
-        converged: whether the last epoch was free of mistakes; False when `max_epochs` ran out.
+        mistakes: the number of updates, over all epochs.
+        epochs: the number of epochs, including the one without a mistake.
+        converged: True if the last epoch had no mistake; False when `max_epochs` ran out.
     """
 
     weights: jax.Array
@@ -73,10 +73,10 @@ def perceptron_rule(x: ArrayLike, labels: ArrayLike, *, max_epochs: int = 1000) 
 
     Raises:
         TypeError: x is not floating, labels are neither floating nor signed integer, or max_epochs
-            is no int.
-        ValueError: a shape is wrong, x is empty, max_epochs is below 1 or too large to count the
-            mistakes; or, where values are known (not traced), labels other than -1 and +1, or NaN
-            or infinite values in x.
+            is not an integer.
+        ValueError: A shape is wrong, x is empty, or max_epochs is below 1 or too large to count the
+            mistakes; or, where values are known (not traced), a label is neither -1 nor +1, or x
+            holds NaN or infinite values.
 
     Source: Rosenblatt, The perceptron, Psychological Review 65 (1958).
     """
