@@ -1,4 +1,4 @@
-"""Argument checks shared by every public function: the name, the value, what is expected, the fix."""
+"""Argument checks of every public function: name, value, expectation and fix in the message."""
 
 import difflib
 import math

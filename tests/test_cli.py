@@ -95,7 +95,7 @@ sys.exit(main(sys.argv[1:]))
         ("predict model mons", 2, "Did you mean 'moons'?"),
         ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
         ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
-        ("train xor --out .", 2, "--out . is no saved model: it has no model.json."),
+        ("train xor --out .", 2, "--out . is not a saved model: it has no model.json."),
         ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
     ],
 )
@@ -369,9 +369,9 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("mons", r"DATA='mons' is no dataset, and there is no file or folder /.*/mons\. Did you"),
+        ("mons", r"DATA='mons' is not a dataset, and there is no file or folder /.*/mons\. Did you"),
         ("parity-99", "DATA='parity-99': expected parity-1 to parity-20"),
-        ("moons --target label", "--target label: DATA='moons' is no CSV file"),
+        ("moons --target label", "--target label: DATA='moons' is not a CSV file"),
         ("moons --batch-size 801", "--batch-size 801: there are 800 samples to train on"),
         ("moons --batch-size 0", "--batch-size 0: expected at least 1"),
         ("moons --hidden 3 0", "--hidden 3 0: expected sizes of at least 1"),
@@ -382,7 +382,7 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
         ("digits --loss binary", "these are 10 classes: use softmax"),
         ("values.npz --loss binary", "these are values: use squared"),
         ("text.csv --loss squared", "--loss squared: the targets are text, not numbers"),
-        ("xor --out .", r"--out \. is no saved model"),
+        ("xor --out .", r"--out \. is not a saved model"),
     ],
 )
 def test_arguments_that_cannot_work(
@@ -428,9 +428,9 @@ def test_diverged_training_saves_nothing(tmp_path: Path, epochs: int) -> None:
 def test_predictions_that_cannot_be_made(moons: Path, tmp_path: Path) -> None:
     for words, code, message in (
         ((moons, "digits"), 2, "DATA='digits' has 64 features, the model takes 2"),
-        ((moons, "moons", "--out", tmp_path), 2, "is there, and is no regular file"),
+        ((moons, "moons", "--out", tmp_path), 2, "exists and is not a regular file"),
         ((moons, write_csv(tmp_path / "x.csv", [1] * 5)), 1, "has 5 columns: expected 2 features"),
-        ((tmp_path, "moons"), 1, "is no saved model: it has no model.json"),
+        ((tmp_path, "moons"), 1, "is not a saved model: it has no model.json"),
     ):
         result = run("predict", *words)
         assert (result.code, result.out) == (code, "")

@@ -1,4 +1,4 @@
-"""The commands' arguments, and what can be said of them at once.
+"""The commands' arguments, and the checks that need no file.
 
 Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
 """
@@ -67,7 +67,7 @@ class Train:
     Attributes:
         data: a dataset's name or a path
         target: the column of a CSV file to predict, by name or index
-        hidden: neurons of each hidden layer; no number at all gives a linear model
+        hidden: neurons of each hidden layer; without a number the model is linear
         activation: function of the hidden neurons
         loss: softmax for class labels, binary for targets 0 and 1, squared for values (whole
             numbers too); auto chooses
@@ -77,7 +77,7 @@ class Train:
         epochs: passes over the training samples
         method: gradients by jax.grad, or by the layers' own chain rule
         seed: of the parameters, the order of samples, the held-out part and drawn datasets
-        test_fraction: share of the samples to hold out for testing; 0 holds out none
+        test_fraction: share of the samples to hold out for testing; 0 holds out nothing
         out: folder for the model; one that an earlier run saved is replaced
     """
 
@@ -98,7 +98,7 @@ class Train:
     out: Path = Path("out/train")
 
     def check(self) -> None:
-        """Raises a `UsageError` for what is known to be wrong before anything is read."""
+        """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         check_data(self.data, self.target)
         try:
             check_replaceable(self.out)
@@ -146,12 +146,12 @@ class Predict:
     ] = None
 
     def check(self) -> None:
-        """Raises a `UsageError` for what is known to be wrong before anything is read."""
+        """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         check_data(self.data, self.target)
         if not self.model.is_dir():
             raise UsageError(f"MODEL={str(self.model)!r}: there is no such folder.")
         if self.out is not None and self.out.exists() and not self.out.is_file():
-            raise UsageError(f"--out {self.out}: is there, and is no regular file.")
+            raise UsageError(f"--out {self.out}: exists and is not a regular file.")
 
 
 @dataclass(frozen=True)
@@ -173,25 +173,25 @@ class Compare:
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def check(self) -> None:
-        """Raises a `UsageError` for what is known to be wrong before the file is read."""
+        """Raises a `UsageError` for arguments that cannot work, before the file is read."""
         expected = "expected the path of a Python file"
         if not self.file.exists():
             raise UsageError(f"{self.file}: there is no such file: {expected}.")
         if self.file.is_dir():
             raise UsageError(f"{self.file}: is a folder: {expected} in it.")
         if self.file.suffix != ".py":
-            raise UsageError(f"{self.file}: is no .py file: {expected}. Rename it if it is one.")
+            raise UsageError(f"{self.file}: is not a .py file: {expected}. Rename it if it contains Python.")
 
 
 def is_dataset(data: str) -> bool:
-    """Whether DATA is the name of a dataset."""
+    """Returns True if DATA is the name of a dataset."""
     return data.lower() in DATASETS or PARITY.fullmatch(data.lower()) is not None
 
 
 def check_data(data: str, target: int | str | None) -> None:
-    """Raises a `UsageError` unless DATA is a dataset's name, or a path at which there is something.
+    """Raises a `UsageError` unless DATA is a dataset's name or an existing path.
 
-    A target column goes with a file only.
+    Only a CSV file has a target column.
     """
     path = Path(data)
     parity = PARITY.fullmatch(data.lower())
@@ -201,8 +201,8 @@ def check_data(data: str, target: int | str | None) -> None:
         from jaxpercep._checks import nearest_name
 
         raise UsageError(
-            f"DATA={data!r} is no dataset, and there is no file or folder {path.absolute()}."
+            f"DATA={data!r} is not a dataset, and there is no file or folder {path.absolute()}."
             f"{nearest_name(data.lower(), DATASETS)} Datasets: {', '.join(DATASETS)}, parity-N."
         )
     if target is not None and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
-        raise UsageError(f"--target {target}: DATA={data!r} is no CSV file, it has no columns.")
+        raise UsageError(f"--target {target}: DATA={data!r} is not a CSV file, so it has no columns.")
