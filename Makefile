@@ -5,13 +5,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 COVERAGE ?= --cov
 
-.PHONY: demo test bench install lint format types pictures clean
+.PHONY: demo test catalogue bench install lint format types pictures clean
 
 demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 	$(BIN)/jaxpercep tour
 
 test: install lint types  ## lint, type-check, run every test
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
+
+catalogue: install  ## compare every wrong and right backward pass of the corpus
+	$(BIN)/pytest -n $(WORKERS) catalogue
 
 bench: install  ## time every method beside its peers: under 20 minutes
 	$(BIN)/python -m benchmarks
