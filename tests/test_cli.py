@@ -369,7 +369,10 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("mons", r"DATA='mons' is not a dataset, and there is no file or folder /.*/mons\. Did you"),
+        (
+            "mons",
+            r"DATA='mons' is not a dataset, and there is no file or folder /.*/mons\. Did you",
+        ),
         ("parity-99", "DATA='parity-99': expected parity-1 to parity-20"),
         ("moons --target label", "--target label: DATA='moons' is not a CSV file"),
         ("moons --batch-size 801", "--batch-size 801: there are 800 samples to train on"),

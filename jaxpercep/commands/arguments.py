@@ -180,7 +180,9 @@ class Compare:
         if self.file.is_dir():
             raise UsageError(f"{self.file}: is a folder: {expected} in it.")
         if self.file.suffix != ".py":
-            raise UsageError(f"{self.file}: is not a .py file: {expected}. Rename it if it contains Python.")
+            raise UsageError(
+                f"{self.file}: is not a .py file: {expected}. Rename it if it contains Python."
+            )
 
 
 def is_dataset(data: str) -> bool:
@@ -205,4 +207,6 @@ def check_data(data: str, target: int | str | None) -> None:
             f"{nearest_name(data.lower(), DATASETS)} Datasets: {', '.join(DATASETS)}, parity-N."
         )
     if target is not None and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
-        raise UsageError(f"--target {target}: DATA={data!r} is not a CSV file, so it has no columns.")
+        raise UsageError(
+            f"--target {target}: DATA={data!r} is not a CSV file, so it has no columns."
+        )
