@@ -1,4 +1,4 @@
-"""A missing package of an extra is answered by the command that installs it; the core needs none."""
+"""A missing package of an extra is answered by the command that installs it."""
 
 import importlib.metadata
 import re
