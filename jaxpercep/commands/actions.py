@@ -2,6 +2,8 @@
 
 import csv
 import io
+import itertools
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -62,6 +64,7 @@ def train(arguments: Train) -> int:
         test_fraction=arguments.test_fraction,
     )
     model = description.model()
+    _check_memory(description.sizes)
     print(f"{arguments.data}: {_counted(parts)}, {features} features\n{model!r}\n{head.loss!r}")
 
     state, history = _fit(arguments, model, head, parts["train"])
@@ -99,6 +102,17 @@ def predict(arguments: Predict) -> int:
         else:
             _note(_table({"": description.head.metrics(outputs, targets)}))
     return 0
+
+
+def _check_memory(sizes: Sequence[int]) -> None:
+    """Raises a `UsageError` if the parameters and their gradient do not fit into memory."""
+    needed = 2 * 4 * sum((n + 1) * m for n, m in itertools.pairwise(sizes))
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise UsageError(
+            f"--hidden {' '.join(map(str, sizes[1:-1]))}: the parameters and their gradient take "
+            f"{needed / 1e9:,.1f} GB, this machine has {present / 1e9:,.1f} GB."
+        )
 
 
 def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
