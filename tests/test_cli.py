@@ -2,58 +2,26 @@
 
 import csv
 import gzip
-import io
 import json
 import re
 import runpy
 import signal
 import struct
-import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import jax
 import numpy as np
 import pytest
+from helpers import python, run, without_jax
 
 from jaxpercep import activations, gradients, tour
-from jaxpercep.cli import main
 from jaxpercep.commands import actions, arguments, checkpoint, heads, sources
 from jaxpercep.datasets import Dataset, parity
 from jaxpercep.training import History
 
 QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def rows(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.out)))
-
-
-def run(*arguments: object) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-def python(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def metrics(folder: Path) -> dict[str, dict[str, float]]:
@@ -75,44 +43,29 @@ def moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # What is answered without JAX.
 
-WITHOUT_JAX = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        assert name.partition(".")[0] not in ("jax", "jaxlib"), f"imports {name}"
-sys.meta_path.insert(0, Refuse())
-from jaxpercep.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+COMMANDS = [
+    ("--help", 0, "{tour,train,predict,compare}"),
+    ("--version", 0, "jaxpercep "),
+    ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
+    ("predict model mons", 2, "Did you mean 'moons'?"),
+    ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
+    ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
+    ("train xor --out .", 2, "--out . is no saved model: it has no model.json."),
+    ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
+]
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "expected"),
-    [
-        ("--help", 0, "{tour,train,predict,compare}"),
-        ("--version", 0, "jaxpercep "),
-        ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
-        ("predict model mons", 2, "Did you mean 'moons'?"),
-        ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
-        ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
-        ("train xor --out .", 2, "--out . is no saved model: it has no model.json."),
-        ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
-    ],
-)
-def test_help_and_wrong_arguments_are_answered_without_jax(
-    words: str, code: int, expected: str
-) -> None:
-    process = python(WITHOUT_JAX, *words.split())
-    out, err = process.communicate()
-    assert expected in (err if code else out)
-    assert not (out if code else err)
-    assert process.returncode == code
+def test_help_and_wrong_arguments_are_answered_without_jax() -> None:
+    results = without_jax("jaxpercep.cli", *(words for words, *_ in COMMANDS))
+    for (_, code, expected), result in zip(COMMANDS, results, strict=True):
+        assert result.code == code
+        assert expected in (result.err if code else result.out)
+        assert not (result.out if code else result.err)
 
 
 def test_the_refusal_above_works() -> None:
-    process = python(WITHOUT_JAX, "train", "xor")
-    assert "AssertionError: imports jax" in process.communicate()[1]
-    assert process.returncode == 1
+    with pytest.raises(RuntimeError, match="AssertionError: imports jax"):
+        without_jax("jaxpercep.cli", "train xor")
 
 
 def test_the_module_is_the_program(

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peer_checkers import check_grads_detects, gradcheck_detects, gradient_of_update
+
+from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
 
 BATCH, RATE = 8, 0.5
 

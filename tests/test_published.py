@@ -11,6 +11,7 @@ import pytest
 
 import jaxpercep as jp
 from jaxpercep.dense import DenseParams
+from jaxpercep.tour.published import load
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -55,3 +56,16 @@ def test_the_lecture_averages_its_bias_gradients():
     for i in (0, 2):
         np.testing.assert_allclose(published[i].w, right[i].w, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(published[i].b, right[i].b / batch, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lab-08-1", "lab-08-2"])
+def test_the_lectures_first_loss_is_that_of_its_weights(name):
+    network = load("lecture_lab08")[name]
+    bits = np.array(list(product([0, 1], repeat=2)))
+    y = np.bitwise_xor.reduce(bits, axis=1, keepdims=True)
+    h = bits
+    for layer in network["init"]:
+        h = 1 / (1 + np.exp(-(h @ np.array(layer["w"]) + layer["b"])))
+    step, published = network["loss_table"][0]
+    entropy = -np.mean(y * np.log(h) + (1 - y) * np.log(1 - h))
+    assert (step, entropy) == (0, pytest.approx(published, rel=2**-23))

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
-from right_candidates import DRAWS, candidates
 
-from jaxpercep.compare import compare_gradients
+from catalogue.right.drawing import DRAWS, candidates
+from jaxpercep import compare_gradients
 
 ERROR = 1e-6
 
