@@ -1,4 +1,4 @@
-"""The command line, end to end: what it prints, writes, refuses and returns."""
+"""Runs the command line end to end: output, files, refusals and exit codes."""
 
 import csv
 import gzip
@@ -41,7 +41,7 @@ def moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# What is answered without JAX.
+# Answered without JAX.
 
 COMMANDS = [
     ("--help", 0, "{tour,train,predict,compare}"),
@@ -194,7 +194,7 @@ def test_xor_is_learnt_as_a_whole_by_either_method(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[Any]]]:
-    """A table of text classes, their column in the middle, its features of unlike size."""
+    """Writes a table with a column of text classes in the middle and features of unlike size."""
     rng = np.random.default_rng(0)
     rows = [
         [1e6 + 1e3 * (kind + rng.normal(0, 0.1)), ("rose", "lily, white")[kind], 7, rng.normal()]
@@ -270,7 +270,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def write_idx_folder(folder: Path, classes: dict[str, int]) -> dict[str, np.ndarray]:
-    """Images of 3 x 4 pixels, of which one is bright and tells the class; returns the labels."""
+    """Writes images of 3 x 4 pixels, of which one is bright and tells the class; returns labels."""
     rng = np.random.default_rng(2)
     labels = {part: rng.permutation(np.arange(30 * n) % n) for part, n in classes.items()}
     for part, y in labels.items():
@@ -316,7 +316,7 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
     np.testing.assert_allclose([float(row["prediction"]) for row in rows], range(0, 120, 3), atol=1)
 
 
-# What is refused.
+# Refused.
 
 
 @pytest.mark.parametrize(

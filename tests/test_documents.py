@@ -1,4 +1,4 @@
-"""What the documents print is run: Python blocks, shell commands, links, the layer to copy."""
+"""Runs what the documents show: Python blocks, shell commands, links, the layer to copy."""
 
 import re
 import shlex

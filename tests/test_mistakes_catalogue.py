@@ -63,13 +63,13 @@ def in_double(args):
 
 
 def leaves_of(tree):
-    """The leaves in float64, by path."""
+    """Returns the leaves in float64, by path."""
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path): np.asarray(leaf, np.float64) for path, leaf in leaves}
 
 
 def autodiff(case, fun):
-    """What `case.right` has to return, by autodiff of fun."""
+    """Returns what `case.right` should, by autodiff of fun."""
     args = in_double(case.args)
     gradient = jax.grad(fun)(*args)
     if case.kind == "gradients":
@@ -79,14 +79,14 @@ def autodiff(case, fun):
 
 @cache
 def returned(backward):
-    """What a right or a wrong pass returns in float64."""
+    """Returns the leaves of a right or a wrong pass in float64."""
     (args, *_) = [case.args for case in MISTAKES if backward in (case.right, case.wrong)]
     with jax.enable_x64(True):
         return leaves_of(backward(*in_double(args)))
 
 
 def gradients(case):
-    """The right and the wrong gradient in float64; of a step, what it must have gone along."""
+    """Returns the right and the wrong gradient in float64; those that a step implies."""
     right, wrong = returned(case.right), returned(case.wrong)
     if case.kind == "gradients":
         return right, wrong
@@ -95,14 +95,14 @@ def gradients(case):
 
 
 def error(right, wrong):
-    """The largest error relative to the largest number; infinite for another shape, nan or inf."""
+    """Returns max |error| / max |right|, or infinity for another shape, nan or inf."""
     if right.shape != wrong.shape or not np.isfinite(wrong).all():
         return np.inf
     return np.max(np.abs(wrong - right)) / np.max(np.abs(right))
 
 
 def wrong_leaves(right, wrong, threshold=ROUNDING):
-    """Paths of the leaves that differ, or that only one of the two has."""
+    """Returns the paths of leaves that differ, or that only one of the two has."""
     common = right.keys() & wrong.keys()
     differing = {path for path in common if error(right[path], wrong[path]) > threshold}
     return differing | (right.keys() ^ wrong.keys())
@@ -230,7 +230,7 @@ def test_leaves_of_another_structure_are_missing_extra_or_misshapen(case):
 
 
 def seen_from(right, wrong, params):
-    """Whether this leaf alone shows what is wrong with it."""
+    """Tells whether this leaf alone shows what is wrong with it."""
     if right.shape != wrong.shape or not np.isfinite(wrong).all() or not wrong.any():
         return True
     factor = np.vdot(right, wrong) / np.vdot(right, right)
@@ -324,7 +324,7 @@ class Bending(ast.NodeTransformer):
 
 @cache
 def spoiled_leaves(fun):
-    """For each place in fun its tag, and the leaves that a wrong factor there spoils."""
+    """Returns, for each place in fun, its tag and the leaves that a wrong factor there spoils."""
     (args, *_) = [case.args for case in MISTAKES if case.fun is fun]
     source = inspect.getsource(fun)
     bending = Bending(source, fun.__globals__)
@@ -357,7 +357,7 @@ def spoiled_leaves(fun):
 
 
 def possible_places(case):
-    """Tags of the lines at which a mistake makes wrong all the leaves that are, and no other."""
+    """Returns the tags of the lines at which a mistake spoils exactly the leaves that are wrong."""
     differing = wrong_leaves(*gradients(case))
     within = {}
     for tag, leaves in spoiled_leaves(case.fun):

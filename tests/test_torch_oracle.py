@@ -37,7 +37,7 @@ ACTIVATIONS = {
 
 
 def torch_model(layer, params, x):
-    """What `layer.apply` computes, in PyTorch's own functions."""
+    """Computes `layer.apply` in PyTorch's own functions."""
     match layer:
         case jp.Serial():
             for part, p in zip(layer.layers, params, strict=True):
@@ -58,7 +58,7 @@ def torch_model(layer, params, x):
 
 
 def torch_loss(loss, p, t):
-    """What `loss.apply` computes, in PyTorch's own functions."""
+    """Computes `loss.apply` in PyTorch's own functions."""
     match loss:
         case jp.SquaredError():
             if loss.reduction == "batch_mean":
@@ -77,7 +77,7 @@ def torch_loss(loss, p, t):
 
 
 def as_tensor(array):
-    """Numbers in float64, class labels in int64; ±1 and 0/1 targets are numbers to PyTorch."""
+    """Keeps numbers in float64, labels in int64; targets of ±1 and 0/1 are numbers to PyTorch."""
     return torch.tensor(np.array(array))
 
 
