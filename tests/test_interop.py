@@ -15,7 +15,6 @@ from flax import nnx
 from flax.core import freeze
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_documents import ROOT
 
 import jaxpercep as jp
 from jaxpercep.interop import from_linen, from_nnx, to_linen, to_nnx
@@ -640,14 +639,3 @@ def test_importing_jaxpercep_does_not_import_flax():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_document_prints_what_it_says(capsys):
-    document = (ROOT / "docs" / "flax.md").read_text()
-    blocks = re.findall(r"^```(python|text)\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
-    names, pairs = {}, list(zip(blocks[::2], blocks[1::2], strict=True))
-    assert len(pairs) >= 7
-    for (language, code), (_, printed) in pairs:
-        assert language == "python"
-        exec(compile(code, "flax.md", "exec"), names)
-        assert capsys.readouterr().out == printed

@@ -1,4 +1,4 @@
-"""Compares random right gradients with autodiff, and exits with 1 if one of them is accused.
+"""Compares random right gradients with autodiff, and exits with 1 if one does not match.
 
 `python -m catalogue.right --seed 1 --count 1000` draws others than `--seed 0`.
 """

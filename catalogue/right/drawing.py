@@ -12,7 +12,7 @@ import numpy as np
 from catalogue.right.functions import ACTIVATIONS, LOSSES
 from catalogue.right.networks import FORMS, Block, Network, Style, cast, gradient_of, loss_of
 
-DRAWS = 8  # candidates in a row that share an architecture, and so what JAX has compiled for it
+DRAWS = 8  # successive candidates that share an architecture, and so its compiled programs
 WIDTHS = (1, 2, 3, 5, 8, 16)
 BATCHES = (1, 1, 2, 5, 8)
 DTYPES = ("float32", "float32", "float64", "bfloat16")
@@ -35,7 +35,7 @@ def draw_network(rng):
     if rng.random() < 0.5:
         widths[1:-1] = widths[1:2] * (depth - 1)
     if loss in ("cross_entropy", "squared_softmax"):
-        widths[-1] = max(2, widths[-1])  # of one output softmax makes the constant 1
+        widths[-1] = max(2, widths[-1])  # the softmax of one output is the constant 1
     blocks = []
     for inputs, outputs in pairwise(widths):
         same = inputs == outputs
@@ -101,7 +101,7 @@ def gradient_in(network, style):
 
 
 def draw_finite(rng, fun, network, batch, dtype):
-    """A scale of weights, and arguments at which the loss does not overflow."""
+    """Draws a scale of weights, and arguments at which the loss does not overflow."""
     while True:
         scale = 10 ** rng.uniform(-3, 2)
         args = draw_args(rng, network, batch, dtype, scale)

@@ -1,7 +1,7 @@
 """Activations and losses, as autodiff differentiates them and by hand.
 
-Autodiff sees those of `jax.nn`. By hand they have formulas of their own, written once for two array
-modules, NumPy and jnp: `xp` is the one that a candidate uses.
+Autodiff sees those of `jax.nn`. Backward passes have formulas of their own, written once for two
+array modules: `xp` is NumPy or jnp.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-CLIP = 1e-6  # how far probabilities are kept away from 0 and 1
+CLIP = 1e-6  # the least distance of probabilities from 0 and 1
 
 # What autodiff differentiates: activations, then losses of the network's output h.
 
@@ -148,7 +148,7 @@ def activations_by_hand(xp):
         return s * (1 + z * (1 - s))
 
     def gelu_angle(z):
-        """u and u' of gelu(z) = z (1 + tanh u) / 2 = z sigmoid(2 u)."""
+        """Returns u and u' of gelu(z) = z (1 + tanh u) / 2 = z sigmoid(2 u)."""
         c = (2 / np.pi) ** 0.5
         return c * (z + 0.044715 * z**3), c * (1 + 3 * 0.044715 * z**2)
 

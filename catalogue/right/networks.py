@@ -37,7 +37,7 @@ class Network(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a gradient is written; `narrow` is the type it computes in if not its arguments'."""
+    """A way of writing a gradient; `narrow` is its compute type if not that of its arguments."""
 
     xp: Any
     jitted: bool
@@ -75,7 +75,7 @@ FORMS = {"dicts": (list, list), "one dict": (flat, from_flat), "tuples": (tuples
 
 
 def loss_of(network, narrow, params, x, y):
-    """The loss as autodiff sees it, computed in the type `narrow` if there is one."""
+    """Returns the loss that autodiff differentiates, computed in the type `narrow` if given."""
     params, h, y = cast(jnp, (params, x, y), narrow)
     layers = FORMS[network.form][1](params)
     for block, p in zip(network.blocks, layers, strict=True):
@@ -98,14 +98,14 @@ def normalize(xp, h, p):
 
 
 def normalize_backward(xp, n, scale, dn):
-    """The gradient in h, from that in the normalized n."""
+    """Returns the gradient in h, from that in the normalized n."""
     through_mean = xp.mean(dn, axis=-1, keepdims=True)
     through_scale = n * xp.mean(dn * n, axis=-1, keepdims=True)
     return scale * (dn - through_mean - through_scale)
 
 
 def forward(network, xp, layers, x):
-    """The network's output, and what each use of a block keeps for the way back."""
+    """Returns the network's output, and the residuals of each use of a block."""
     tape, h = [], x
     for i, (block, p) in enumerate(zip(network.blocks, layers, strict=True)):
         for _ in range(block.times):
@@ -118,7 +118,7 @@ def forward(network, xp, layers, x):
 
 
 def backward(network, xp, form_of_slopes, layers, tape, dh):
-    """The gradient in the parameters; it starts as that of the penalty on the weights."""
+    """Returns the gradient in the parameters; it starts as that of the penalty on the weights."""
     grads = [
         {
             key: network.penalty * leaf if key == "w" else xp.zeros_like(leaf)
@@ -140,7 +140,7 @@ def backward(network, xp, form_of_slopes, layers, tape, dh):
 
 
 def by_hand(network, style, params, x, y):
-    """The loss and its gradient."""
+    """Returns the loss and its gradient."""
     xp, (pack, unpack) = style.xp, FORMS[network.form]
     layers = unpack(params)
     h, tape = forward(network, xp, layers, x)
@@ -160,7 +160,7 @@ def gradient_of(network, style, params, x, y):
 
 
 def cast(xp, tree, dtype):
-    """Arrays of xp, floating ones in the dtype unless that is None."""
+    """Converts to arrays of xp, floating ones in the dtype unless that is None."""
 
     def one(leaf):
         array = xp.asarray(leaf)
