@@ -108,6 +108,7 @@ DERIVATIVE_AT_OUTPUT = (
         },
         lines=("stacked.h",),
         location="iteration 2 of 4",
+        check_grads=False,
     ),
     mistake(
         TWICE,
