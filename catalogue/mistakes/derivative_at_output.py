@@ -84,6 +84,7 @@ DERIVATIVE_AT_OUTPUT = (
         {"dprecision * precision": "dprecision * np.exp(precision)"},
         forward={"jnp.exp(-s)": "slope_at_output(jnp.exp, -s)"},
         lines=("gaussian.precision",),
+        named=False,
     ),
     mistake(
         STACKED,
