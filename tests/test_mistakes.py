@@ -32,7 +32,7 @@ def compared(mistake):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of candidates that divide by 0
-@pytest.mark.parametrize("mistake", map(compared, MISTAKES))
+@pytest.mark.parametrize("mistake", list(map(compared, MISTAKES)))
 def test_a_mistake_is_detected_and_named(mistake):
     report = report_of(mistake)
     assert is_detected(report), str(report)
@@ -41,7 +41,7 @@ def test_a_mistake_is_detected_and_named(mistake):
 
 @pytest.mark.corpus
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("mistake", map(in_group, MISTAKES))
+@pytest.mark.parametrize("mistake", list(map(in_group, MISTAKES)))
 def test_the_usual_checkers_notice_what_the_table_says(mistake):
     check_grads, gradcheck = peers(mistake)
     assert check_grads == mistake.check_grads
