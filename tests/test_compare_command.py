@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import WITHOUT_JAX, Result, python, run
+from helpers import Result, run, without_jax
 
 from jaxpercep.commands import comparison
 
@@ -130,26 +130,22 @@ def test_a_file_is_unusable_in_json_too() -> None:
 # What is unusable.
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("nowhere.py", "nowhere.py: there is no such file: expected the path of a Python file."),
-        ("models.py", "models.py: is a folder: expected the path of a Python file in it."),
-        (
-            "notes.txt",
-            "notes.txt: is not a .py file: expected the path of a Python file. Rename it",
-        ),
-        ("net.py --jsn", "--jsn"),
-        ("", "FILE.py"),
-    ],
-)
-def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message: str) -> None:
+COMMANDS = [
+    ("nowhere.py", "nowhere.py: there is no such file: expected the path of a Python file."),
+    ("models.py", "models.py: is a folder: expected the path of a Python file in it."),
+    ("notes.txt", "notes.txt: is not a .py file: expected the path of a Python file. Rename it"),
+    ("net.py --jsn", "--jsn"),
+    ("", "FILE.py"),
+]
+
+
+def test_arguments_that_cannot_work_are_answered_without_jax() -> None:
     Path("models.py").mkdir()
     Path("notes.txt").touch()
-    process = python(WITHOUT_JAX, "compare", *words.split())
-    out, err = process.communicate()
-    assert (process.returncode, out) == (2, "")
-    assert message in err
+    results = without_jax("jaxpercep.cli", *(f"compare {words}" for words, _ in COMMANDS))
+    for (_, message), result in zip(COMMANDS, results, strict=True):
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from test_cli import run
+from helpers import run
+
+from jaxpercep.tour.published import load
 
 ROOT = Path(__file__).parents[1]
-VECTORS = Path(__file__).parent / "vectors"
 
 # The file, the exit code, the cause, the leaves it is seen from, and the forward line it is in.
 EXAMPLES = [
@@ -68,7 +69,7 @@ def test_the_lecture_averages_its_bias_gradients() -> None:
 
 
 def test_the_stepwise_example_has_the_published_numbers() -> None:
-    published = json.loads((VECTORS / "mazur.json").read_text("utf-8"))
+    published = load("mazur")
     stepwise = example("stepwise_example")
     with jax.enable_x64(True):
         args = stepwise["example"]()

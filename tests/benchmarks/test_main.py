@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import without_jax
 from simulation import TIME, Simulation, method
 
 from benchmarks import arguments, goals, machine, peers, plan, run, session
@@ -374,43 +375,30 @@ def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -
 
 # What the command line answers.
 
-WITHOUT_JAX = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        assert name.partition(".")[0] not in ("jax", "jaxlib"), f"imports {name}"
-sys.meta_path.insert(0, Refuse())
-from benchmarks.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
+COMMANDS = [
+    ("--help", 0, "--time-limit SECONDS"),
+    ("compare --help", 0, "--threshold FLOAT"),
+    ("--quick --full", 2, "--quick and --full are not allowed together"),
+    ("--methods torhc", 2, "--methods 'torhc': is not of "),
+    ("--name a/b", 2, "error: --name 'a/b': expected letters, digits, '.', '-' and '_'."),
+    ("--time-limit 0", 2, "error: --time-limit 0.0: expected above 0 seconds."),
+    ("--time-limit nan", 2, "error: --time-limit nan: expected above 0 seconds."),
+    ("--seed -1", 2, "error: --seed -1: expected at least 0 and below 2**32."),
+    ("--resume", 2, "error: --resume: there is no run to go on with at "),
+    ("compare nowhere .", 2, "compare: error: OLD='nowhere': there is no such file or folder."),
+    ("compare . . --threshold 2", 2, "error: --threshold 2.0: expected at least 0 and below"),
+]
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "expected"),
-    [
-        ("--help", 0, "--time-limit SECONDS"),
-        ("compare --help", 0, "--threshold FLOAT"),
-        ("--quick --full", 2, "--quick and --full are not allowed together"),
-        ("--methods torhc", 2, "--methods 'torhc': is not of "),
-        ("--name a/b", 2, "error: --name 'a/b': expected letters, digits, '.', '-' and '_'."),
-        ("--time-limit 0", 2, "error: --time-limit 0.0: expected above 0 seconds."),
-        ("--time-limit nan", 2, "error: --time-limit nan: expected above 0 seconds."),
-        ("--seed -1", 2, "error: --seed -1: expected at least 0 and below 2**32."),
-        ("--resume", 2, "error: --resume: there is no run to go on with at "),
-        ("compare nowhere .", 2, "compare: error: OLD='nowhere': there is no such file or folder."),
-        ("compare . . --threshold 2", 2, "error: --threshold 2.0: expected at least 0 and below"),
-    ],
-)
 def test_help_and_wrong_arguments_are_answered_without_jax(
-    words: str, code: int, expected: str, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-c", WITHOUT_JAX, *words.split()]
-    if words.startswith("--resume"):
-        command += ["--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert expected in (done.stderr if code else done.stdout)
-    assert not (done.stdout if code else done.stderr)
-    assert done.returncode == code
+    monkeypatch.chdir(tmp_path)  # where there is no run
+    results = without_jax("benchmarks.__main__", *(words for words, *_ in COMMANDS))
+    for (_, code, expected), result in zip(COMMANDS, results, strict=True):
+        assert result.code == code
+        assert expected in (result.err if code else result.out)
+        assert not (result.out if code else result.err)
 
 
 @pytest.mark.parametrize(

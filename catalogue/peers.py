@@ -1,8 +1,8 @@
-"""Whether the usual gradient checkers notice a wrong gradient, called as their users call them.
+"""Asks the usual gradient checkers about a gradient, called as their users call them.
 
 Each takes `fun(params, *batch) -> scalar` and `grad_fun(params, *batch)`, which returns the
 gradient in params, or (value, gradient), in JAX or NumPy. A checker notices a gradient when it
-raises, or when the gradient's form is such that it cannot even be handed over.
+raises, or if the form of the gradient does not even let it be passed.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from jax.test_util import check_grads
 
 
 def check_grads_detects(fun: Callable, grad_fun: Callable, args: tuple[Any, ...]) -> bool:
-    """Whether `jax.test_util.check_grads` notices, in float32, the default of its users."""
+    """Tells whether `jax.test_util.check_grads` notices, in float32, the default of its users."""
     params, *batch = jax.tree.map(jnp.asarray, cast(args, np.float32))
 
     @jax.custom_vjp
@@ -32,13 +32,17 @@ def check_grads_detects(fun: Callable, grad_fun: Callable, args: tuple[Any, ...]
     checked.defvjp(forward, backward)
     try:
         check_grads(checked, (params,), order=1, modes=["rev"])
-    except (AssertionError, TypeError, ValueError):  # the latter two: not the form of params
+    except (
+        AssertionError,
+        TypeError,
+        ValueError,
+    ):  # the latter two: its form is not that of params
         return True
     return False
 
 
 def gradcheck_detects(fun: Callable, grad_fun: Callable, args: tuple[Any, ...]) -> bool | None:
-    """Whether `torch.autograd.gradcheck` notices, in float64 as it asks; None without torch."""
+    """Tells whether `torch.autograd.gradcheck` notices, in float64; None without torch."""
     try:
         import torch
     except ImportError:
@@ -75,7 +79,7 @@ def gradcheck_detects(fun: Callable, grad_fun: Callable, args: tuple[Any, ...]) 
 
 
 def gradient_of_update(update_fun: Callable, learning_rate: float) -> Callable:
-    """The gradient, in float64, that an SGD step `update_fun(params, *batch) -> params` implies."""
+    """Returns the gradient, in float64, that an SGD step `update_fun(params, *batch)` implies."""
 
     def grad_fun(params, *batch):
         with jax.enable_x64(True):
@@ -89,7 +93,7 @@ def gradient_of_update(update_fun: Callable, learning_rate: float) -> Callable:
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """Copies as NumPy arrays, floating ones in the dtype."""
+    """Copies to NumPy arrays, floating ones in the dtype."""
 
     def one(leaf: Any) -> np.ndarray:
         array = np.array(leaf)
@@ -99,7 +103,7 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def in_form_of(params: Any, result: Any) -> Any:
-    """The gradient of a result, in the containers of params if it has the same paths."""
+    """Returns the gradient of a result, in the containers of params if the paths are the same."""
     expected = paths(params)
     if isinstance(result, tuple) and len(result) == 2 and paths(result) != expected:
         value, gradient = result

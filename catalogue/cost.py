@@ -1,7 +1,8 @@
-"""What a comparison costs: `python tests/comparison_cost.py SIZES` in a fresh process.
+"""Measures what a comparison costs: `python -m catalogue.cost 784-512-512-10`.
 
-`SIZES` are those of a tanh network with a softmax, as 784-512-512-10. The derivative of its second
-tanh is left out. Times include compilation; memory is the peak of the process.
+The sizes are those of a tanh network with a softmax. A right gradient costs the verdict; one that
+leaves out the derivative of the first tanh costs the diagnosis too. Each is compared in a fresh
+process. Times include compilation; memory is what the peak of the process gains.
 """
 
 import argparse
@@ -9,13 +10,14 @@ import itertools
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxpercep.compare as comparison
+from jaxpercep import compare_gradients
 
 
 def loss(params, x, y):
@@ -25,7 +27,8 @@ def loss(params, x, y):
     return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(x @ w + b), axis=-1))
 
 
-def by_hand(params, x, y):
+def by_hand(left_out, params, x, y):
+    """Returns the gradient, without the derivative of hidden layer `left_out`, if any."""
     *hidden, (w, b) = params
     activations = [x]
     for v, c in hidden:
@@ -36,7 +39,7 @@ def by_hand(params, x, y):
         a = activations[layer]
         grads.append((a.T @ delta, delta.sum(0)))
         delta = delta @ params[layer][0].T
-        delta = delta if layer == 1 else delta * (1 - a**2)
+        delta = delta if layer == left_out else delta * (1 - a**2)
     return grads[::-1]
 
 
@@ -53,46 +56,47 @@ def problem(sizes, batch):
     return params, x, np.eye(sizes[-1], dtype=np.float32)[rng.integers(sizes[-1], size=batch)]
 
 
-def peak():
-    """The largest resident memory so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def memory_of_a_gradient(sizes, batch):
-    """What one gradient by autodiff in float64 adds to a fresh process, in MB."""
+def cost(sizes, batch, measured):
+    """Returns the seconds and the MB that `measured` takes on a problem drawn here."""
     args = problem(sizes, batch)
-    before = peak()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    measured(*args)
+    seconds = time.perf_counter() - start
+    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
+
+
+def gradient(*args):
+    """Evaluates one gradient by autodiff in float64."""
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), args)
         jax.block_until_ready(jax.jit(jax.value_and_grad(loss))(*wide))
-    return peak() - before
+
+
+def comparison(left_out, *args):
+    """Compares the gradient by hand with autodiff."""
+    print(compare_gradients(loss, partial(by_hand, left_out), *args))
 
 
 def main():
+    """Prints seconds and MB."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes")
     parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split("-")]
-    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-        one = fresh.submit(memory_of_a_gradient, sizes, options.batch).result()
-    args = problem(sizes, options.batch)
-    diagnose, spent = comparison.diagnose, []
-
-    def timed(*arguments):
-        start = time.perf_counter()
-        result = diagnose(*arguments)
-        spent.append(time.perf_counter() - start)
-        return result
-
-    comparison.diagnose = timed
-    before, start = peak(), time.perf_counter()
-    report = comparison.compare_gradients(loss, by_hand, *args)
-    total = time.perf_counter() - start
-    print(report)
-    print(f"verdict {total - spent[0]:.1f} s, diagnosis {spent[0]:.1f} s")
-    more = peak() - before
+    (_, one), (verdict, _), (total, more) = (
+        in_fresh_process(cost, sizes, options.batch, measured)
+        for measured in (gradient, partial(comparison, None), partial(comparison, 1))
+    )
+    print(f"verdict {verdict:.1f} s, diagnosis {total - verdict:.1f} s")
     print(f"memory {more:.0f} MB, of one gradient in float64 {one:.0f} MB: {more / one:.1f} times")
+
+
+def in_fresh_process(function, *args):
+    """Calls the function where nothing has been compiled yet."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        return fresh.submit(function, *args).result()
 
 
 if __name__ == "__main__":
