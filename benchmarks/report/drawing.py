@@ -14,14 +14,11 @@ WIDTH = 350
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 72,  # a point is a CSS pixel
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
     "font.size": 11,
     "text.color": COLOURS["ink"],
     "text.parse_math": False,  # a name may hold a dollar sign
     "svg.fonttype": "none",  # half the size of text as paths
     "svg.hashsalt": "jaxpercep",
-    "axes.facecolor": "none",
     "axes.edgecolor": COLOURS["line"],
     "axes.labelcolor": COLOURS["dim"],
     "axes.labelsize": 11,
@@ -48,12 +45,16 @@ class Drawing(NamedTuple):
     figure: Figure
     description: str
 
-    def uri(self) -> str:
-        """Returns the figure as an SVG image in a data URI, the same for the same figure."""
+    def svg(self) -> bytes:
+        """Returns the figure as an SVG file, the same bytes for the same figure."""
         buffer = io.BytesIO()
         with mpl.rc_context(STYLE):
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return buffer.getvalue()
+
+    def uri(self) -> str:
+        """Returns the SVG file as a data URI."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg()).decode()}"
 
 
 def new_figure(height: float) -> Figure:
