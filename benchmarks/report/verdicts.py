@@ -1,4 +1,4 @@
-"""Which differences count: those that exceed both the interval and the noise floor."""
+"""Verdicts: a difference counts if it exceeds both its interval and the noise floor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

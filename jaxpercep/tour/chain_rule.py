@@ -141,7 +141,7 @@ def _pairs(published: dict[str, Any], computed: dict[str, Any]) -> list[tuple[st
 
 
 def _agrees(published: float, computed: float) -> bool:
-    """Whether the computed value rounds to the digits that were printed."""
+    """Compares after rounding the computed value to the digits that were printed."""
     digits = len(repr(published).partition(".")[2])
     return round(computed, digits) == published
 

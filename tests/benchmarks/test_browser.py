@@ -80,7 +80,7 @@ def look(page: str, folder: Path, width: int = 390, dark: bool = False) -> Look:
 
 
 def shows_something(picture: Image.Image) -> bool:
-    """Whether every screenful has more than a few colours."""
+    """Looks for more than a few colours on every screenful."""
     screens = [picture.crop((0, top, picture.width, top + 1000)) for top in range(0, HEIGHT, 1000)]
     return all(len(screen.getcolors(1 << 24) or []) > 50 for screen in screens)
 

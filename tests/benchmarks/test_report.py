@@ -1,4 +1,4 @@
-"""The report of a run: what it says, what it escapes, and that it stands alone."""
+"""The report of a run: its numbers and words, escaping, and that it stands alone."""
 
 import base64
 import dataclasses
@@ -46,7 +46,7 @@ HOSTILE = '<script>alert("1")</script> & $x_1$ | `*'
 
 
 class Page(HTMLParser):
-    """Everything that the tests ask of a page."""
+    """The facts about a page that the tests need."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
     def drawn(self) -> Iterable[ElementTree.Element]:
-        """Every element of every picture."""
+        """Returns every element of every picture."""
         for picture in self.pictures:
             kind, _, data = picture["src"].partition(",")
             assert kind == "data:image/svg+xml;base64"
