@@ -32,7 +32,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-pictures: demo  ## renew the README's pictures
+pictures: demo  ## renew the pictures of docs/
 	cp out/tour/*.png docs/images/
 
 clean:
