@@ -56,18 +56,22 @@ def test_the_readmes_python_blocks_do_what_they_say(capsys):
     assert probabilities.ravel().tolist() == pytest.approx([0, 1, 1, 0], abs=0.02)
 
 
+def test_the_readme_is_one_screen():
+    assert len((ROOT / "README.md").read_text()) <= 8000
+
+
 def test_the_page_on_flax_prints_what_it_says(capsys):
     run_blocks(ROOT / "docs" / "flax.md", capsys)
     languages = [language for language, _ in blocks(ROOT / "docs" / "flax.md")]
     assert languages == ["python", "text"] * 7
 
 
-def test_the_readmes_commands_run(tmp_path, monkeypatch, capfd):
+def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     commands = [
         line.partition("#")
-        for block in blocks_in(ROOT / "README.md", "bash")
+        for block in blocks_in(ROOT / "docs" / "command-line.md", "bash")
         for line in block.splitlines()
         if line.startswith("jaxpercep ")
     ]
