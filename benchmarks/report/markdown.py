@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from benchmarks.report import groups, tables, words
 from benchmarks.report.environment import flat
 from benchmarks.report.groups import Curve
-from benchmarks.report.summary import account, status, warnings
-from benchmarks.report.tables import Entry, Table, against_best
+from benchmarks.report.summary import account, status
+from benchmarks.report.tables import Entry, Table
+from benchmarks.report.verdicts import noise, verdict
 from benchmarks.results import Cell, Results
 
 CELLS = 5
@@ -20,9 +21,10 @@ def render(results: Results) -> str:
         shown.append(beside(results, chosen))
     shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]
     shown.append(tables.absences(results))
+    warnings = [f"Warning: {text}." for text in results.warnings]
     parts = [
         f"```bash\n{results.command}\n```",
-        _escaped(" ".join([status(results), *_warnings(results), _machine(results)])),
+        _escaped(" ".join([status(results), *warnings, _machine(results)])),
         _escaped(" ".join(account(results))),
         *map(_table, tables.filled(shown)),
     ]
@@ -68,20 +70,13 @@ def _short(results: Results, cell: Cell, method: str) -> str:
     measurement = cell.of(method)
     if measurement is None:
         return next((a.kind for a in cell.absences if a.method == method), words.NOTHING)
-    time, entry = (
-        words.seconds(measurement.seconds.median),
-        against_best(results, cell, measurement),
-    )
+    time = words.seconds(measurement.seconds.median)
     if method == cell.best_peer:
         return f"{time} (best peer)"
     if measurement.ratio is None:
         return time
-    same = entry.text.startswith("no difference")
+    same = verdict(measurement.ratio, noise(results, cell)) == "no difference"
     return f"{time} ({'=' if same else words.number(measurement.ratio.median)})"
-
-
-def _warnings(results: Results) -> list[str]:
-    return [f"Warning: {text}." for text in warnings(results)]
 
 
 def _machine(results: Results) -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from benchmarks.report import palette
 from benchmarks.report.section import Block, Section
-from benchmarks.report.summary import status, warnings
+from benchmarks.report.summary import status
 from benchmarks.report.svg import inline
 from benchmarks.results import Results
 
@@ -25,7 +25,7 @@ def render(results: Results, sections: Sequence[Section]) -> str:
     return template.render(
         results=results,
         status=status(results),
-        warnings=warnings(results),
+        warnings=results.warnings,
         sections=sections,
         pictures=_pictures,
         light=Markup(palette.declarations("light")),

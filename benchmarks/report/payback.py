@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
+from benchmarks.derived import BreakEven, break_even
 from benchmarks.report import words
 from benchmarks.report.tables import Table
-from benchmarks.results import BreakEven, Goal, Results
+from benchmarks.results import Goal, Results
 
 SOON = 1000  # steps
 
 
 def break_even_summary(results: Results) -> Table:
     """How many cells and peers each of jaxpercep's methods wins against, and when."""
+    pairs = break_even(results)
     rows = []
     for method in results.ours:
-        steps = [pair.steps for pair in results.break_even if pair.method == method]
+        steps = [pair.steps for pair in pairs if pair.method == method]
         known = [n for n in steps if n is not None]
         at_once, soon = known.count(0), sum(0 < n <= SOON for n in known)
         later, never = len(known) - at_once - soon, len(steps) - len(known)
@@ -25,11 +27,10 @@ def break_even_summary(results: Results) -> Table:
 
 def break_even_tables(results: Results) -> dict[str, Table]:
     """For each of jaxpercep's methods: a row a cell, a column a peer."""
-    found = {}
-    for method in results.ours:
-        if pairs := [pair for pair in results.break_even if pair.method == method]:
-            found[method] = _by_peer(pairs)
-    return found
+    found: dict[str, list[BreakEven]] = {}
+    for pair in break_even(results):
+        found.setdefault(pair.method, []).append(pair)
+    return {method: _by_peer(pairs) for method, pairs in found.items()}
 
 
 def _by_peer(pairs: Sequence[BreakEven]) -> Table:

@@ -132,7 +132,8 @@ def _cell(results: Results, cell: Cell) -> Block:
     said = [f"{words.number(cell.flops / 1e6)} MFLOP and {words.bytes_(cell.bytes)} a step."]
     if cell.null is not None:
         said.append(f"A/A ratio of {cell.null_method}: {words.ratio(cell.null)}.")
-    said += [f"{a.method}: {a.kind}: {a.reason}." for a in cell.absences]
+    said += [f"{a.method}: {a.kind}: {a.detail}." for a in cell.absences]
+    said += [f"{note[:1].upper()}{note[1:]}." for note in cell.notes]
     ours = fastest(results, cell)
     found = standing(results, cell, ours.method) if ours else None
     title = f"{cell.setting.key}: {_OUTCOMES[found.verdict] if found else 'no peer'}"

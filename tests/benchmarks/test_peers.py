@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import truth
 from benchmarks.peers import METHODS, Method
@@ -49,7 +50,7 @@ def _standard_promotion():
 def fitting(method, setting):
     """The setting, with three hidden layers of one width where a method repeats one."""
     first, width, *_, last = setting.sizes
-    alike = dataclasses.replace(setting, sizes=(first, width, width, width, last))
+    alike = replace(setting, sizes=(first, width, width, width, last))
     return alike if method.least_depth else setting
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from benchmarks.progress import Board, board
+from benchmarks.measure.progress import ProgressBar, progress_bar
 
 
 def left(limit: float, *done: tuple[float, float]) -> str:
@@ -19,7 +19,7 @@ def left(limit: float, *done: tuple[float, float]) -> str:
         console=console,
         auto_refresh=False,
     ) as bar:
-        found = Board(bar, 100, limit, lambda: now[0])
+        found = ProgressBar(bar, 100, limit, lambda: now[0])
         for moment, cost in done:
             now[0] = moment
             found.advance(cost, f"{cost} seconds")
@@ -46,7 +46,7 @@ def test_the_time_left(limit: float, done: list[tuple[float, float]], expected: 
 
 
 def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    with board(10, 20) as found:
+    with progress_bar(10, 20) as found:
         found.show("building")
         found.advance(5, "1/2 a cell")
     out, err = capsys.readouterr()

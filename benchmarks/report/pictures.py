@@ -1,0 +1,30 @@
+"""A few pictures of the page as files, for other documents to show."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+from benchmarks.report.section import Section
+from benchmarks.report.svg import STYLE, Drawing
+from jaxpercep._files import write_whole
+
+SECTIONS = ("summary", "batch", "depth", "width", "grid")
+"""Keys of the sections whose first picture is written."""
+
+
+def write(sections: Sequence[Section], folder: Path) -> None:
+    """Writes the first picture of each of `SECTIONS` that the page has as `folder/KEY.svg`."""
+    for section in sections:
+        panels = [panel for block in section.blocks for panel in block.panels]
+        if section.key in SECTIONS and panels:
+            write_whole(folder / f"{section.key}.svg", _svg(panels[0].drawing))
+
+
+def _svg(drawing: Drawing) -> bytes:
+    """Returns the drawing on white, since the page that shows it may be dark."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        drawing.figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
+    return buffer.getvalue()
