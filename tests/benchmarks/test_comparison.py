@@ -8,6 +8,7 @@ import pytest
 from example_results import example
 
 from benchmarks import results as contract
+from benchmarks import statistics
 from benchmarks.__main__ import main
 from benchmarks.comparison import Change, compare
 from benchmarks.report import words
@@ -55,8 +56,11 @@ def planted(old: Results, new: Results, threshold: float = THRESHOLD) -> Change:
 
 
 @pytest.mark.parametrize(("noise", "threshold"), [(0.02, 0.0), (0.1, THRESHOLD)])
-def test_two_runs_of_the_same_code_are_silent(noise: float, threshold: float) -> None:
+def test_two_runs_of_the_same_code_are_silent(
+    noise: float, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 600 times in 200 pairs of runs few differ by chance, though 1 interval in 20 does."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
     loud: list[Change] = []
     outside = 0
     for seed in range(200):
