@@ -1,4 +1,4 @@
-"""What the tests of this package share for as long as a run of pytest lasts."""
+"""Fixtures that the tests of this package share during a run of pytest."""
 
 import pytest
 

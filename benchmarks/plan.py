@@ -47,7 +47,7 @@ class Profile:
 
 
 def quick() -> Profile:
-    """A first impression: the ends and the middle of each curve, the other workloads once."""
+    """Plans a first impression: the ends and the middle of each curve, the other workloads once."""
     settings = merged(
         [
             *_batch_sweep([1, BATCH, 4096]),
@@ -74,7 +74,7 @@ def quick() -> Profile:
 
 
 def default() -> Profile:
-    """The curves in powers of 4, a coarse grid, and the other workloads at a few points."""
+    """Plans the curves in powers of 4, a coarse grid, and the other workloads at a few points."""
     batches = [*(4**i for i in range(7)), 8192]
     depths = [*(4**i for i in range(6))]
     widths = [16, 64, WIDTH, 256, 1024]
@@ -106,7 +106,7 @@ def default() -> Profile:
 
 
 def full() -> Profile:
-    """Every power of two, a fine grid, and curves of the other workloads too."""
+    """Plans every power of two, a fine grid, and curves of the other workloads too."""
     batches = [2**i for i in range(14)]
     depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
     widths = [16, 32, 64, 128, 256, 512, 1024]

@@ -1,4 +1,4 @@
-"""From one setting to its cell: the samples, and what is measured beside them."""
+"""Measures a cell: its samples, and the dispatch and memory beside them."""
 
 import statistics
 import zlib
@@ -39,7 +39,7 @@ class CellMeasurer:
         methods: all that take part.
         peaks: of the machine.
         seed: of the run.
-        show: is told the present activity.
+        show: shows the present activity.
     """
 
     pool: WorkerPool
@@ -56,7 +56,7 @@ class CellMeasurer:
 
         Args:
             setting: the network and the batch.
-            earlier: the cells that are done: what took too long there is not tried again deeper.
+            earlier: the cells that are done; methods that compiled too long are not tried deeper.
             seconds: for building, checking and timing: the cell's share of the time limit.
             deadline: the end of the time limit, on the pool's clock.
         """
@@ -149,7 +149,7 @@ class CellMeasurer:
 
 
 def _measurement(cell: Cell, instance: Instance, seed: int) -> Measurement:
-    """Returns what the samples tell of a method."""
+    """Summarizes the samples of a method."""
     preparation, seconds = instance.built.preparation, median_interval(instance.times, seed)
     return Measurement(
         method=instance.name,

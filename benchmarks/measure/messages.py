@@ -8,13 +8,13 @@ from benchmarks.workloads import Floats, Parameters, Workload
 
 
 class Task(NamedTuple):
-    """What to train.
+    """A method with the network and data to train.
 
     Attributes:
-        method: with what.
-        workload: how.
-        setting: which network, on how many samples a step.
-        steps: how many batches there are to cycle through.
+        method: the way to train.
+        workload: activation, loss, optimizer and data.
+        setting: the network, and the samples a step.
+        steps: the number of batches to cycle through.
         seed: of the data and the first parameters.
     """
 
@@ -29,7 +29,7 @@ class Built(NamedTuple):
     """A method that is ready, after its first steps.
 
     Attributes:
-        preparation: what compiling took.
+        preparation: the cost of compiling.
         first_call: seconds from the built model to the end of the first call.
         losses: `[steps]` of the first steps, one on each batch.
         parameters: after them.
@@ -42,14 +42,14 @@ class Built(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What came of more data: the seconds that it took, and the parameters after it."""
+    """The result of more data: the seconds that it took, and the parameters after it."""
 
     seconds: float
     parameters: Parameters
 
 
 class Calibration(NamedTuple):
-    """How long a sample has to be.
+    """The length of a sample.
 
     Attributes:
         passes: over the batches, that make a sample.

@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 POOL_SIZES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PJRT_NPROC")
-"""The variables that say how many threads OpenMP, OpenBLAS, MKL and XLA may start."""
+"""The variables that limit the threads of OpenMP, OpenBLAS, MKL and XLA."""
 
 
 class WorkerProcess:
@@ -172,7 +172,7 @@ class WorkerPool:
 def environment(threads: int) -> dict[str, str]:
     """Returns the environment variables of a worker: ours, with `threads` threads per library.
 
-    Compilers may keep nothing: a run that finds what an earlier one compiled measures no compiling.
+    Compilers keep nothing: with the programs of an earlier run, compiling would seem free.
     """
     return {
         **os.environ,

@@ -16,7 +16,7 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> "NumpyTr
 
 
 class NumpyTrainer:
-    """h_k = f(h_k-1 w_k + b_k), and back by the chain rule."""
+    """Trains by h_k = f(h_k-1 w_k + b_k), and back by the chain rule."""
 
     def __init__(self, workload: Workload, setting: Setting, initial: Parameters) -> None:
         self._workload = workload
@@ -31,11 +31,11 @@ class NumpyTrainer:
         self._optimizer = make(leaves, grads, workload.learning_rate)
 
     def place(self, x: Floats, y: np.ndarray) -> Any:
-        """A pair of arrays for each step."""
+        """Returns a pair of arrays for each step."""
         return list(zip(x, y, strict=True))
 
     def prepare(self, batches: Any) -> Preparation:
-        """Nothing to compile."""
+        """Has nothing to compile."""
         del batches
         return Preparation()
 
@@ -47,11 +47,11 @@ class NumpyTrainer:
         return losses
 
     def losses(self, result: list[float]) -> np.ndarray:
-        """As an array."""
+        """Converts them to an array."""
         return np.array(result)
 
     def parameters(self) -> Parameters:
-        """Copies of them."""
+        """Returns copies of them."""
         return [(w.copy(), b.copy()) for w, b in self._parameters]
 
     def _step(self, x: Floats, y: np.ndarray) -> float:
@@ -68,14 +68,14 @@ class NumpyTrainer:
             np.sum(self._d[k], axis=0, out=db)
             if k > 0:
                 np.matmul(self._d[k], self._parameters[k][0].T, out=self._d[k - 1])
-                # Nobody needs h[k] any more: its derivative takes its place.
+                # h[k] is not needed any more: its derivative takes its place.
                 self._d[k - 1] *= slope(self._workload.activation, h[k])
         self._optimizer.step()
         return loss
 
 
 def activate(name: str, z: Floats) -> None:
-    """Z becomes f(z)."""
+    """Overwrites z with f(z)."""
     match name:
         case "relu":
             np.maximum(z, 0, out=z)
@@ -98,7 +98,7 @@ def slope(name: str, h: Floats) -> Floats:
 
 
 def loss_and_error(name: str, p: Floats, y: np.ndarray, out: Floats) -> float:
-    """The loss; its gradient by the predictions p goes into `out`."""
+    """Returns the loss; writes its gradient by the predictions p into `out`."""
     n = len(p)
     match name:
         case "softmax":
