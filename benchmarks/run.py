@@ -66,7 +66,7 @@ def started(command: Run, profile: Profile) -> Results:
 
 
 def resumed(old: Results, new: Results) -> Results:
-    """Returns the results to go on with, if a run with `new` arguments, here and now, is the same.
+    """Returns the results to continue, if a run with `new` arguments on this machine is the same.
 
     Raises:
         UsageError: It is another one.

@@ -150,8 +150,8 @@ class Worker:
 def settle(limit: float = 1.0) -> None:
     """Waits until this process rests, or for `limit` seconds.
 
-    The threads of a pool go on asking for work when it is done (those of OpenBLAS for 0.1 s), which
-    would slow down whoever is timed next.
+    The threads of a pool keep asking for work when it is done (those of OpenBLAS for 0.1 s), which
+    would slow down the next method that is timed.
     """
     deadline, busy = time.monotonic() + limit, True
     while busy and time.monotonic() < deadline:

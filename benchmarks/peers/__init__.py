@@ -34,8 +34,12 @@ class Trainer(Protocol):
         ...
 
     def prepare(self, batches: Any) -> Preparation:
-        """Traces and compiles for batches of these shapes; changes no parameters."""
-        ...
+        """Traces and compiles for batches of these shapes, if there is anything to compile.
+
+        It changes no parameters.
+        """
+        del batches
+        return Preparation()
 
     def run(self, batches: Any, passes: int) -> Any:
         """Trains on every batch in order, `passes` times over.

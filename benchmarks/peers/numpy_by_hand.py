@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.peers import Preparation
+from benchmarks.peers import Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
@@ -15,7 +15,7 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> "NumpyTr
     return NumpyTrainer(workload, setting, initial)
 
 
-class NumpyTrainer:
+class NumpyTrainer(Trainer):
     """Trains by h_k = f(h_k-1 w_k + b_k), and back by the chain rule."""
 
     def __init__(self, workload: Workload, setting: Setting, initial: Parameters) -> None:
@@ -33,11 +33,6 @@ class NumpyTrainer:
     def place(self, x: Floats, y: np.ndarray) -> Any:
         """Returns a pair of arrays for each step."""
         return list(zip(x, y, strict=True))
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Has nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[float]:
         """Takes the steps."""

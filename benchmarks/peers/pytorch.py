@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.machine import affinity
-from benchmarks.peers import Preparation
+from benchmarks.peers import Preparation, Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
@@ -45,7 +45,7 @@ def build(
     return trainer(workload, make_model(workload, setting, initial))
 
 
-class TorchTrainer:
+class TorchTrainer(Trainer):
     """Eager: Python calls one operation after the other."""
 
     def __init__(self, workload: Workload, model: nn.Sequential) -> None:
@@ -58,11 +58,6 @@ class TorchTrainer:
         """Returns a pair of tensors for each step; PyTorch's labels are int64."""
         y = y.astype(np.int64) if self._labels else y
         return [(torch.tensor(a), torch.tensor(b)) for a, b in zip(x, y, strict=True)]
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Has nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[Tensor]:
         """Takes the steps."""

@@ -6,7 +6,7 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.peers import Preparation
+from benchmarks.peers import Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
@@ -27,7 +27,7 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> "Sklearn
     return SklearnTrainer(workload, setting, initial)
 
 
-class SklearnTrainer:
+class SklearnTrainer(Trainer):
     """Plain gradient descent or Adam, without penalty, momentum or shuffling."""
 
     def __init__(self, workload: Workload, setting: Setting, initial: Parameters) -> None:
@@ -73,11 +73,6 @@ class SklearnTrainer:
         """Returns a vector for one output, and integer labels for a classifier."""
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         return y if self._squared else y.astype(int)
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Has nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[float]:
         """Takes the steps, without checking the options and the data again each time."""

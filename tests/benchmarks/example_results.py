@@ -21,7 +21,7 @@ ROUNDS = 15
 
 
 class Speed(NamedTuple):
-    """How fast a method pretends to be: seconds a call, FLOP/s, seconds to compile a layer."""
+    """The made-up speed of a method: seconds a call, FLOP/s, seconds to compile a layer."""
 
     call: float
     rate: float
@@ -119,7 +119,7 @@ def _cell(rng: np.random.Generator, setting: Setting, noise: float) -> Cell:
     products = sum(2 * setting.batch * a * b for a, b in pairs)
     flops = 3 * products - 2 * setting.batch * setting.sizes[0] * setting.sizes[1]
     moved = 4 * sum(3 * a * b + 4 * setting.batch * b for a, b in pairs)
-    load = rng.lognormal(0, 0.01, ROUNDS)  # of the machine: what a round's methods share
+    load = rng.lognormal(0, 0.01, ROUNDS)  # of the machine, common to the methods of a round
     absences = list(_absences(setting))
     absent = {absence.method for absence in absences}
     cell = Cell(setting, flops, moved, [], absences)

@@ -82,7 +82,7 @@ def test_orders_are_random_by_seed() -> None:
     assert len(balanced_order(4, 7, 0)) == 7
 
 
-# What is found.
+# The numbers.
 
 
 def test_a_cell_finds_the_times_that_methods_take() -> None:
@@ -157,7 +157,7 @@ def test_a_run_can_be_repeated_to_the_digit() -> None:
     assert measure(PEERS) == measure(PEERS)
 
 
-# Who is not timed, and why.
+# Methods that are not timed, and the reasons.
 
 
 def test_a_wrong_gradient_is_refused() -> None:
@@ -239,7 +239,7 @@ def test_methods_without_a_place_in_the_cell() -> None:
     }
 
 
-def test_a_cell_may_be_left_to_nobody() -> None:
+def test_a_cell_without_any_method() -> None:
     cell = measure([method("broken", fails="build")])
     assert (cell.measurements, cell.best_peer, cell.null) == ([], None, None)
     assert cell.floor == 0
@@ -256,7 +256,7 @@ def test_what_is_measured_elsewhere_is_noted() -> None:
         assert (measurement.dispatch, measurement.peak_rss) == (None, None)
 
 
-# What earlier cells tell.
+# Expectations from earlier cells.
 
 
 def at_depth(depth: int) -> Setting:
@@ -286,7 +286,7 @@ def test_dispatch_is_measured_once_for_each_depth() -> None:
     assert known_dispatch([first], "other", at_depth(2)) is None
 
 
-# What follows from the times.
+# Derived numbers.
 
 
 @pytest.mark.parametrize(

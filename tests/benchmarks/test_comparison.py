@@ -52,7 +52,7 @@ def planted(old: Results, new: Results, threshold: float = THRESHOLD) -> Change:
     return next(c for c in changes if (c.setting, c.method) == (key, METHOD))
 
 
-# What counts.
+# Changes that count.
 
 
 @pytest.mark.parametrize(("noise", "threshold"), [(0.02, 0.0), (0.1, THRESHOLD)])
@@ -144,7 +144,7 @@ def test_a_large_change_that_is_not_sure_is_silent() -> None:
     assert change.verdict == "no difference"
 
 
-# The machines, and what only one run has.
+# The machines, and cells of only one run.
 
 
 def test_the_same_machine_goes_without_saying() -> None:

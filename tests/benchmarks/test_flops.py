@@ -1,4 +1,4 @@
-"""The counts that rates are made of: by hand, and beside XLA's own."""
+"""Operations and bytes of a step: by hand, and beside XLA's own count."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def test_products_by_hand():
         product(7, n, m)  # x w
         product(n, 7, m)  # x^T dy
     product(7, 5, 4)  # dy w^T of the last layer
-    product(7, 4, 3)  # and of the one before; that of the first one nobody needs
+    product(7, 4, 3)  # and of the one before; that of the first is not needed
     assert step_flops(THREE_LAYERS) == count == 1512
 
 

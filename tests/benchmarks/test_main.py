@@ -117,7 +117,7 @@ def test_a_run_leaves_its_results(suite: Suite, capsys: pytest.CaptureFixture[st
     assert "3/3 classification 8-32-4 batch 16: jaxpercep manual" in err
 
 
-def test_too_many_threads_are_told(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_many_threads_are_a_warning(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
     assert suite(pool=Simulation(pools=99)) == 0
     warnings = suite.results().warnings
     assert len(warnings) == 2
@@ -192,7 +192,7 @@ def test_a_run_keeps_to_its_time(suite: Suite, limit: int) -> None:
     assert all(cell.of("slow") is None for cell in results.cells[:2])
 
 
-# Ctrl-C, and what comes after.
+# Ctrl-C, and resuming.
 
 
 def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,7 +244,7 @@ def test_ctrl_c_before_the_first_cell(suite: Suite, capsys: pytest.CaptureFixtur
         ({"versions": {"numpy": "0.1"}}, "numpy was 0.1, now "),
     ],
 )
-def test_another_run_is_not_gone_on_with(
+def test_another_run_is_not_resumed(
     suite: Suite, capsys: pytest.CaptureFixture[str], change: dict[str, Any], message: str
 ) -> None:
     assert suite(pool=Simulation(interrupt_at=50)) == 130
@@ -369,7 +369,7 @@ def test_goals_are_pursued_by_those_who_are_right(
     ]
 
 
-def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goals_are_resumed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     suite.methods = tuple(method(name, learns=True, noise=0.01) for name in "ab")
     monkeypatch.setattr(goals, "MAX_EPOCHS", 5)
@@ -382,7 +382,7 @@ def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -
     assert [goal.method for goal in suite.results().goals] == ["a", "a", "b", "b"]
 
 
-# What the command line answers.
+# Answers of the command line.
 
 WITHOUT_JAX = """
 import contextlib, io, json, sys

@@ -1,4 +1,4 @@
-"""Real processes: what they answer, how they end, what they take."""
+"""Real processes: their answers, their end, and their threads and memory."""
 
 import gc
 import os

@@ -10,7 +10,7 @@ from benchmarks.measure.progress import ProgressBar, progress_bar
 
 
 def left(limit: float, *done: tuple[float, float]) -> str:
-    """What the bar says of 100 seconds after `done`: (time, cost)."""
+    """Returns the time left of 100 seconds on the bar after `done`: (time, cost)."""
     now, text = [0.0], io.StringIO()
     console = Console(file=text, force_terminal=True, width=80)
     with Progress(
@@ -45,7 +45,7 @@ def test_the_time_left(limit: float, done: list[tuple[float, float]], expected: 
     assert left(limit, *done) == expected
 
 
-def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar(10, 20) as found:
         found.show("building")
         found.advance(5, "1/2 a cell")
