@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.report import markdown, page, sections
+from benchmarks.report import markdown, page, pictures, sections
 from benchmarks.report.terminal import table
 from benchmarks.results import Results
 from jaxpercep._files import write_whole
@@ -11,7 +11,9 @@ __all__ = ["table", "write"]
 
 
 def write(results: Results, folder: Path) -> None:
-    """Writes `report.html` and `report.md`; both are rendered before either is written."""
-    html, text = page.render(results, sections.contents(results)), markdown.render(results)
+    """Writes `report.html`, `report.md` and `pictures/`; both texts are rendered before."""
+    contents = sections.contents(results)
+    html, text = page.render(results, contents), markdown.render(results)
     write_whole(folder / "report.html", html)
     write_whole(folder / "report.md", text)
+    pictures.write(contents, folder / "pictures")

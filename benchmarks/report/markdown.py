@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmarks.report import groups, tables, words
 from benchmarks.report.environment import flat
 from benchmarks.report.groups import Curve
-from benchmarks.report.summary import account, status, warnings
+from benchmarks.report.summary import account, status
 from benchmarks.report.tables import Entry, Table
 from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Results
@@ -21,7 +21,7 @@ def render(results: Results) -> str:
         shown.append(beside(results, chosen))
     shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]
     shown.append(tables.absences(results))
-    warned = [f"Warning: {text}." for text in warnings(results)]
+    warned = [f"Warning: {text}." for text in results.warnings]
     parts = [
         f"```bash\n{results.command}\n```",
         _escaped(" ".join([status(results), *warned, _machine(results)])),

@@ -6,7 +6,7 @@ import jinja2
 
 from benchmarks.report.palette import COLOURS
 from benchmarks.report.section import Section
-from benchmarks.report.summary import status, warnings
+from benchmarks.report.summary import status
 from benchmarks.results import Results
 
 
@@ -22,7 +22,7 @@ def render(results: Results, sections: Sequence[Section]) -> str:
     return environment.get_template("report.html.j2").render(
         results=results,
         status=status(results),
-        warnings=warnings(results),
+        warnings=results.warnings,
         sections=sections,
         colours=COLOURS,
     )

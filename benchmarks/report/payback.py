@@ -3,18 +3,20 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from benchmarks.derived import BreakEven, break_even
 from benchmarks.report import words
 from benchmarks.report.tables import Table, ours
-from benchmarks.results import BreakEven, Goal, Results
+from benchmarks.results import Goal, Results
 
 SOON = 1000  # steps
 
 
 def break_even_summary(results: Results) -> Table:
     """Counts the cells and peers that each of jaxpercep's methods overtakes, by when it does."""
+    pairs = break_even(results)
     rows = []
     for method in results.ours:
-        steps = [pair.steps for pair in results.break_even if pair.method == method]
+        steps = [pair.steps for pair in pairs if pair.method == method]
         known = [n for n in steps if n is not None]
         at_once, soon = known.count(0), sum(0 < n <= SOON for n in known)
         later, never = len(known) - at_once - soon, len(steps) - len(known)
@@ -27,7 +29,7 @@ def break_even_summary(results: Results) -> Table:
 def break_even_tables(results: Results) -> dict[str, Table]:
     """Makes a table for each of jaxpercep's methods: a row per cell, a column per peer."""
     found: dict[str, list[BreakEven]] = defaultdict(list)
-    for pair in results.break_even:
+    for pair in break_even(results):
         found[pair.method].append(pair)
     return {method: _by_peer(found[method]) for method in results.ours if method in found}
 

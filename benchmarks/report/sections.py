@@ -133,7 +133,8 @@ def _cell(results: Results, cell: Cell) -> Block:
     said = [f"{words.number(cell.flops / 1e6)} MFLOP and {words.bytes_(cell.bytes)} per step."]
     if cell.null is not None:
         said.append(f"A/A ratio of {cell.null_method}: {words.ratio(cell.null)}.")
-    said += [f"{a.method}: {a.kind}: {a.reason}." for a in cell.absences]
+    said += [f"{a.method}: {a.kind}: {a.detail}." for a in cell.absences]
+    said += [f"{note[:1].upper()}{note[1:]}." for note in cell.notes]
     found = fastest_standing(results, cell)
     title = f"{cell.setting.key}: {_OUTCOMES[found.verdict] if found else 'no peer'}"
     return Block(title, said, tables=[tables.measured(results, cell)], folded=True)

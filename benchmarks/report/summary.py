@@ -54,8 +54,3 @@ def _range(factors: Sequence[float], most: Standing, quality: str) -> str:
     if low == high:
         return f"{low} times as {quality} (at {key})"
     return f"{low} to {high} times as {quality} (most at {key})"
-
-
-def warnings(results: Results) -> list[str]:
-    """Returns the run's warnings about itself."""
-    return [str(text) for text in results.environment.get("warnings", [])]

@@ -155,7 +155,7 @@ def absences(results: Results) -> Table:
     where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
-        methods.setdefault((absence.kind, absence.reason, place), []).append(absence.method)
+        methods.setdefault((absence.kind, absence.detail, place), []).append(absence.method)
     rows = [[", ".join(names), *what] for what, names in methods.items()]
     header = ["methods", "outcome", "reason", "cells"]
     return Table("Skipped, refused, failed", header, rows, texts=(0, 1), long=(2, 3))

@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmarks.report import groups, words
-from benchmarks.report.summary import account, status, warnings
+from benchmarks.report.summary import account, status
 from benchmarks.report.tables import absent
 from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Results
@@ -28,7 +28,7 @@ def table(results: Results) -> RenderableType:
         for start in range(0, len(listing.cells), size):
             shown = listing.cells[start : start + size]
             parts.append(_table(results, listing.title, shown))
-    parts += [Text(f"Warning: {text}.", "yellow") for text in warnings(results)]
+    parts += [Text(f"Warning: {text}.", "yellow") for text in results.warnings]
     parts += [Text(sentence) for sentence in (status(results), *account(results))]
     return Group(*parts)
 

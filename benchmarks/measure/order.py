@@ -1,14 +1,14 @@
-"""In which order the methods of a cell are sampled."""
+"""The order in which the methods of a cell are sampled."""
 
 import numpy as np
 
 
 def balanced_order(entries: int, rounds: int, seed: int) -> list[list[int]]:
-    """Random orders in which position and predecessor are balanced; one for each round.
+    """Draws random orders in which position and predecessor are balanced; one for each round.
 
     Within each block of n rounds (2n if n is odd) every entry takes every position equally often,
-    and follows every other one equally often: what a method leaves behind in caches and clocks
-    favours none. Rows come in random order, under random names.
+    and follows every other one equally often: caches and clocks, as a method leaves them, favour
+    none. Rows come in random order, under random names.
 
     Source: Williams, "Experimental designs balanced for the estimation of residual effects of
     treatments", Australian Journal of Scientific Research A2 (1949).

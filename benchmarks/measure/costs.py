@@ -1,12 +1,12 @@
-"""How long a cell takes, roughly: to divide the time limit, and to tell the time left."""
+"""Estimates of the time that a cell takes: to divide the time limit, and to tell the time left."""
 
 from collections.abc import Sequence
 
 from benchmarks.flops import step_flops
+from benchmarks.measure.worker import WARM_UP
 from benchmarks.peers import Method
-from benchmarks.plan import SLOW_TO_COMPILE, Profile, distinct_batches, refusal
+from benchmarks.plan import Profile, distinct_batches, left_out
 from benchmarks.results import Setting
-from benchmarks.worker import WARM_UP
 
 RATE = 1e11  # floating point operations a second
 TURN = 0.015  # seconds between two samples
@@ -18,12 +18,12 @@ GOAL = 1.0  # seconds for each method and batch size
 
 
 def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """Seconds that a cell takes."""
-    return contest_cost(profile, setting, methods) + beside_cost(profile, setting, methods)
+    """Estimates the seconds that a cell takes."""
+    return sampling_cost(profile, setting, methods) + beside_cost(profile, setting, methods)
 
 
-def contest_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """The part of it in which the methods are built, checked and timed in turn."""
+def sampling_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
+    """Estimates the part of it in which the methods are built, checked and timed in turn."""
     present = _present(profile, setting, methods)
     one_pass = distinct_batches(setting) * step_flops(setting) / RATE
     turn = max(WARM_UP, one_pass) + max(profile.sample, one_pass) + TURN
@@ -32,7 +32,7 @@ def contest_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) 
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """The rest: dispatch in the first cell of each depth, and memory where it is measured."""
+    """Estimates the rest: dispatch in the first cell of each depth, memory where it is measured."""
     present, seconds = _present(profile, setting, methods), 0.0
     if setting.key in profile.memory:
         seconds += FRESH * len(present) + _start(setting, present) / 2
@@ -44,15 +44,15 @@ def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -
 
 
 def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
-    """What comes after all cells: the time to an accuracy."""
+    """Estimates the time to an accuracy, which is measured after all cells."""
     return GOAL * len(methods) * len(profile.goals)
 
 
 def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
-    return [method for method in methods if refusal(profile, method, setting) is None]
+    return [method for method in methods if left_out(profile, method, setting) is None]
 
 
 def _start(setting: Setting, methods: Sequence[Method]) -> float:
-    """Building, compiling and checking them."""
-    slow = sum(method.name in SLOW_TO_COMPILE for method in methods)
+    """Estimates the time of building, compiling and checking them."""
+    slow = sum(method.slow_to_compile for method in methods)
     return len(methods) * (START + START_PER_LAYER * setting.depth) + slow * SLOW

@@ -1,4 +1,4 @@
-"""Real processes: what they answer, how they end, what they take."""
+"""Real processes: their answers, their end, and their threads and memory."""
 
 import gc
 import os
@@ -16,11 +16,11 @@ import pytest
 from planted import planted
 
 from benchmarks import truth
-from benchmarks.laboratory import CommandError, LateError
 from benchmarks.machine import cores
-from benchmarks.processes import POOL_SIZES, Processes, opened
-from benchmarks.results import Setting
-from benchmarks.worker import WARM_UP, Built, Station, Task, settle
+from benchmarks.measure.messages import Built, CallError, Task
+from benchmarks.measure.pool import POOL_SIZES, WorkerPool
+from benchmarks.measure.worker import WARM_UP, Worker, settle
+from benchmarks.results import Reason, Setting
 from benchmarks.workloads import WORKLOADS
 
 SETTING = Setting("classification", (8, 16, 4), 32)
@@ -32,48 +32,48 @@ def task(habit: str = "", setting: Setting = SETTING, steps: int = 3) -> Task:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Generator[Processes]:
-    with opened(cores()) as found:
+def pool() -> Generator[WorkerPool]:
+    with WorkerPool(cores(), patience=60) as found:
         yield found
 
 
-def build(processes: Processes, habit: str = "", **options: Any) -> Built:
-    return processes.call("planted", "build", name="one", task=task(habit), **options)
+def build(pool: WorkerPool, habit: str = "") -> Built:
+    return pool.call("planted", Worker.build, "one", task(habit))
 
 
-def test_a_method_is_built_and_timed(processes: Processes) -> None:
-    built = build(processes)
+def test_a_method_is_built_and_timed(pool: WorkerPool) -> None:
+    built = build(pool)
     initial = WORKLOAD.initial(SETTING, 5)
     reference = truth.reference(WORKLOAD, initial, *WORKLOAD.batches(SETTING, 3, 5))
     assert truth.check(initial, built.parameters, built.losses, reference) is None
     assert built.first_call > 0
-    passes, turn = processes.call("planted", "calibrate", name="one", target=0.01)
+    passes, turn = pool.call("planted", Worker.calibrate, "one", 0.01)
     assert passes >= 1
     assert WARM_UP < turn < 1
-    assert processes.call("planted", "sample", name="one", passes=passes) > 0
+    assert pool.call("planted", Worker.sample, "one", passes) > 0
     x, y = WORKLOAD.batches(SETTING, 2, 6)
-    seconds, parameters = processes.call("planted", "train", name="one", x=x, y=y)
+    seconds, parameters = pool.call("planted", Worker.train, "one", x, y)
     assert seconds > 0
     assert not np.array_equal(parameters[0][0], built.parameters[0][0])
-    processes.call("planted", "drop", name="one")
-    with pytest.raises(CommandError, match="KeyError: 'one'"):
-        processes.call("planted", "sample", name="one", passes=1)
+    pool.call("planted", Worker.drop, "one")
+    with pytest.raises(CallError, match="KeyError: 'one'"):
+        pool.call("planted", Worker.sample, "one", 1)
 
 
 def test_what_a_library_prints_stays_in_its_process(
-    processes: Processes, capfd: pytest.CaptureFixture[str]
+    pool: WorkerPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    build(processes)
+    build(pool)
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_is_told_in_one_line_without_paths(processes: Processes) -> None:
-    build(processes)
-    with pytest.raises(CommandError) as caught:
-        build(processes, "raises")
-    assert caught.value.reason == "RuntimeError: no file planted.py, says the compiler"
+def test_an_error_is_told_in_one_line_without_paths(pool: WorkerPool) -> None:
+    build(pool)
+    with pytest.raises(CallError) as caught:
+        build(pool, "raises")
+    assert caught.value.detail == "RuntimeError: no file planted.py, says the compiler"
     assert not caught.value.ended
-    processes.call("planted", "sample", name="one", passes=1)  # the process lives on
+    pool.call("planted", Worker.sample, "one", 1)  # the process lives on
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,25 @@ def test_an_error_is_told_in_one_line_without_paths(processes: Processes) -> Non
         ("killed", "its process ended by SIGKILL, as when memory runs out"),
     ],
 )
-def test_a_process_that_ends(processes: Processes, habit: str, reason: str) -> None:
-    with pytest.raises(CommandError) as caught:
-        build(processes, habit)
-    assert caught.value.reason.startswith(reason)
+def test_a_process_that_ends(pool: WorkerPool, habit: str, reason: str) -> None:
+    with pytest.raises(CallError) as caught:
+        build(pool, habit)
+    assert caught.value.detail.startswith(reason)
     assert caught.value.ended
-    build(processes)  # in a new one
+    build(pool)  # in a new one
 
 
-def test_a_process_that_does_not_answer_is_ended(processes: Processes) -> None:
-    before = processes.call("planted", "peak_memory")
-    with pytest.raises(LateError, match="no answer within 1 s") as caught:
-        build(processes, "hangs", patience=1.0)
-    assert caught.value.ended
-    assert before > 0
-    build(processes)
+def test_a_process_that_does_not_answer_is_ended() -> None:
+    with WorkerPool(cores(), patience=1) as pool:
+        with pytest.raises(CallError, match="no answer within 1 s") as caught:
+            build(pool, "hangs")
+        assert (caught.value.ended, caught.value.reason) == (True, Reason.NO_ANSWER)
+        assert pool._processes == {}
 
 
-def test_a_process_has_our_cores_and_that_many_threads(processes: Processes) -> None:
-    build(processes)
-    (worker,) = processes._workers.values()
+def test_a_process_has_our_cores_and_that_many_threads(pool: WorkerPool) -> None:
+    build(pool)
+    (worker,) = pool._processes.values()
     pid = worker._process.pid
     assert sorted(os.sched_getaffinity(pid)) == cores()
     variables = dict(
@@ -111,39 +110,39 @@ def test_a_process_has_our_cores_and_that_many_threads(processes: Processes) -> 
     assert {variables[name] for name in POOL_SIZES} == {str(len(cores()))}
 
 
-def test_threads_at_work_are_counted(processes: Processes) -> None:
+def test_threads_at_work_are_counted(pool: WorkerPool) -> None:
     big = task(setting=Setting("classification", (64, 512, 4), 1024), steps=2)
-    processes.call("planted", "build", name="burst", task=big)
-    pools = processes.call("planted", "pools", name="burst", seconds=0.5)
+    pool.call("planted", Worker.build, "burst", big)
+    pools = pool.call("planted", Worker.pools, "burst", 0.5)
     assert 1 <= max(pools.values()) <= len(cores())
-    processes.call("planted", "drop")
-    assert any("blas" in library for library in processes.call("planted", "libraries"))
+    pool.call("planted", Worker.drop)
+    assert any("blas" in library for library in pool.call("planted", Worker.libraries))
 
 
-def test_peak_memory_is_that_of_a_fresh_process(processes: Processes) -> None:
-    build(processes, "fat")
-    found = processes.peak_memories([task(), task("fat"), task("ends"), task()], patience=60)
+def test_peak_memory_is_that_of_a_fresh_process(pool: WorkerPool) -> None:
+    build(pool, "fat")
+    found = pool.peak_memories([task(), task("fat"), task("ends"), task()])
     thin, fat, failed, again = found
     assert isinstance(thin, int)
     assert isinstance(fat, int)
     assert isinstance(again, int)
-    assert isinstance(failed, CommandError)
+    assert isinstance(failed, CallError)
     assert abs(fat - thin - 2**28) < 2**26
     assert abs(again - thin) < 2**25
 
 
-def test_ctrl_c_is_not_for_the_workers(processes: Processes) -> None:
-    build(processes)
-    (worker,) = processes._workers.values()
+def test_ctrl_c_is_not_for_the_workers(pool: WorkerPool) -> None:
+    build(pool)
+    (worker,) = pool._processes.values()
     assert os.getpgid(worker._process.pid) != os.getpgid(0)
     worker._process.send_signal(signal.SIGINT)
-    assert processes.call("planted", "sample", name="one", passes=1) > 0
+    assert pool.call("planted", Worker.sample, "one", 1) > 0
 
 
 def test_workers_end_with_the_block() -> None:
-    with opened(cores()) as processes:
-        build(processes)
-        (worker,) = processes._workers.values()
+    with WorkerPool(cores(), patience=60) as pool:
+        build(pool)
+        (worker,) = pool._processes.values()
         os.kill(worker._process.pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(worker._process.pid, 0)
@@ -152,10 +151,11 @@ def test_workers_end_with_the_block() -> None:
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     program = """
 import time
-from benchmarks.processes import Processes
-processes = Processes([0])
-processes.call("jax", "peak_memory")
-print(processes._workers["jax"]._process.pid, flush=True)
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.worker import Worker
+pool = WorkerPool([0], patience=60)
+pool.call("jax", Worker.peak_memory)
+print(pool._processes["jax"]._process.pid, flush=True)
 time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
@@ -197,27 +197,27 @@ class Watchful:
 
 def test_garbage_is_collected_between_samples_only_and_the_warm_up_is_not_timed() -> None:
     trainer = Watchful()
-    station = Station(lambda: trainer.now)
-    station._ready["one"] = trainer, None  # type: ignore[assignment]
-    assert station.sample("one", 1) == pytest.approx(WARM_UP / 5)
+    worker = Worker(lambda: trainer.now)
+    worker._ready["one"] = trainer, None  # type: ignore[assignment]
+    assert worker.sample("one", 1) == pytest.approx(WARM_UP / 5)
     assert gc.isenabled()
     assert trainer.collecting == [True, True, False]
     trainer.diverges = True
     with pytest.raises(ValueError, match="diverged while it was timed"):
-        station.sample("one", 6)
+        worker.sample("one", 6)
     assert gc.isenabled()
     assert trainer.collecting[3:] == [True, False]
 
 
 def test_a_turn_is_a_warm_up_and_a_sample() -> None:
     trainer = Watchful()
-    station = Station(lambda: trainer.now)
-    station._ready["one"] = trainer, None  # type: ignore[assignment]
+    worker = Worker(lambda: trainer.now)
+    worker._ready["one"] = trainer, None  # type: ignore[assignment]
     trainer.collecting = [True] * 2  # threads are awake
-    passes, turn = station.calibrate("one", 0.6 * WARM_UP)
+    passes, turn = worker.calibrate("one", 0.6 * WARM_UP)
     assert passes == 3
     before = trainer.now
-    station.sample("one", passes)
+    worker.sample("one", passes)
     assert trainer.now - before == pytest.approx(turn) == pytest.approx(1.8 * WARM_UP)
 
 

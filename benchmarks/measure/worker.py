@@ -1,7 +1,8 @@
 """The process that trains: it builds methods, runs them, and reads the clock around them.
 
 Frameworks keep pools of threads that would meet in one process, so each has a process of its own.
-It takes `(command, arguments)` from a pipe, and answers `(True, result)` or `(False, reason)`.
+It takes `(function, args, kwargs)` from a pipe, the function one of `Worker`'s, and answers `(True,
+result)` or `(False, detail)`.
 """
 
 import contextlib
@@ -14,16 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import without_paths
+from benchmarks.measure.messages import Built, Calibration, Task, Trained
 from benchmarks.peaks import Peaks, measure_peaks
-from benchmarks.peers import Method, Preparation, Trainer
-from benchmarks.results import Setting
-from benchmarks.workloads import Floats, Parameters, Workload
+from benchmarks.peers import Trainer
+from benchmarks.workloads import Floats
 
 WORKING = 0.2
 """A thread works if it uses at least this share of what the busiest one does."""
@@ -35,61 +36,8 @@ takes as long to spread them."""
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds: how finely threads' time is counted
 
 
-class Task(NamedTuple):
-    """What to train.
-
-    Attributes:
-        method: with what.
-        workload: how.
-        setting: which network, on how many samples a step.
-        steps: how many batches there are to cycle through.
-        seed: of the data and the first parameters.
-    """
-
-    method: Method
-    workload: Workload
-    setting: Setting
-    steps: int
-    seed: int
-
-
-class Built(NamedTuple):
-    """A method that is ready, after its first steps.
-
-    Attributes:
-        preparation: what compiling took.
-        first_call: seconds from the built model to the end of the first call.
-        losses: `[steps]` of the first steps, one on each batch.
-        parameters: after them.
-    """
-
-    preparation: Preparation
-    first_call: float
-    losses: Floats
-    parameters: Parameters
-
-
-class Trained(NamedTuple):
-    """What came of more data: the seconds that it took, and the parameters after it."""
-
-    seconds: float
-    parameters: Parameters
-
-
-class Calibration(NamedTuple):
-    """How long a sample has to be.
-
-    Attributes:
-        passes: over the batches, that make a sample.
-        turn: seconds that it takes, with the warm-up before it.
-    """
-
-    passes: int
-    turn: float
-
-
-class Station:
-    """Where methods are built under names of their own, and timed.
+class Worker:
+    """Builds methods under names of their own, and times them.
 
     Attributes:
         clock: seconds, that only grow.
@@ -159,7 +107,7 @@ class Station:
         return seconds
 
     def pools(self, name: str, seconds: float) -> dict[str, int]:
-        """How many threads of each pool worked during a burst; threads of a pool share a name."""
+        """Counts the threads of each pool that work during a burst; a pool's share a name."""
         trainer, batches = self._ready[name]
         before, start = _thread_times(), time.perf_counter()
         while time.perf_counter() - start < seconds:
@@ -169,7 +117,7 @@ class Station:
         return dict(Counter(pool for (_, pool), seconds in used.items() if seconds >= least))
 
     def libraries(self) -> list[str]:
-        """The numerical libraries that this process has loaded."""
+        """Lists the numerical libraries that this process has loaded."""
         import threadpoolctl
 
         named = ("internal_api", "version", "architecture")
@@ -177,11 +125,11 @@ class Station:
         return sorted(" ".join(str(info[k]) for k in named if info.get(k)) for info in loaded)
 
     def peaks(self) -> Peaks:
-        """What the machine can do at best."""
+        """Measures what the machine can do at best."""
         return measure_peaks()
 
     def peak_memory(self) -> int | None:
-        """The most bytes that this process has had in memory; None if the system does not say."""
+        """Returns the most bytes this process has had in memory; None if the system hides it."""
         status = Path("/proc/self/status")  # getrusage would count the process that forked this one
         if not status.exists():
             return None
@@ -202,8 +150,8 @@ class Station:
 def settle(limit: float = 1.0) -> None:
     """Waits until this process rests, or for `limit` seconds.
 
-    The threads of a pool go on asking for work when it is done (those of OpenBLAS for 0.1 s), which
-    would slow down whoever is timed next.
+    The threads of a pool keep asking for work when it is done (those of OpenBLAS for 0.1 s), which
+    would slow down the next method that is timed.
     """
     deadline, busy = time.monotonic() + limit, True
     while busy and time.monotonic() < deadline:
@@ -212,30 +160,30 @@ def settle(limit: float = 1.0) -> None:
         busy = time.process_time() - before > 0.0004
 
 
-def serve(connection: Connection, station: Station) -> None:
-    """Answers commands, each the name of a method of `Station`, until the other side hangs up."""
+def serve(connection: Connection, worker: Worker) -> None:
+    """Calls functions of `Worker`, as they are asked for, until the other side hangs up."""
     while True:
         try:
-            command, arguments = connection.recv()
+            function, args, kwargs = connection.recv()
         except EOFError:
             return
         try:
-            answer = True, getattr(station, command)(**arguments)
+            answer = True, function(worker, *args, **kwargs)
         except Exception as error:
-            answer = False, reason(error)
+            answer = False, one_line(error)
         settle()
         connection.send(answer)
 
 
-def reason(error: BaseException) -> str:
-    """An error in one line, without paths of this machine."""
+def one_line(error: BaseException) -> str:
+    """Describes an error in one line, without paths of this machine."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = without_paths(": ".join([type(error).__name__, *lines[:1]]))
     return text if len(text) <= 200 else text[:199] + "\u2026"
 
 
 def _thread_times() -> dict[tuple[str, str], float]:
-    """The processor time of this process's threads in seconds, by number and name."""
+    """Returns the processor time of this process's threads in seconds, by number and name."""
     found = {}
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # it has ended since it was listed
@@ -250,4 +198,4 @@ def main(pipe: int, cores: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
-    serve(Connection(pipe), Station())
+    serve(Connection(pipe), Worker())

@@ -1,28 +1,29 @@
 """Time to a given loss and accuracy on digits: the measure that no batch size can flatter.
 
 Each method trains the same network from the same first parameters on the same minibatches. After
-each epoch the clock stands still while the loss and accuracy are found.
+each epoch the clock is stopped while the loss and accuracy are computed.
 """
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
-from benchmarks.laboratory import Laboratory
+from benchmarks.measure.messages import Task
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.worker import Worker
 from benchmarks.peers import Method
 from benchmarks.plan import goal_setting
 from benchmarks.results import Goal, Setting
-from benchmarks.worker import Task
 from benchmarks.workloads import Floats, Parameters, Workload
 from jaxpercep.datasets import Dataset, Split, digits
 
-MIN_EPOCHS, MAX_EPOCHS = 10, 60  # so many, that the time of an epoch is known well; and no more
+MIN_EPOCHS, MAX_EPOCHS = 10, 60  # enough to know the time of an epoch well, and no more
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class Digits(Workload):
     """The classification, on minibatches of scikit-learn's digits."""
 
     def batches(self, setting: Setting, steps: int, seed: int) -> tuple[Floats, NDArray[np.int32]]:
-        """The first `steps` batches of the first epoch."""
+        """Returns the first `steps` batches of the first epoch."""
         x, y = self.epoch(digits().train, setting.batch, 0, seed)
         return x[:steps], y[:steps]
 
     def epoch(
         self, data: Dataset, batch: int, number: int, seed: int
     ) -> tuple[Floats, NDArray[np.int32]]:
-        """All samples in a random order, as batches; what does not fill one is left out."""
+        """Returns all samples in random order, as batches; the rest that fills none is dropped."""
         steps = len(data.x) // batch
         order = np.random.default_rng([seed, 2, number]).permutation(len(data.x))
         rows = order[: steps * batch].reshape(steps, batch)
@@ -52,7 +53,7 @@ class Reached(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What training is to reach: a quantity of `Reached`, and its value."""
+    """A goal of the training: a quantity of `Reached`, and its value."""
 
     quantity: str
     value: float
@@ -63,7 +64,7 @@ class Target(NamedTuple):
         )
 
     def met(self, reached: Reached) -> bool:
-        """Whether it is reached."""
+        """Returns whether it is reached."""
         if self.quantity == "accuracy":
             return reached.accuracy >= self.value
         return reached.loss <= self.value
@@ -73,49 +74,44 @@ TARGETS = Target("accuracy", 0.95), Target("loss", 0.1)
 
 
 @dataclass(frozen=True)
-class Pursuit:
-    """Training with one batch size.
+class GoalTrainer:
+    """Trains with one batch size until the targets are met.
 
     Attributes:
-        laboratory: where methods run.
+        pool: the workers.
         batch: samples a step.
         learning_rate: of gradient descent; fixed for each batch size.
         seed: of the first parameters and the order of samples.
-        patience: seconds that an epoch may take.
     """
 
-    laboratory: Laboratory
+    pool: WorkerPool
     batch: int
     learning_rate: float
     seed: int
-    patience: float
 
     @threadpool_limits.wrap(1)  # else our own threads still spin when the clock runs again
-    def run(self, method: Method) -> list[Goal]:
-        """Trains until every target is met, or for `MAX_EPOCHS`; a row for each target.
+    def train(self, method: Method) -> list[Goal]:
+        """Trains until every target is met, or for `MAX_EPOCHS`; returns a row for each target.
 
         Raises:
-            CommandError: the method failed, or diverged.
+            CallError: The method failed, or diverged.
         """
         data, setting = digits(), goal_setting(self.batch)
         workload = Digits("digits", "relu", "softmax", "sgd", self.learning_rate)
         steps = len(data.train.x) // self.batch
-
-        def ask(command: str, **arguments: Any) -> Any:
-            process = method.process
-            return self.laboratory.call(process, command, self.patience, name="goal", **arguments)
-
-        built = ask("build", task=Task(method, workload, setting, steps, self.seed))
+        process, name, call = method.process, "goal", self.pool.call
+        task = Task(method, workload, setting, steps, self.seed)
+        built = call(process, Worker.build, name, task)
         reached = [_evaluate(built.parameters, data)]
         times: list[float] = []
         for number in range(1, MAX_EPOCHS):
             if number >= MIN_EPOCHS and all(any(map(t.met, reached)) for t in TARGETS):
                 break
             x, y = workload.epoch(data.train, self.batch, number, self.seed)
-            seconds, parameters = ask("train", x=x, y=y)
+            seconds, parameters = call(process, Worker.train, name, x, y)
             times.append(seconds)
             reached.append(_evaluate(parameters, data))
-        ask("drop")
+        call(process, Worker.drop, name)
         epoch = statistics.median(times)
         return [self._goal(method, t, steps, built.first_call, epoch, reached) for t in TARGETS]
 
@@ -128,7 +124,7 @@ class Pursuit:
         epoch: float,
         reached: Sequence[Reached],
     ) -> Goal:
-        """The row of one target: `steps` an epoch, the first of which took its compilation too."""
+        """Returns the row of one target; `steps` an epoch, and the first epoch compiles as well."""
         epochs = next((n for n, found in enumerate(reached, 1) if target.met(found)), None)
         return Goal(
             method.name,

@@ -1,4 +1,4 @@
-"""One cell: who takes part, in which order, what is found; all in simulated time."""
+"""One cell: its methods, their order, and the numbers found; all in simulated time."""
 
 from collections import Counter
 from itertools import pairwise
@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_results import example
 from simulation import MIB, TIME, Simulation, method
 
 from benchmarks.derived import bound, break_even, steps_to_break_even
-from benchmarks.expectations import expected_first_call, known_dispatch
-from benchmarks.measuring import Bench
-from benchmarks.order import balanced_order
+from benchmarks.measure.cells import CellMeasurer
+from benchmarks.measure.expectations import expected_first_call, known_dispatch
+from benchmarks.measure.order import balanced_order
+from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, Profile
-from benchmarks.results import Cell, Setting
+from benchmarks.results import Cell, Interval, Reason, Setting
 
 SETTING = Setting("classification", (8, 16, 16, 4), 32)
 OURS = method("jaxpercep manual", 2e-5, ours=True)
@@ -44,18 +46,18 @@ def measure(
     methods: list[Method],
     setting: Setting = SETTING,
     seconds: float = 1000,
-    laboratory: Simulation | None = None,
+    pool: Simulation | None = None,
     earlier: list[Cell] | None = None,
     deadline: float = 1e9,
     **changes: Any,
 ) -> Cell:
-    laboratory = laboratory or Simulation()
-    bench = Bench(laboratory, profile(**changes), methods, Peaks(100, 1e10), 7, lambda _: None)
-    return bench.measure(setting, earlier or [], seconds, deadline)
+    pool, peaks = pool or Simulation(), Peaks(100, 1e10)
+    measurer = CellMeasurer(pool, profile(**changes), methods, peaks, 7, lambda _: None)
+    return measurer.measure(setting, earlier or [], seconds, deadline)
 
 
-def reasons(cell: Cell) -> dict[str, tuple[str, str]]:
-    return {absence.method: (absence.kind, absence.reason) for absence in cell.absences}
+def reasons(cell: Cell) -> dict[str, tuple[Reason, str]]:
+    return {absence.method: (absence.reason, absence.detail) for absence in cell.absences}
 
 
 # The order of the rounds.
@@ -80,7 +82,7 @@ def test_orders_are_random_by_seed() -> None:
     assert len(balanced_order(4, 7, 0)) == 7
 
 
-# What is found.
+# The numbers.
 
 
 def test_a_cell_finds_the_times_that_methods_take() -> None:
@@ -112,22 +114,22 @@ def test_a_cell_finds_the_times_that_methods_take() -> None:
 
 
 def test_the_null_is_a_second_instance_of_the_first_of_ours() -> None:
-    laboratory = Simulation()
-    cell = measure([SLOWER, OURS], laboratory=laboratory)
+    pool = Simulation()
+    cell = measure([SLOWER, OURS], pool=pool)
     assert cell.null_method == OURS.name
     assert cell.null is not None
     assert cell.null.median == pytest.approx(1, abs=0.03)
     assert not cell.null.excludes(1)
     assert 0 < cell.floor < 0.1
-    built = [name for _, command, name in laboratory.calls if command == "build"]
+    built = [name for _, command, name in pool.calls if command == "build"]
     assert built[:3] == [SLOWER.name, OURS.name, f"{OURS.name}, again"]
     assert measure([SLOWER]).null_method == SLOWER.name
 
 
 def test_every_method_is_sampled_once_a_round() -> None:
-    laboratory = Simulation()
-    measure(PEERS, laboratory=laboratory, dispatch=frozenset())
-    names = [name for _, command, name in laboratory.calls if command == "sample"]
+    pool = Simulation()
+    measure(PEERS, pool=pool, dispatch=frozenset())
+    names = [name for _, command, name in pool.calls if command == "sample"]
     rounds = [names[i : i + 4] for i in range(0, len(names), 4)]
     assert len(rounds) == 12
     assert all(len(set(row)) == 4 for row in rounds)
@@ -139,9 +141,9 @@ def test_pairing_by_round_takes_out_what_slows_a_whole_round(
 ) -> None:
     call, load = Simulation.call, np.random.default_rng(0).lognormal(0, 0.5, 100)
 
-    def loaded(self: Simulation, process: str, command: str, *rest: Any, **options: Any) -> Any:
-        found = call(self, process, command, *rest, **options)
-        return found * load[(self.samples - 1) // 4] if command == "sample" else found
+    def loaded(self: Simulation, process: str, function: Any, *args: Any) -> Any:
+        found = call(self, process, function, *args)
+        return found * load[(self.samples - 1) // 4] if function is Worker.sample else found
 
     monkeypatch.setattr(Simulation, "call", loaded)
     manual = measure(PEERS, dispatch=frozenset()).measurements[0]
@@ -155,47 +157,47 @@ def test_a_run_can_be_repeated_to_the_digit() -> None:
     assert measure(PEERS) == measure(PEERS)
 
 
-# Who is not timed, and why.
+# Methods that are not timed, and the reasons.
 
 
 def test_a_wrong_gradient_is_refused() -> None:
     wrong = method("wrong", gradient=1.01)
     cell = measure([OURS, wrong])
-    kind, reason = reasons(cell)["wrong"]
-    assert kind == "refused"
-    assert "of how far it moves in float64, bound" in reason
+    reason, detail = reasons(cell)["wrong"]
+    assert reason is Reason.WRONG
+    assert "of how far it moves in float64, bound" in detail
     assert [m.method for m in cell.measurements] == [OURS.name]
     assert reasons(measure([OURS, method("right", gradient=1.0001)])) == {}
 
 
 def test_a_method_that_raises_fails_alone() -> None:
-    laboratory = Simulation()
-    cell = measure([OURS, method("broken", fails="build"), SLOWER], laboratory=laboratory)
-    assert reasons(cell) == {"broken": ("failed", "RuntimeError: the compiler gave up")}
+    pool = Simulation()
+    cell = measure([OURS, method("broken", fails="build"), SLOWER], pool=pool)
+    assert reasons(cell) == {"broken": (Reason.FAILED, "RuntimeError: the compiler gave up")}
     assert [m.method for m in cell.measurements] == [OURS.name, SLOWER.name]
-    built = Counter(name for _, command, name in laboratory.calls if command == "build")
+    built = Counter(name for _, command, name in pool.calls if command == "build")
     assert built[OURS.name] == 1
 
 
 def test_a_process_that_ends_is_started_again_without_the_method() -> None:
     cell = measure([OURS, method("crashing", fails="sample"), SLOWER])
-    assert reasons(cell) == {"crashing": ("failed", "its process ended by SIGSEGV")}
+    assert reasons(cell) == {"crashing": (Reason.FAILED, "its process ended by SIGSEGV")}
     assert all(len(m.times) == 12 for m in cell.measurements)
     assert [m.method for m in cell.measurements] == [OURS.name, SLOWER.name]
 
 
 def test_training_that_diverges_while_it_is_timed_has_failed() -> None:
     cell = measure([OURS, method("diverging", fails="diverge")])
-    kind, reason = reasons(cell)["diverging"]
-    assert kind == "failed"
-    assert "the training diverged while it was timed" in reason
+    reason, detail = reasons(cell)["diverging"]
+    assert reason is Reason.FAILED
+    assert "the training diverged while it was timed" in detail
 
 
 def test_what_does_not_fit_into_the_time_is_skipped() -> None:
     cell = measure([OURS, method("slow", call=0.5), SLOWER], seconds=20)
-    kind, reason = reasons(cell)["slow"]
-    assert kind == "skipped"
-    assert "s: 6 rounds do not fit into this cell's share of the time limit" in reason
+    reason, detail = reasons(cell)["slow"]
+    assert reason is Reason.TOO_SLOW
+    assert "s: 6 rounds do not fit into this cell's share of the run's time limit" in detail
     assert all(len(m.times) == 12 for m in cell.measurements)
 
 
@@ -209,47 +211,52 @@ def test_a_short_time_has_fewer_rounds() -> None:
 def test_nothing_is_begun_after_the_deadline() -> None:
     slow = [method(name, compiling=10) for name in "abcd"]
     cell = measure([OURS, *slow], deadline=50)  # at 60 c is built
-    assert reasons(cell)["d"] == ("skipped", OUT_OF_TIME)
-    assert all("time limit" in reason for _, reason in reasons(cell).values())
-    assert len(cell.absences) == 5
+    assert reasons(cell)["d"] == (Reason.OUT_OF_TIME, OUT_OF_TIME)
+    assert [absence.reason for absence in cell.absences] == 5 * [Reason.OUT_OF_TIME]
+    assert cell.out_of_time
     assert TIME.now < 61
 
 
 def test_the_deadline_may_be_in_the_middle_of_a_cell() -> None:
-    manual, *peers = measure(PEERS, deadline=2.3).measurements
+    cell = measure(PEERS, deadline=2.3)
+    manual, *peers = cell.measurements
     assert manual.dispatch is not None
     for measurement in peers:
-        assert measurement.notes == [f"dispatch: {OUT_OF_TIME}", f"peak memory: {OUT_OF_TIME}"]
+        assert measurement.notes == [f"dispatch: {OUT_OF_TIME}"]
+    assert cell.notes == [f"peak memory: {OUT_OF_TIME}"]
+    assert not cell.out_of_time
 
 
 def test_methods_without_a_place_in_the_cell() -> None:
-    only_xor = method("only xor", workloads=("xor",))
-    cell = measure([OURS, only_xor, method("torch.compile")], compiling=frozenset(["another"]))
+    only_xor, slow = method("only xor", workloads=("xor",)), method("slow", slow_to_compile=True)
+    cell = measure([OURS, only_xor, slow], compiling=frozenset(["another"]))
     assert reasons(cell) == {
-        "only xor": ("skipped", "it cannot train classification"),
-        "torch.compile": (
-            "skipped",
+        "only xor": (Reason.UNSUITABLE, "it cannot train classification"),
+        "slow": (
+            Reason.SLOW_TO_COMPILE,
             "it compiles for several seconds: a test run does so in 1 cell",
         ),
     }
 
 
-def test_a_cell_may_be_left_to_nobody() -> None:
+def test_a_cell_without_any_method() -> None:
     cell = measure([method("broken", fails="build")])
     assert (cell.measurements, cell.best_peer, cell.null) == ([], None, None)
     assert cell.floor == 0
 
 
 def test_what_is_measured_elsewhere_is_noted() -> None:
-    for measurement in measure(PEERS, memory=frozenset(), dispatch=frozenset()).measurements:
-        assert measurement.notes == [
-            "dispatch: a test run measures it at other depths",
-            "peak memory: a test run does not measure it in this cell",
-        ]
+    cell = measure(PEERS, memory=frozenset(), dispatch=frozenset())
+    assert cell.notes == [
+        "dispatch: a test run measures it at other depths",
+        "peak memory: a test run does not measure it in this cell",
+    ]
+    for measurement in cell.measurements:
+        assert measurement.notes == []
         assert (measurement.dispatch, measurement.peak_rss) == (None, None)
 
 
-# What earlier cells tell.
+# Expectations from earlier cells.
 
 
 def at_depth(depth: int) -> Setting:
@@ -264,22 +271,22 @@ def test_first_calls_that_would_take_too_long_are_not_tried() -> None:
     assert expected_first_call(earlier[:1], "unrolled", at_depth(9)) == pytest.approx(1, abs=0.1)
     assert expected_first_call(earlier, "other", at_depth(9)) == 0
     cell = measure([OURS, slow], at_depth(11), earlier=earlier)
-    kind, reason = reasons(cell)["unrolled"]
-    assert kind == "skipped"
-    assert "its first call would take about 11 s; a test run allows 10 s" in reason
+    reason, detail = reasons(cell)["unrolled"]
+    assert reason is Reason.LONG_FIRST_CALL
+    assert "its first call would take about 11 s; a test run allows 10 s" in detail
     assert reasons(measure([OURS, slow], at_depth(9), earlier=earlier)) == {}
 
 
 def test_dispatch_is_measured_once_for_each_depth() -> None:
-    first, laboratory = measure([OURS]), Simulation()
-    again = measure([OURS], laboratory=laboratory, earlier=[first])
+    first, pool = measure([OURS]), Simulation()
+    again = measure([OURS], pool=pool, earlier=[first])
     assert again.measurements[0].dispatch == first.measurements[0].dispatch
-    assert not any("dispatch" in name for _, _, name in laboratory.calls)
+    assert not any("dispatch" in name for _, _, name in pool.calls)
     assert known_dispatch([first], OURS.name, at_depth(3)) is None
     assert known_dispatch([first], "other", at_depth(2)) is None
 
 
-# What follows from the times.
+# Derived numbers.
 
 
 @pytest.mark.parametrize(
@@ -295,16 +302,16 @@ def test_break_even(first_call: float, call: float, steps: int | None) -> None:
     cell = measure([OURS, method("peer")], memory=frozenset(), dispatch=frozenset())
     ours, peer = cell.measurements
     for measurement, first, seconds in ((ours, first_call, call), (peer, 0.2, 3e-5)):
-        measurement.first_call = first
-        interval = measurement.seconds
-        object.__setattr__(interval, "median", seconds)
+        measurement.first_call, measurement.seconds = first, Interval(seconds, seconds, seconds)
     found = steps_to_break_even(ours, peer)
     assert found == (steps if steps is None else pytest.approx(steps, abs=1))
     if found:
         assert ours.first_call + found * call <= peer.first_call + found * 3e-5 + 1e-9
         before = found - 2
         assert ours.first_call + before * call > peer.first_call + before * 3e-5
-    (row,) = break_even([cell], [OURS.name])
+    results = example(cells=0)
+    results.cells, results.ours = [cell], [OURS.name]
+    (row,) = break_even(results)
     assert (row.setting, row.method, row.peer) == (SETTING.key, OURS.name, "peer")
     assert row.steps == found
 

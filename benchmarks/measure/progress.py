@@ -1,4 +1,4 @@
-"""What a run shows of itself on standard error: a bar with the time left, a line for each cell."""
+"""The progress of a run on standard error: a bar with the time left, and a line for each cell."""
 
 import time
 from collections.abc import Callable, Generator
@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 
-class Board:
+class ProgressBar:
     """The progress of a run, in seconds of estimated cost.
 
-    Nothing is drawn but when something is said: a bar that renews itself would take time from what
-    is being measured.
+    It is drawn only when it is told something: a bar that renews itself would take time from the
+    methods that are measured.
     """
 
     def __init__(
@@ -24,16 +24,16 @@ class Board:
         self._end = self._start + min(total, limit)
 
     def show(self, now: str) -> None:
-        """Shows what goes on, and about how much time is left."""
+        """Shows the present activity, and about how much time is left."""
         minutes, seconds = divmod(round(max(0.0, self._end - self._clock())), 60)
         left = f"about {minutes}:{seconds:02} left"
         self._bar.update(self._task, completed=self._done, left=left, now=now)
         self._bar.refresh()
 
     def advance(self, cost: float, line: str) -> None:
-        """Says that something is done that was estimated to take `cost` seconds.
+        """Prints a line: something is done that was estimated to take `cost` seconds.
 
-        What is left is taken to need as much more or less than its estimate as all that is done.
+        The rest is expected to exceed its estimate by the same factor as everything until now.
         """
         self._bar.console.print(line, highlight=False, soft_wrap=True)
         self._done, self._left, now = self._done + cost, self._left - cost, self._clock()
@@ -43,10 +43,10 @@ class Board:
 
 
 @contextmanager
-def board(
+def progress_bar(
     total: float, limit: float, clock: Callable[[], float] = time.monotonic
-) -> Generator[Board]:
-    """A board for a run of `total` seconds of estimated cost, which may take `limit` seconds."""
+) -> Generator[ProgressBar]:
+    """Shows a run of `total` seconds of estimated cost, which may take `limit` seconds."""
     console = Console(stderr=True)
     columns = (BarColumn(20), TextColumn("{task.fields[left]}"), TextColumn("{task.fields[now]}"))
     with Progress(
@@ -56,4 +56,4 @@ def board(
         auto_refresh=False,
         disable=not console.is_terminal,
     ) as bar:
-        yield Board(bar, total, limit, clock)
+        yield ProgressBar(bar, total, limit, clock)

@@ -1,4 +1,4 @@
-"""What the cells that are done tell about those to come."""
+"""Expectations of the cells to come, from those that are done."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from benchmarks.results import Cell, Setting
 
 
 def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) -> float:
-    """Seconds that a method's first call will take, by those at smaller depths; 0 if none is known.
+    """Predicts the seconds of a method's first call from smaller depths; 0 if none is known.
 
     Compiling an unrolled network takes a + b depth: the line through the two deepest ones, and
     never less than the deepest. A single one says nothing about b.
@@ -27,7 +27,7 @@ def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) ->
 
 
 def known_dispatch(cells: Sequence[Cell], method: str, setting: Setting) -> float | None:
-    """What an earlier cell with as many layers of the same workload found; None if none did."""
+    """Returns the dispatch of an earlier cell of the same workload and depth, or None."""
     for cell in cells:
         same = (cell.setting.workload, cell.setting.depth) == (setting.workload, setting.depth)
         measurement = cell.of(method) if same else None
