@@ -12,12 +12,7 @@ import pytest
 from cases import LAYERS, draw
 
 import jaxpercep as jp
-from jaxpercep.compare import (
-    assert_gradients,
-    compare_gradients,
-    compare_model,
-    reference,
-)
+from jaxpercep.compare import assert_gradients, compare_gradients, compare_model, entry
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -189,14 +184,14 @@ def test_only_the_wrong_leaf_is_accused():
 
 def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
     """Plants a fault in the checker: the reference is the candidate itself."""
-    right = reference.evaluate
+    right = entry.evaluate
 
     def credulous(*arguments):
         evaluation = right(*arguments)
         return replace(evaluation, autodiff=evaluation.candidate.leaves)
 
     assert_wrong_candidates_are_found()
-    monkeypatch.setattr(jp.compare, "evaluate", credulous)
+    monkeypatch.setattr(entry, "evaluate", credulous)
     with pytest.raises(AssertionError):
         assert_wrong_candidates_are_found()
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import jaxpercep as jp
-from jaxpercep.compare import compare_gradients, compare_model, counterfactuals
+from jaxpercep.compare import compare_gradients, compare_model
+from jaxpercep.compare.explanation import counterfactuals
 
 RNG = np.random.default_rng(0)
 PARAMS = {

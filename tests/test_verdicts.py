@@ -11,9 +11,9 @@ import pytest
 from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 
-import jaxpercep as jp
-from jaxpercep.compare import arbitration, compare_gradients, compilation, noise
-from jaxpercep.compare.jaxprs import trace
+from jaxpercep.compare import compare_gradients, entry
+from jaxpercep.compare.evaluation import arbitration, compilation, noise
+from jaxpercep.compare.program.jaxprs import trace
 
 W = np.array([0.3, -1.2, 0.7], np.float32)
 HALF_ON = np.array([0.0, 1.0, -2.0], np.float32)
@@ -583,7 +583,7 @@ def assert_one_of_each():
 
 def answering(verdict):
     def plant(monkeypatch):
-        monkeypatch.setattr(jp.compare, "arbitrate", lambda *_, **__: verdict)
+        monkeypatch.setattr(entry, "arbitrate", lambda *_, **__: verdict)
 
     return plant
 

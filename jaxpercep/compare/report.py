@@ -10,8 +10,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jaxpercep.compare.arbitration import Verdict
-from jaxpercep.compare.diagnosis import Diagnosis
+from jaxpercep.compare.evaluation.arbitration import Verdict
+from jaxpercep.compare.evaluation.leaves import LeafReport
+from jaxpercep.compare.explanation.diagnosis import Diagnosis
 
 WIDTH = 110
 SHOWN = 12  # leaves in a table; of more, the worst
@@ -33,40 +34,6 @@ ADVICE = {
     "kink": "Move the arguments off the kink, or take the convention of jax.nn.",
     "compiler_wrong": "Try another version of jaxlib, and report it.",
 }
-
-
-@dataclass(frozen=True)
-class LeafReport:
-    """One leaf of the two gradients.
-
-    Attributes:
-        path: where in the tree, as `jax.tree_util.keystr` writes it.
-        shape: of the leaf.
-        dtype: the caller's.
-        max_absolute_error: max |candidate - autodiff|, evaluated in float64 where both can.
-        max_relative_error: the same over max |autodiff|.
-        ulps: error of the candidate in the caller's dtype against float64 autodiff, in units in
-            the last place of the leaf's largest number.
-        autodiff_ulps: the same of autodiff in the caller's dtype.
-        cosine: of the angle between the two; 1 if both are zero, nan if one is.
-        tolerance: the largest relative error that rounding explains, measured.
-        worst_index: where the error is largest.
-        ok: whether the error is within rounding, or there is nothing to compare.
-        note: why a leaf was not measured; then the numbers are nan.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    max_absolute_error: float
-    max_relative_error: float
-    ulps: float
-    autodiff_ulps: float
-    cosine: float
-    tolerance: float
-    worst_index: tuple[int, ...]
-    ok: bool
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxpercep.compare.graph import Constant, Graph, Loop, Operation, Plain, Value, run
-from jaxpercep.compare.places import Place, chain
+from jaxpercep.compare.program.graph import Constant, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.program.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 """What a function raises that cannot be traced with abstract arguments."""

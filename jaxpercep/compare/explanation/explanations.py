@@ -7,11 +7,16 @@ from typing import NamedTuple, get_args
 import jax
 import numpy as np
 
-from jaxpercep.compare.counterfactuals import AT_ONCE, Problem, evaluator, mismatch_of_right
-from jaxpercep.compare.hypotheses import Cause, Hypothesis
-from jaxpercep.compare.leaf_causes import FEW, LeafCause, LeafFinding, Mended
-from jaxpercep.compare.mismatch import Mismatch
-from jaxpercep.compare.trees import distance
+from jaxpercep.compare.evaluation.trees import distance
+from jaxpercep.compare.explanation.counterfactuals import (
+    AT_ONCE,
+    Problem,
+    evaluator,
+    mismatch_of_right,
+)
+from jaxpercep.compare.explanation.hypotheses import Cause, Hypothesis
+from jaxpercep.compare.explanation.leaf_causes import FEW, LeafCause, LeafFinding, Mended
+from jaxpercep.compare.explanation.mismatch import Mismatch
 
 CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far from it
 MAX_HYPOTHESES = 1000

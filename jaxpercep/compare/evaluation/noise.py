@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 RUNS = 4
 FACTORS = 65521  # a prime: no row or column of a matrix meets the same ones in each turn

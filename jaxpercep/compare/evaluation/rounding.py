@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.graph import RUN_ONCE
-from jaxpercep.compare.jaxprs import trace
-from jaxpercep.compare.noise import RUNS, noisy_outputs
-from jaxpercep.compare.sides import Candidate, Function, flat, outputs_of, value_of
-from jaxpercep.compare.trees import Leaves, distances, larger
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.noise import RUNS, noisy_outputs
+from jaxpercep.compare.evaluation.sides import Candidate, Function, flat, outputs_of, value_of
+from jaxpercep.compare.evaluation.trees import Leaves, distances, larger
+from jaxpercep.compare.program.graph import RUN_ONCE
+from jaxpercep.compare.program.jaxprs import trace
 
 # Rounding comes to a few spreads. In float64 a wrong formula is off by a million of them, which
 # leaves room for caution, as for functions that are off by several ulps; in a narrower type not.

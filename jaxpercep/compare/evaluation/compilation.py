@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.graph import Graph, OneByOne, run
-from jaxpercep.compare.jaxprs import bits
-from jaxpercep.compare.native import Native, values_of
-from jaxpercep.compare.rounding import SAFETY
-from jaxpercep.compare.sides import Function, flat
-from jaxpercep.compare.trees import Leaves, distance, largest
+from jaxpercep.compare.evaluation.native import Native, values_of
+from jaxpercep.compare.evaluation.rounding import SAFETY
+from jaxpercep.compare.evaluation.sides import Function, flat
+from jaxpercep.compare.evaluation.trees import Leaves, distance, largest
+from jaxpercep.compare.program.graph import Graph, OneByOne, run
+from jaxpercep.compare.program.jaxprs import bits
 
 
 def miscompilation(

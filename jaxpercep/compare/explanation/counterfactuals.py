@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxpercep.compare.alterations import ALTERATIONS, Site, cut
-from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
-from jaxpercep.compare.hypotheses import Hypothesis
-from jaxpercep.compare.mismatch import Mismatch, mismatches
+from jaxpercep.compare.explanation.alterations import ALTERATIONS, Site, cut
+from jaxpercep.compare.explanation.hypotheses import Hypothesis
+from jaxpercep.compare.explanation.mismatch import Mismatch, mismatches
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 AT_ONCE = 3
 """How many hypotheses may hold together."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxpercep.compare.graph import Operation, Plain, Value, perform
+from jaxpercep.compare.program.graph import Operation, Plain, Value, perform
 
 
 class Site(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxpercep.compare.trees import distance
+from jaxpercep.compare.evaluation.trees import distance
 
 LeafCause: TypeAlias = Literal[
     "scaled",

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.compilation import miscompilation
-from jaxpercep.compare.graph import Graph
-from jaxpercep.compare.native import Native, candidate_in_float64, function_in_float64
-from jaxpercep.compare.rounding import (
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.compilation import miscompilation
+from jaxpercep.compare.evaluation.native import Native, candidate_in_float64, function_in_float64
+from jaxpercep.compare.evaluation.rounding import (
     SAFETY,
     SAFETY_IF_NARROW,
     noise_of_candidate,
@@ -20,8 +19,9 @@ from jaxpercep.compare.rounding import (
     noise_of_function,
     spread,
 )
-from jaxpercep.compare.sides import flat
-from jaxpercep.compare.trees import Answer, Leaves, distances, larger, largest
+from jaxpercep.compare.evaluation.sides import flat
+from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances, larger, largest
+from jaxpercep.compare.program.graph import Graph
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.graph import RUN_ONCE, Graph, Plain, run
-from jaxpercep.compare.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
-from jaxpercep.compare.noise import NoisyProgram, noisy_outputs
-from jaxpercep.compare.trees import Answer, Leaves, as_numpy, distances
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.noise import NoisyProgram, noisy_outputs
+from jaxpercep.compare.evaluation.trees import Answer, Leaves, as_numpy, distances
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Plain, run
+from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
 
 # What code says that cannot compute in float64, or not with abstract arguments.
 UNFIT = (TypeError, *NEEDS_NUMBERS, jax.dtypes.TypePromotionError)

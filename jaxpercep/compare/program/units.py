@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from jaxpercep.compare.flow import Flow, uses
-from jaxpercep.compare.graph import Constant, Frame, Graph, Operation, Variable, is_floating
-from jaxpercep.compare.places import is_foreign
+from jaxpercep.compare.program.flow import Flow, uses
+from jaxpercep.compare.program.graph import Constant, Frame, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.places import is_foreign
 
 
 def grouped(graph: Graph, flow: Flow) -> Graph:

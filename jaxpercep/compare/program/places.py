@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxpercep.compare.graph import Frame
+from jaxpercep.compare.program.graph import Frame
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Place(NamedTuple):

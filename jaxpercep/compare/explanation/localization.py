@@ -9,8 +9,8 @@ from collections.abc import Container, Sequence
 
 import jax
 
-from jaxpercep.compare.flow import Flow
-from jaxpercep.compare.graph import Graph, Operation, Plain, Value, run
+from jaxpercep.compare.program.flow import Flow
+from jaxpercep.compare.program.graph import Graph, Operation, Plain, Value, run
 
 
 def suspects(

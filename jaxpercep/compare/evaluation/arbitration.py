@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.graph import RUN_ONCE
-from jaxpercep.compare.trees import largest
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.program.graph import RUN_ONCE
 
 Verdict: TypeAlias = Literal[
     "match",

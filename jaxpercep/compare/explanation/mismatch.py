@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxpercep.compare.graph import Value
+from jaxpercep.compare.program.graph import Value
 
 
 class Mismatch(NamedTuple):

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from jaxpercep.compare.flow import Flow, union, uses
-from jaxpercep.compare.graph import Constant, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.flow import Flow, union, uses
+from jaxpercep.compare.program.graph import Constant, Graph, Operation, Variable, is_floating
 
 Cause: TypeAlias = Literal[
     "missing_derivative",

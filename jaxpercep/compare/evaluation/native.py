@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.jaxprs import bits
-from jaxpercep.compare.sides import (
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.sides import (
     UNFIT,
     Candidate,
     Function,
@@ -21,7 +20,8 @@ from jaxpercep.compare.sides import (
     function_of,
     value_of,
 )
-from jaxpercep.compare.trees import Leaves
+from jaxpercep.compare.evaluation.trees import Leaves
+from jaxpercep.compare.program.jaxprs import bits
 
 
 class Native(NamedTuple):

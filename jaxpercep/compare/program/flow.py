@@ -7,7 +7,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from jaxpercep.compare.graph import Constant, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.graph import Constant, Graph, Operation, Variable, is_floating
 
 
 @dataclass(frozen=True)

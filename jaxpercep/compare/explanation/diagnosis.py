@@ -8,18 +8,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import messages
-from jaxpercep.compare.counterfactuals import Problem
-from jaxpercep.compare.explanations import CLOSE, Explanation, Judge, explain
-from jaxpercep.compare.flow import Flow, live, union
-from jaxpercep.compare.graph import Graph, Operation
-from jaxpercep.compare.hypotheses import Hypothesis, hypotheses, is_linear
-from jaxpercep.compare.leaf_causes import LeafFinding, mend
-from jaxpercep.compare.localization import suspects, unused_branches
-from jaxpercep.compare.messages import FactorNames
-from jaxpercep.compare.reference import Evaluation
-from jaxpercep.compare.trees import largest
-from jaxpercep.compare.units import grouped
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation import messages
+from jaxpercep.compare.explanation.counterfactuals import Problem
+from jaxpercep.compare.explanation.explanations import CLOSE, Explanation, Judge, explain
+from jaxpercep.compare.explanation.hypotheses import Hypothesis, hypotheses, is_linear
+from jaxpercep.compare.explanation.leaf_causes import LeafFinding, mend
+from jaxpercep.compare.explanation.localization import suspects, unused_branches
+from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.program.flow import Flow, live, union
+from jaxpercep.compare.program.graph import Graph, Operation
+from jaxpercep.compare.program.units import grouped
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,48 @@
 """One leaf of two gradients, measured."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.reference import Evaluation
-from jaxpercep.compare.report import LeafReport
-from jaxpercep.compare.trees import distance, largest
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import distance, largest
+
+
+@dataclass(frozen=True)
+class LeafReport:
+    """One leaf of the two gradients.
+
+    Attributes:
+        path: where in the tree, as `jax.tree_util.keystr` writes it.
+        shape: of the leaf.
+        dtype: the caller's.
+        max_absolute_error: max |candidate - autodiff|, evaluated in float64 where both can.
+        max_relative_error: the same over max |autodiff|.
+        ulps: error of the candidate in the caller's dtype against float64 autodiff, in units in
+            the last place of the leaf's largest number.
+        autodiff_ulps: the same of autodiff in the caller's dtype.
+        cosine: of the angle between the two; 1 if both are zero, nan if one is.
+        tolerance: the largest relative error that rounding explains, measured.
+        worst_index: where the error is largest.
+        ok: whether the error is within rounding, or there is nothing to compare.
+        note: why a leaf was not measured; then the numbers are nan.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    max_absolute_error: float
+    max_relative_error: float
+    ulps: float
+    autodiff_ulps: float
+    cosine: float
+    tolerance: float
+    worst_index: tuple[int, ...]
+    ok: bool
+    note: str = ""
 
 
 def compare_leaves(evaluation: Evaluation) -> tuple[LeafReport, ...]:
