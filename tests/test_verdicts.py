@@ -253,7 +253,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("candidate", ENDLESS.values(), ids=ENDLESS)
-def test_an_infinite_derivative_is_no_match(candidate):
+def test_an_infinite_derivative_is_not_a_match(candidate):
     """The slope of the root at 0 is infinite."""
     report = compare_gradients(sum_of_roots, candidate, np.array([0, 1, 2], np.float32))
     assert not report.ok, str(report)

@@ -50,24 +50,33 @@ class Candidate:
 
         If it does not take them, its answer in the caller's dtype, `native`, stands in for them.
         """
+        try:
+            traced = trace(grad_fun, args)
+        except Exception:  # anything: it needs concrete arrays, or is wrong with these as well
+            return cls._untraced(grad_fun, args, expected, native)
+        return cls._of_graph(grad_fun, expected, traced, traced.graph(), args)
 
+    @classmethod
+    def _untraced(
+        cls,
+        grad_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        expected: Leaves,
+        native: Answer | None,
+    ) -> "Candidate":
         def at(args: tuple[Any, ...]) -> Answer:
             return trees.answer(grad_fun(*trees.copied(args)), expected)
 
         try:
-            traced = trace(grad_fun, args)
-        except Exception:  # anything: it needs concrete arrays, or is wrong with these as well
-            try:
-                answer = at(args)
-            except UNFIT:
-                if native is None:
-                    raise
-                return cls(grad_fun, expected, lambda _: native, native, _narrowest_of(native))
-            formula = _narrowest_of(answer)
-            if native is not None:
-                formula = min((formula, _rounds_arguments_to(at, args, answer)), key=bits)
-            return cls(grad_fun, expected, at, answer, formula)
-        return cls._of_graph(grad_fun, expected, traced, traced.graph(), args)
+            answer = at(args)
+        except UNFIT:
+            if native is None:
+                raise
+            return cls(grad_fun, expected, lambda _: native, native, _narrowest_of(native))
+        formula = _narrowest_of(answer)
+        if native is not None:
+            formula = min((formula, _rounds_arguments_to(at, args, answer)), key=bits)
+        return cls(grad_fun, expected, at, answer, formula)
 
     @classmethod
     def _of_graph(

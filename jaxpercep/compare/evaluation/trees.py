@@ -72,16 +72,16 @@ def answer(result: Any, leaves: Leaves) -> Answer:
     Names and positions count, not containers: a dict may answer for a dataclass.
     """
     came = _by_name(_without_value(result, leaves))
-    due = {_plain(path): i for i, path in enumerate(leaves.paths)}
+    expected = {_plain(path): i for i, path in enumerate(leaves.paths)}
     passed = {_plain(path) for path, _ in leaves.other}
     found: list[np.ndarray | None] = [None] * len(leaves.paths)
     frozen: set[int] = set()
     extra: list[tuple[str, tuple[int, ...]]] = []
     for name, (path, leaf) in came.items():
-        if name in due:
-            found[due[name]] = None if leaf is None else np.asarray(leaf)
+        if name in expected:
+            found[expected[name]] = None if leaf is None else np.asarray(leaf)
             if leaf is None:
-                frozen.add(due[name])
+                frozen.add(expected[name])
         elif name not in passed and leaf is not None:
             extra.append((path, np.shape(leaf)))
     if len(frozen) == len(found):  # nothing at all: a forgotten `return`
@@ -95,8 +95,8 @@ def _without_value(result: Any, leaves: Leaves) -> Any:
         starts_with_a_number = jax.tree.structure(result[0]).num_nodes == 1 and (
             np.shape(result[0]) == ()
         )
-        due = {_plain(path) for path in leaves.paths}
-        if starts_with_a_number and due - {_plain(p) for p, _ in leaves.other} != set(
+        expected = {_plain(path) for path in leaves.paths}
+        if starts_with_a_number and expected - {_plain(p) for p, _ in leaves.other} != set(
             _by_name(result)
         ):
             return result[1]

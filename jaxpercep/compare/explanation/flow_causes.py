@@ -62,8 +62,8 @@ MISSING_DERIVATIVE = FlowCause(
 )
 
 
-def _bends_one_variable(use: Use) -> bool:
-    """Returns True for a nonlinear operation whose other operands need no gradient."""
+def _is_nonlinear_alone(use: Use) -> bool:
+    """Returns True for a nonlinear operation whose other operands get no gradient."""
     alone = not any(use.flow(use.graph, other) for other in use.others)
     return alone and _has_derivative(use) and not is_linear(use.operation, use.operand)
 
@@ -77,7 +77,7 @@ DERIVATIVE_AT_OUTPUT = FlowCause(
     "The derivative of {operation} {place} was evaluated at its output y; it should be evaluated "
     "at its input z: use f'(z), or the formula of f' in terms of y.",
     _at_output,
-    _bends_one_variable,
+    _is_nonlinear_alone,
 )
 
 
