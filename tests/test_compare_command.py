@@ -135,7 +135,7 @@ def test_a_file_is_unusable_in_json_too() -> None:
     [
         ("nowhere.py", "nowhere.py: there is no such file: expected the path of a Python file."),
         ("models.py", "models.py: is a folder: expected the path of a Python file in it."),
-        ("notes.txt", "notes.txt: is no .py file: expected the path of a Python file. Rename it"),
+        ("notes.txt", ".py file: expected the path of a Python file. Rename it"),
         ("net.py --jsn", "--jsn"),
         ("", "FILE.py"),
     ],

@@ -320,11 +320,11 @@ def in_a_loop(tanh):
 
 
 USES = [in_values, in_forward_rule, in_backward_rule, in_a_jit, in_a_loop]
-TYPES = [("float32", "float64"), ("float32",), ("float64",)]
+FAULTS = [(in_values, ("float32", "float64"))]
+FAULTS += [(use, (dtype,)) for use in USES for dtype in ("float32", "float64")]
 
 
-@pytest.mark.parametrize("dtypes", TYPES, ids="+".join)
-@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(("use", "dtypes"), FAULTS)
 def test_the_compiler_is_wrong(use, dtypes):
     fun = use(faulty_tanh(dtypes))
     report = assert_verdict(Case("", "compiler_wrong", fun, tanh_by_hand))
