@@ -563,17 +563,17 @@ def many_squares(p):
 def ever_worse(p):
     """The first leaf is right, the last is the worst, and one is None."""
     gradient = [(2 + i) * leaf for i, leaf in enumerate(p)]
-    gradient[5] = None
+    gradient[1] = None
     return gradient
 
 
 def test_of_many_leaves_the_worst_are_shown_first():
-    report = compare_gradients(many_squares, ever_worse, [X[0]] * 40)
-    assert len(report.leaves) == len(report.to_dict()["leaves"]) == 40
+    report = compare_gradients(many_squares, ever_worse, [X[0]] * 15)
+    assert len(report.leaves) == len(report.to_dict()["leaves"]) == 15
     *rows, last = [text for text in str(report).splitlines() if text.startswith("│ ")]
-    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(39, 28, -1)]
-    assert "29 more" in last
-    assert "27 wrong" in last
+    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(14, 3, -1)]
+    assert "4 more" in last
+    assert "2 wrong" in last
 
 
 # Arguments and settings stay unchanged
