@@ -502,6 +502,23 @@ def test_half_an_ulp_of_a_constant_is_allowed_for():
     assert_verdict(Case("", "manual_wrong", sum_of_tanh, scaled_tanh(off)))
 
 
+def tanh_of(factor, w):
+    return jnp.sum(jnp.tanh(jax.lax.convert_element_type(factor, w.dtype) * w))
+
+
+def tanh_of_by_hand(factor, w):
+    c = jax.lax.convert_element_type(factor, w.dtype)
+    return c * (1 - jnp.tanh(c * w) ** 2)
+
+
+@pytest.mark.parametrize(("own", "others"), [(jnp.full(3, TENTH), 0.1), (0.1, jnp.full(3, TENTH))])
+def test_half_an_ulp_is_allowed_for_on_either_side(own, others):
+    """Neither side computes in float32; only its constant has been rounded to it."""
+    candidate = partial(tanh_of_by_hand, others)
+    report = assert_verdict(Case("", "match", partial(tanh_of, own), candidate))
+    assert 1e-9 < report.leaves[0].max_relative_error < report.leaves[0].tolerance < 1e-6
+
+
 def in_type(dtype, factor, w):
     """Computes in a narrow type and returns it."""
     y = np.tanh(np.asarray(w).astype(dtype))
