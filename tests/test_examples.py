@@ -1,4 +1,4 @@
-"""What `jaxpercep compare` says of each example, and that two tutorials are what they say."""
+"""`jaxpercep compare` diagnoses each example, and two tutorials are what they say they are."""
 
 import json
 import linecache
@@ -14,8 +14,10 @@ from helpers import run
 from jaxpercep.tour.published import load
 
 ROOT = Path(__file__).parents[1]
+PAGE = " ".join((ROOT / "docs" / "comparing-gradients.md").read_text("utf-8").split())
+QUOTED = {"forgotten_derivative", "lecture_mnist_backprop", "stepwise_example"}
 
-# The file, the exit code, the cause, the leaves it is seen from, and the forward line it is in.
+# The file, the exit code, the cause, the leaves it is seen from, and its line in the forward pass.
 EXAMPLES = [
     ("right_mlp", 0, None, [], None),
     ("forgotten_derivative", 1, "missing_derivative", [], "h2 = jnp.tanh("),
@@ -53,6 +55,8 @@ def test_an_example_is_diagnosed(
             source, number = found["source"].split(":")
             assert source == file.name
             assert linecache.getline(str(file), int(number)).strip().startswith(line)
+    if name in QUOTED:
+        assert report["diagnoses"][0]["message"] in PAGE
 
 
 def test_the_lecture_averages_its_bias_gradients() -> None:

@@ -1,11 +1,11 @@
-"""Mistakes that one leaf of the gradient shows by itself."""
+"""The mistakes that one leaf of the gradient shows by itself."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxpercep.compare.trees import distance
+from jaxpercep.compare.evaluation.trees import distance
 
 LeafCause: TypeAlias = Literal[
     "scaled",
@@ -20,7 +20,7 @@ LeafCause: TypeAlias = Literal[
 ]
 """The simplest first."""
 
-FEW = 3  # numbers in a leaf that any factor could fit
+FEW = 3  # numbers; a factor fits a smaller leaf by chance
 
 
 class LeafFinding(NamedTuple):
@@ -30,7 +30,7 @@ class LeafFinding(NamedTuple):
         leaf: its position.
         cause: the code.
         factor: of `scaled` and `weight_decay`.
-        note: what else is known, for the message.
+        note: details for the message.
     """
 
     leaf: int
@@ -40,19 +40,15 @@ class LeafFinding(NamedTuple):
 
 
 class Mended(NamedTuple):
-    """A candidate whose leaves have the shapes that they should have.
+    """A candidate whose leaves have the expected shapes.
 
     Attributes:
         leaves: None where nothing can be compared.
-        findings: what had to be mended, or cannot be.
+        findings: the mistakes that were mended, or cannot be.
     """
 
     leaves: list[np.ndarray | None]
     findings: list[LeafFinding]
-
-    def of(self, leaf: int) -> list[LeafFinding]:
-        """What was found in one leaf."""
-        return [finding for finding in self.findings if finding.leaf == leaf]
 
 
 def mend(
@@ -61,7 +57,7 @@ def mend(
     frozen: frozenset[int],
     floor: Sequence[float],
 ) -> Mended:
-    """Puts leaves into the shapes and the order that are due, and says what it did."""
+    """Puts leaves into the expected shapes and order, and lists the mistakes found."""
     leaves = list(candidate)
     findings: list[LeafFinding] = []
     for i, j in _exchanged(right, candidate, floor):
@@ -87,7 +83,7 @@ def mend(
 def _exchanged(
     right: Sequence[np.ndarray], candidate: Sequence[np.ndarray | None], floor: Sequence[float]
 ) -> list[tuple[int, int]]:
-    """Pairs of leaves that stand in each other's place."""
+    """Finds pairs of leaves that have been exchanged."""
     pairs = []
     for i, own in enumerate(candidate):
         if own is None or distance(own, right[i]) <= floor[i]:
@@ -108,7 +104,7 @@ def _exchanged(
 def _in_shape(
     i: int, right: np.ndarray, leaf: np.ndarray
 ) -> tuple[np.ndarray | None, LeafFinding | None]:
-    """The leaf in the shape that is due, and what was wrong with the one it has."""
+    """Returns the leaf in the expected shape, or None, and the mistake found."""
     if leaf.shape == right.shape:
         return leaf, None
     extra = leaf.ndim - right.ndim

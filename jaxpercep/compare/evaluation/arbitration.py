@@ -1,8 +1,8 @@
-"""A third reference that trusts neither autodiff nor the candidate: finite differences.
+"""Arbitrates by a third reference, independent of autodiff and candidate: finite differences.
 
 Along a direction u, f(x + h u) is sampled at steps h, h/2, h/4, ... and the difference quotients
-are extrapolated to h = 0, with the error that the extrapolation itself shows (Ridders, 1982).
-One-sided quotients, extrapolated likewise, tell a kink from a smooth point.
+are extrapolated to h = 0; the extrapolation also estimates its error (Ridders, 1982). One-sided
+quotients, extrapolated likewise, distinguish a kink from a smooth point.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.graph import RUN_ONCE
-from jaxpercep.compare.trees import largest
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.program.graph import RUN_ONCE
 
 Verdict: TypeAlias = Literal[
     "match",
@@ -28,19 +28,19 @@ Verdict: TypeAlias = Literal[
 
 STEPS = 20
 FIRST_STEP = 0.1  # times the size of the leaf
-WORST_LEAVES = 6  # that are arbitrated
-WORST_NUMBERS = 4  # of a leaf, if the worst are on kinks
+WORST_LEAVES = 6  # are arbitrated
+WORST_NUMBERS = 4  # of a leaf are tried, while the worst are on kinks
 
 
 class Derivative(NamedTuple):
-    """A number and how far off it may be."""
+    """A derivative with an error estimate."""
 
     value: float
     error: float
 
 
 class Differences(NamedTuple):
-    """The derivative along a direction, from both sides and from either."""
+    """The derivative along a direction, two-sided and one-sided."""
 
     central: Derivative
     right: Derivative
@@ -48,7 +48,7 @@ class Differences(NamedTuple):
 
     @property
     def kinked(self) -> bool:
-        """Whether the derivatives from the two sides differ."""
+        """True if the one-sided derivatives differ."""
         apart = abs(self.right.value - self.left.value)
         return apart > 10 * (self.right.error + self.left.error) and apart > 1e-6 * (
             abs(self.right.value) + abs(self.left.value)
@@ -65,7 +65,7 @@ def arbitrate(
     *,
     compiled: bool,
 ) -> Verdict:
-    """Decides who is wrong, in float64.
+    """Decides in float64 which gradient is wrong.
 
     Args:
         function: all leaves of the arguments -> value.
@@ -73,8 +73,8 @@ def arbitrate(
         positions: of the leaves to differentiate by.
         autodiff: its gradient, by leaf.
         candidate: the gradient in question, by leaf.
-        wrong: the leaves where the two differ, the worst first.
-        compiled: whether function can be compiled.
+        wrong: the leaves in which the two differ, the worst first.
+        compiled: True if the function can be compiled.
     """
     sample = _sampler(function, values, positions, compiled)
     found: set[Verdict] = set()
@@ -94,9 +94,9 @@ def arbitrate(
 def _of_leaf(
     sample: Callable[[np.ndarray], Differences], autodiff: np.ndarray, candidate: np.ndarray
 ) -> set[Verdict]:
-    """The verdicts along the difference of the two, and at its largest numbers.
+    """Returns the verdicts along the difference of the two, and at its largest numbers.
 
-    Numbers that lie on a kink are set aside, for the others may be wrong all the same.
+    Numbers on a kink are set aside, since the others may still be wrong.
     """
     with np.errstate(invalid="ignore"):
         apart = np.array(np.abs(candidate - autodiff))
@@ -119,7 +119,7 @@ def _of_leaf(
 def _directions(
     autodiff: np.ndarray, candidate: np.ndarray, apart: np.ndarray, worst: np.intp
 ) -> Iterator[np.ndarray]:
-    """The worst number alone, then all that differ, by how much they do."""
+    """Yields the direction of the worst number alone, then that of the whole difference."""
     alone = np.zeros_like(apart)
     alone.flat[worst] = 1.0
     yield alone
@@ -131,13 +131,13 @@ def _directions(
 
 
 def _along(gradient: np.ndarray, direction: np.ndarray) -> float:
-    """The derivative that a gradient claims along a direction."""
-    used = direction != 0  # elsewhere it may be anything, not a number even
+    """Returns the derivative along a direction that a gradient claims."""
+    used = direction != 0  # elsewhere it may be anything, even nan
     return float(np.dot(gradient[used], direction[used]))
 
 
 def _decide(differences: Differences, autodiff: float, candidate: float) -> Verdict:
-    """Compares both claims with what the differences show."""
+    """Compares both claims with the differences."""
     limits = (differences.left, differences.right)
     shown = limits if differences.kinked else (differences.central,)
     if not all(np.isfinite([d.value, d.error]).all() for d in shown):
@@ -148,7 +148,7 @@ def _decide(differences: Differences, autodiff: float, candidate: float) -> Verd
     if np.isfinite(apart):
         if slack > 0.2 * apart:
             return "inconclusive"
-        slack = max(slack, 1e-3 * apart)  # differences are no better than that
+        slack = max(slack, 1e-3 * apart)  # finite differences are not more precise than that
     right, claimed = (low - slack <= side <= high + slack for side in (autodiff, candidate))
     if right and claimed:
         return "kink" if differences.kinked else "inconclusive"
@@ -158,7 +158,7 @@ def _decide(differences: Differences, autodiff: float, candidate: float) -> Verd
 
 
 def _steps(first: float) -> np.ndarray:
-    """0, then steps to the right, then to the left."""
+    """Returns 0, then steps to the right, then to the left."""
     steps = first * 0.5 ** np.arange(STEPS)
     return np.concatenate([[0.0], steps, -steps])
 
@@ -169,7 +169,7 @@ def _sampler(
     positions: Sequence[int],
     compiled: bool,
 ) -> Callable[[int, float, np.ndarray], Differences]:
-    """`(leaf, first step, direction) -> differences` along a direction of length 1 in one leaf."""
+    """Returns `(leaf, first step, direction) -> differences`, for a direction of length 1."""
 
     def at(position: int, given: Sequence[Any], direction: Any, step: Any) -> Any:
         moved = given[position] + step * direction
@@ -193,7 +193,7 @@ def _sampler(
 
 
 def _extrapolated(samples: np.ndarray, first: float) -> Differences:
-    """Differences along a direction of length 1, extrapolated to step 0."""
+    """Extrapolates difference quotients along a direction of length 1 to step 0."""
     steps = _steps(first)[1 : 1 + STEPS]
     middle, right, left = samples[0], samples[1 : 1 + STEPS], samples[1 + STEPS :]
     noise = 4 * np.finfo(np.float64).eps * np.max(np.abs(samples), initial=0.0) / steps
@@ -208,8 +208,8 @@ def _extrapolated(samples: np.ndarray, first: float) -> Differences:
 def _richardson(quotients: np.ndarray, noise: np.ndarray, *, order: int) -> Derivative:
     """Extrapolates quotients at steps h, h/2, ... whose error is a series in h^order.
 
-    Each column of the table cancels one more term; its best entry is the one that changes least
-    from the entries it was made from, rounding included.
+    Each column of the table cancels one more term; its best entry is the one that differs least
+    from the two it was computed from, rounding included.
     """
     best = Derivative(float("nan"), float("inf"))
     column, rounding = quotients, noise

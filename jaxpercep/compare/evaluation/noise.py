@@ -1,8 +1,8 @@
-"""How much rounding there is: every number of a computation is moved by an ulp, up or down.
+"""Measures rounding by moving every number of a computation by an ulp, up or down.
 
-What the result then changes by is what rounding may do to it, cancellations included: after
-saturation has left 1 - tanh^2 no digits, the noise is as large as the value (Monte Carlo
-arithmetic: Parker, Pierce & Eggert, 2000).
+Rounding may change the result by as much as this does, cancellations included: once saturation has
+left 1 - tanh^2 without digits, the noise is as large as the value (Monte Carlo arithmetic: Parker,
+Pierce & Eggert, 2000).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxpercep.compare import trees
-from jaxpercep.compare.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 RUNS = 4
-FACTORS = 65521  # a prime: no row or column of a matrix meets the same ones in each turn
-SHIFTS = 4096  # places where the factors of an operation may begin
+FACTORS = 65521  # a prime, so that rows and columns of a matrix all get different factors
+SHIFTS = 4096  # positions where the factors of an operation may begin
 
-# These round nothing. Moved all the same, a maximum would equal none of its operands any more.
+# These do not round. If it were moved, a maximum would no longer equal any of its operands.
 EXACT = {
     "abs",
     "argmax",
@@ -57,7 +57,7 @@ NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 
 
 def noisy_outputs(graph: Graph) -> NoisyProgram:
-    """The outputs of a graph, with noise."""
+    """Returns a program that computes the outputs of a graph with noise."""
     numbers = {operation: i for i, operation in enumerate(graph.walk(), start=len(graph.inputs))}
 
     @RUN_ONCE
@@ -76,9 +76,9 @@ class _Rounding(NamedTuple):
     """Moves the result of every operation that rounds.
 
     Attributes:
-        factors: of about 1 + eps or 1 - eps; results of more numbers than `FACTORS` use them again.
+        factors: of about 1 + eps or 1 - eps; results of more numbers than `FACTORS` reuse them.
         numbers: of the operations, so that each begins elsewhere among the factors.
-        iterations: of the loops around, mixed: each iteration begins elsewhere, too.
+        iterations: of the enclosing loops, mixed, so that each iteration begins elsewhere, too.
     """
 
     factors: Value
@@ -86,22 +86,22 @@ class _Rounding(NamedTuple):
     iterations: Value = 0
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
-        """The operation's results, each number of them moved."""
+        """Returns the operation's results with every number moved."""
         results = perform(operation, self, values)
         if operation.kind != "atom" or operation.name in EXACT:
             return results
         return [self.move(result, self.numbers[operation]) for result in results]
 
     def result(self, operation: Operation, index: int, value: Value) -> Value:
-        """What a loop's body passes on: the operation that made it has moved it."""
+        """Returns the value, which the operation that computed it has moved already."""
         return Plain().result(operation, index, value)
 
     def within(self, iteration: Value) -> "_Rounding":
-        """Other factors in every iteration."""
+        """Chooses other factors in every iteration."""
         return self._replace(iterations=7 * self.iterations + 577 * iteration)
 
     def move(self, value: Value, number: int) -> Value:
-        """A value with every number in it moved by eps, up or down."""
+        """Moves every number of a value by eps, up or down."""
         if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
             return value
         value = jnp.asarray(value)

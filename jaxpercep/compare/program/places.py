@@ -1,4 +1,4 @@
-"""Where an equation comes from: the user's lines, the calls that led there, the named scopes."""
+"""The origin of an equation: the user's lines, the calls that led there, the named scopes."""
 
 import site
 import sysconfig
@@ -6,34 +6,34 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxpercep.compare.graph import Frame
+from jaxpercep.compare.program.graph import Frame
 
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Place(NamedTuple):
-    """Where an equation comes from: lines of the user's, and the named scopes around."""
+    """The origin of an equation: the user's lines, and the named scopes around it."""
 
     frames: tuple[Frame, ...]
     scopes: tuple[str, ...]
 
     def then(self, info: Any) -> "Place":
-        """The place of an equation inside what is called from here."""
-        # Those of `Serial`; JAX names its own parts likewise, and transformations, as vmap.
+        """Returns the place of an equation in a function called from here."""
+        # Scopes of `Serial` only: JAX also names its own parts and its transformations.
         own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
         users = tuple(frame for frame in chain(info.traceback) if not is_library(frame.file))
         return Place(self.frames + users, self.scopes + own)
 
 
 def chain(traceback: Any) -> tuple[Frame, ...]:
-    """The lines that led to an equation, since its jaxpr was entered; outermost first."""
+    """Lists the lines that led to an equation since its jaxpr was entered, outermost first."""
     frames = traceback.frames if traceback else ()
     return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
 
 
 @cache
 def is_foreign(file: str) -> bool:
-    """Whether a file is of Python's library, or of an installed package other than this one."""
+    """Returns True for files of Python's library and of installed packages other than this one."""
     folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()]
     path = Path(file).resolve()
     inside = file.startswith("<") or any(path.is_relative_to(Path(f).resolve()) for f in folders)
@@ -42,5 +42,5 @@ def is_foreign(file: str) -> bool:
 
 @cache
 def is_library(file: str) -> bool:
-    """Whether a file is not the user's."""
+    """Returns True for files that are not the user's."""
     return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)

@@ -1,6 +1,6 @@
-"""Gradients as lists of leaves: what is differentiated, and how a candidate's answer lies on it."""
+"""Gradients as lists of leaves: those to differentiate by, and those that a candidate returns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,9 +12,9 @@ class Leaves(NamedTuple):
     """The leaves of the arguments to differentiate by.
 
     Attributes:
-        positions: of the floating ones among all leaves of all arguments.
-        paths: theirs in the gradient, as `jax.tree_util.keystr` writes them.
-        other: path and dtype of those that are not floating point, which have no gradient.
+        positions: of the floating-point ones among all leaves of all arguments.
+        paths: of the same in the gradient, as `jax.tree_util.keystr` writes them.
+        other: path and dtype of the leaves that are not floating point, and have no gradient.
     """
 
     positions: tuple[int, ...]
@@ -23,11 +23,11 @@ class Leaves(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A candidate's gradient on the leaves that it should have.
+    """A candidate's gradient, laid out on the expected leaves.
 
     Attributes:
-        leaves: an array each, or None for one that is missing.
-        frozen: the positions of leaves that it gives as None: of no interest to it.
+        leaves: an array each, or None for a missing one.
+        frozen: the positions of leaves that it returns as None, on purpose.
         extra: path and shape of leaves that no argument has.
     """
 
@@ -40,7 +40,7 @@ def differentiated(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> Lea
     """Lists the leaves to differentiate by.
 
     Raises:
-        TypeError: argnums are no positions of arguments, or none of their leaves is floating point.
+        TypeError: `argnums` does not name arguments, or none of their leaves is floating point.
     """
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     if not all(isinstance(n, int) and -len(args) <= n < len(args) for n in chosen) or not chosen:
@@ -67,36 +67,36 @@ def differentiated(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> Lea
 
 
 def answer(result: Any, leaves: Leaves) -> Answer:
-    """Lays a candidate's result, grads or (value, grads), on the leaves that are due.
+    """Lays out a candidate's result, grads or (value, grads), on the expected leaves.
 
     Names and positions count, not containers: a dict may answer for a dataclass.
     """
     came = _by_name(_without_value(result, leaves))
-    due = {_plain(path): i for i, path in enumerate(leaves.paths)}
+    expected = {_plain(path): i for i, path in enumerate(leaves.paths)}
     passed = {_plain(path) for path, _ in leaves.other}
     found: list[np.ndarray | None] = [None] * len(leaves.paths)
     frozen: set[int] = set()
     extra: list[tuple[str, tuple[int, ...]]] = []
     for name, (path, leaf) in came.items():
-        if name in due:
-            found[due[name]] = None if leaf is None else np.asarray(leaf)
+        if name in expected:
+            found[expected[name]] = None if leaf is None else np.asarray(leaf)
             if leaf is None:
-                frozen.add(due[name])
+                frozen.add(expected[name])
         elif name not in passed and leaf is not None:
             extra.append((path, np.shape(leaf)))
-    if len(frozen) == len(found):  # of interest to it is nothing: it has forgotten to return
+    if len(frozen) == len(found):  # nothing at all: a forgotten `return`
         frozen = set()
     return Answer(found, frozenset(frozen), tuple(extra))
 
 
 def _without_value(result: Any, leaves: Leaves) -> Any:
-    """The grads of a candidate that returns grads or (value, grads)."""
+    """Returns the grads of a result that is grads or (value, grads)."""
     if isinstance(result, tuple) and len(result) == 2:
         starts_with_a_number = jax.tree.structure(result[0]).num_nodes == 1 and (
             np.shape(result[0]) == ()
         )
-        due = {_plain(path) for path in leaves.paths}
-        if starts_with_a_number and due - {_plain(p) for p, _ in leaves.other} != set(
+        expected = {_plain(path) for path in leaves.paths}
+        if starts_with_a_number and expected - {_plain(p) for p, _ in leaves.other} != set(
             _by_name(result)
         ):
             return result[1]
@@ -114,20 +114,20 @@ def _is_none(node: Any) -> bool:
 
 
 def _plain(path: str) -> str:
-    """A path without the kind of container: `.w`, `['w']` and `w` are one name."""
+    """Strips a path of the kind of container: `.w`, `['w']` and `w` are the same name."""
     for mark in ("['", '["', "']", '"]', "[", "]"):
         path = path.replace(mark, ".")
     return ".".join(part for part in path.split(".") if part)
 
 
 def is_floating(leaf: Any) -> bool:
-    """Whether a leaf of arguments has a gradient: floating arrays and Python floats."""
+    """Returns True for leaves with a gradient: floating-point arrays and Python floats."""
     dtype = getattr(leaf, "dtype", None)
     return isinstance(leaf, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
 
 
 def copied(args: Any) -> Any:
-    """Copies of the arrays, for a candidate may donate, and so delete, what it is given."""
+    """Copies the arrays, since a candidate may donate, and so delete, its arguments."""
 
     def copy(leaf: Any) -> Any:
         return leaf.copy() if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
@@ -136,7 +136,7 @@ def copied(args: Any) -> Any:
 
 
 def cast(args: Any, dtype: str) -> Any:
-    """Floating leaves in another type, others as they are."""
+    """Converts floating-point leaves to another type and leaves others unchanged."""
 
     def convert(leaf: Any) -> Any:
         return jnp.array(np.asarray(leaf, np.float64), dtype) if is_floating(leaf) else leaf
@@ -145,7 +145,7 @@ def cast(args: Any, dtype: str) -> Any:
 
 
 def nudged(args: Any, eps: float, seed: int) -> Any:
-    """Floating leaves in float64, each number moved up or down by a relative eps, or half of it."""
+    """Moves each number of the floating-point leaves up or down, by a relative eps / 2 to eps."""
     leaves, structure = jax.tree.flatten(copied(args))
 
     def move(i: int, leaf: Any) -> Any:
@@ -158,18 +158,18 @@ def nudged(args: Any, eps: float, seed: int) -> Any:
 
 
 def moves(seed: int | tuple[int, ...], count: int) -> np.ndarray:
-    """Random numbers of size 0.5 to 1 and either sign: of any two, the sum is rarely zero."""
+    """Draws numbers of size 0.5 to 1 and either sign: two of them rarely cancel."""
     rng = np.random.default_rng(seed)
     return rng.choice([-1.0, 1.0], count) * rng.uniform(0.5, 1, count)
 
 
 def largest(array: Any) -> float:
-    """The largest absolute value; nan if there is one."""
+    """Returns the largest absolute value, or nan if any number is nan."""
     return float(np.max(np.abs(np.asarray(array, np.float64)), initial=0.0))
 
 
 def distance(a: Any, b: Any) -> float:
-    """max |a - b|; infinite if either is not finite somewhere, or their shapes differ."""
+    """max |a - b|; infinite if either is not finite somewhere, or if their shapes differ."""
     if np.shape(a) != np.shape(b):
         return float("inf")
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -179,24 +179,19 @@ def distance(a: Any, b: Any) -> float:
 
 
 def distances(some: Iterable[Any], others: Iterable[Any]) -> list[float]:
-    """`distance`, pair by pair; 0 where one of the two is None."""
+    """Returns the `distance` of each pair; 0 where one of the two is None."""
     return [
         0.0 if a is None or b is None else distance(a, b) for a, b in zip(some, others, strict=True)
     ]
 
 
 def larger(some: Iterable[float], others: Iterable[float]) -> list[float]:
-    """The larger of each pair."""
+    """Returns the larger of each pair."""
     return [max(pair) for pair in zip(some, others, strict=True)]
 
 
-def as_numpy(leaves: Sequence[Any]) -> list[np.ndarray]:
-    """The leaves as NumPy arrays."""
-    return [np.asarray(leaf) for leaf in leaves]
-
-
 def implied_gradient(params: Any, updated: Any, rate: float) -> dict[str, Any]:
-    """(params - updated) / rate by the leaves' names; leaves that do not fit as they came."""
+    """(params - updated) / rate by the leaves' names; leaves that do not fit stay unchanged."""
     before, after = _by_name(params), _by_name(updated)
 
     def implied(name: str, leaf: Any) -> Any:

@@ -1,4 +1,4 @@
-"""From explanations to sentences: what is wrong, where, and how to mend it."""
+"""Turns explanations into diagnoses: the mistake, its place, and how to fix it."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,19 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare import messages
-from jaxpercep.compare.counterfactuals import Problem
-from jaxpercep.compare.explanations import CLOSE, Explanation, Judge, explain
-from jaxpercep.compare.flow import Flow, live, union
-from jaxpercep.compare.graph import Graph, Operation
-from jaxpercep.compare.hypotheses import Hypothesis, hypotheses, is_linear
-from jaxpercep.compare.leaf_causes import LeafFinding, mend
-from jaxpercep.compare.localization import suspects, unused_branches
-from jaxpercep.compare.messages import FactorNames
-from jaxpercep.compare.reference import Evaluation
-from jaxpercep.compare.trees import largest
-from jaxpercep.compare.units import grouped
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation import messages
+from jaxpercep.compare.explanation.counterfactuals import Problem
+from jaxpercep.compare.explanation.explanations import CLOSE, Explanation, Judge, explain
+from jaxpercep.compare.explanation.hypotheses import Hypothesis, hypotheses
+from jaxpercep.compare.explanation.leaf_causes import LeafFinding, mend
+from jaxpercep.compare.explanation.localization import suspects, unused_branches
+from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.explanation.pullbacks import is_linear
+from jaxpercep.compare.program.flow import Flow, live, union
+from jaxpercep.compare.program.graph import Graph, Operation
+from jaxpercep.compare.program.units import grouped
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,13 @@ class Diagnosis:
 
     Attributes:
         cause: its code; docs/comparing-gradients.md lists them.
-        leaf: the path of the leaf, or None if it concerns several or the flow between them.
-        operation: the operation whose pullback is mistaken, as `"tanh"` or `"dot_general"`, or
-            None.
-        source: `"file.py:12"`, the line of the forward pass where that operation stands, or None.
+        leaf: the path of the leaf, or None if it concerns several, or the flow between them.
+        operation: the operation whose pullback is wrong, as `"tanh"` or `"dot_general"`, or None.
+        source: `"file.py:12"`, the line of that operation in the forward pass, or None.
         location: `"layers[1]: sigmoid"`, `"iteration 3 of 4"`, or None.
         factor: candidate / right of `scaled`, the coefficient of `weight_decay`, or None.
-        message: what is wrong and how to mend it, in a sentence or two.
-        residual: the relative mismatch that is left if this is the cause; nan if unexplained.
+        message: the mistake and how to fix it, in a sentence or two.
+        residual: the relative mismatch that remains if this is the cause; nan if unexplained.
     """
 
     cause: str
@@ -55,8 +55,9 @@ def diagnose(
 
     Args:
         evaluation: both gradients, in float64.
-        batch: the arguments that are not differentiated, which tell what a factor means.
-        rate: of the step whose gradient the candidate is, which may have used updated weights.
+        batch: the arguments that are not differentiated, whose sizes give factors a meaning.
+        rate: the learning rate of the step that implies the candidate; the step may have used
+            updated weights.
     """
     right, answer = evaluation.autodiff, evaluation.candidate
     mended = mend(right, answer.leaves, answer.frozen, evaluation.floor)
@@ -80,16 +81,16 @@ def diagnose(
         pairs = zip(problem.differentiated, problem.candidate, strict=True)
         problem = problem._replace(updated=[evaluation.values[i] - rate * g for i, g in pairs])
     every: list[Hypothesis] = []
-    flow = Flow(0)
+    flow = Flow(0, {})
     if evaluation.graph is not None:
-        graph = live(evaluation.graph)
-        flow = Flow.of(graph, evaluation.leaves.positions)
-        graph = grouped(graph, flow)
+        positions, graph = evaluation.leaves.positions, live(evaluation.graph)
+        graph = grouped(graph, Flow.of(graph, positions))
+        flow = Flow.of(graph, positions)
         problem = problem._replace(graph=graph)
-        every = hypotheses(graph, flow, stale=rate is not None)
+        every = hypotheses(graph, flow, updates=rate is not None)
     writer = _Writer(evaluation, problem.graph, flow, names)
     told = [writer(explanation) for explanation in explain(problem, compared, every, judge)]
-    # An operation and the call that consists of it are one place.
+    # An operation and the call that consists of it are the same place.
     places = {
         tuple((d.cause, d.leaf, d.source, d.location) for d in one): one for one in told[::-1]
     }
@@ -115,7 +116,7 @@ class _Writer:
         return tuple(found)
 
     def of_leaves(self, explanation: Explanation, residual: float) -> Iterator[Diagnosis]:
-        """One diagnosis a leaf, or one for all leaves alike."""
+        """Yields one diagnosis per leaf, or one for all leaves."""
         paths = self.evaluation.leaves.paths
         groups: dict[tuple[str, str], list[LeafFinding]] = defaultdict(list)
         for finding in explanation.leaves:
@@ -133,7 +134,7 @@ class _Writer:
             for finding in findings[: 1 if alike else None]:
                 path = paths[finding.leaf]
                 note = finding.note
-                if cause == "swapped":  # told once for both
+                if cause == "swapped":  # both get the same message
                     path_of_first, note = sorted((path, paths[int(note)]))
                     shared = messages.of_leaf(cause, path_of_first, note)
                 yield Diagnosis(
@@ -150,7 +151,7 @@ class _Writer:
     def shared(
         self, cause: str, own: list[str], others: list[str], factor: float | None
     ) -> str | None:
-        """The message of a cause that several leaves may have in common."""
+        """Returns the message of a cause that several leaves may share."""
         if cause == "sign_flipped":
             return messages.sign_flipped(own, others)
         if factor is None:
@@ -160,29 +161,22 @@ class _Writer:
         return messages.scaled(own, others, factor, self.names)
 
     def of_flow(self, hypothesis: Hypothesis, residual: float) -> Diagnosis:
-        """The diagnosis of one mistaken pullback."""
+        """Diagnoses one mistaken pullback."""
         operation, location = hypothesis.operation, self.location(hypothesis)
-        place = _place(operation, location)
-        carried = hypothesis.cause == "dropped_path" and hypothesis.carried
+        sentence = hypothesis.variant or hypothesis.cause.sentence
         return Diagnosis(
-            cause=hypothesis.cause,
+            cause=hypothesis.cause.code,
             leaf=None,
             operation=operation.name,
             source=operation.source,
             location=location,
             factor=None,
-            message=messages.of_flow(
-                hypothesis.cause,
-                operation.name,
-                place,
-                only=place if hypothesis.only else None,
-                in_loop=carried,
-            ),
+            message=sentence.format(operation=operation.name, place=_place(operation, location)),
             residual=residual,
         )
 
     def location(self, hypothesis: Hypothesis) -> str | None:
-        """Which layer, which iteration, which pass through the line."""
+        """Names the layer, the iteration, and the pass through the line."""
         operation = hypothesis.operation
         parts: list[str] = []
         if operation.location:
@@ -199,18 +193,18 @@ class _Writer:
         return ", ".join(parts) or None
 
     def is_called_twice(self, operation: Operation) -> bool:
-        """Whether its line is reached from several others."""
+        """Returns True if its line is reached from several others."""
         return len({other.frames for other in self.alike(operation)}) > 1
 
     def passes(self, operation: Operation) -> list[str]:
-        """Which pass of a Python loop, where one line is run several times in a row."""
+        """Names the pass of a Python loop, which runs one line several times."""
         again = [other for other in self.alike(operation) if other.frames == operation.frames]
         if not operation.frames or len(again) < 2 or operation.kind == "call":
             return []
         return [f"pass {again.index(operation) + 1} of {len(again)}"]
 
     def alike(self, operation: Operation) -> list[Operation]:
-        """The operations of the same name on the same line."""
+        """Lists the operations of the same name on the same line."""
         assert self.graph is not None
         return [
             other
@@ -220,7 +214,7 @@ class _Writer:
         ]
 
     def use_of(self, leaf: int) -> str | None:
-        """The line where a leaf is used first."""
+        """Returns the line that uses a leaf first."""
         if self.graph is None:
             return None
         variable = self.graph.inputs[self.evaluation.leaves.positions[leaf]]
@@ -228,7 +222,7 @@ class _Writer:
         return next((o.source for o in operations if variable in o.operands), None)
 
     def unexplained(self, explanation: Explanation) -> Diagnosis:
-        """The diagnosis of what has no name: where it must be."""
+        """Diagnoses a mistake without a name: where it must be."""
         leaves, wrong = self.evaluation.leaves, explanation.unexplained
         found = self.suspects(explanation)
         bent = [o for o in found if not all(is_linear(o, i) for i in range(len(o.operands)))]
@@ -248,7 +242,7 @@ class _Writer:
         )
 
     def suspects(self, explanation: Explanation) -> list[Operation]:
-        """Where the mistake may be that all unexplained leaves have in common, or each of them."""
+        """Lists places of a mistake that all unexplained leaves share, or else of each of them."""
         if self.graph is None:
             return []
         unused = unused_branches(self.graph, self.evaluation.values)
@@ -265,7 +259,7 @@ class _Writer:
 
 def _extra(leaf: tuple[str, tuple[int, ...]]) -> Diagnosis:
     path, shape = leaf
-    message = f"grad{path} of shape {list(shape)} belongs to no argument: drop it."
+    message = f"grad{path} of shape {list(shape)} belongs to no argument: remove it."
     return Diagnosis("structure", path, None, None, None, None, message, 0.0)
 
 

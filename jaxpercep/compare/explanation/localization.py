@@ -1,28 +1,28 @@
-"""Where a mistake must be that has no name: between what is still right and what is already wrong.
+"""Localizes a mistake that has no name: between right cotangents and wrong ones.
 
-A wrong cotangent makes every leaf wrong that it reaches. So a mistake that all wrong leaves have in
-common is in the pullback of an operation that sends something back to all of them through operands
-that send nothing on to a leaf that came out right.
+A wrong cotangent makes every leaf wrong that it reaches. So the mistake that all wrong leaves share
+is in the pullback of an operation that reaches all of them through operands that reach no right
+leaf.
 """
 
 from collections.abc import Container, Sequence
 
 import jax
 
-from jaxpercep.compare.flow import Flow
-from jaxpercep.compare.graph import Graph, Operation, Plain, Value, run
+from jaxpercep.compare.program.flow import Flow
+from jaxpercep.compare.program.graph import Graph, Operation, Plain, Value, run
 
 
 def suspects(
     graph: Graph, flow: Flow, wrong: int, right: int, unused: Container[Graph]
 ) -> list[Operation]:
-    """Operations one of whose pullbacks cannot be right, in the order of the backward pass.
+    """Lists operations of which one has a wrong pullback, in the order of the backward pass.
 
     Args:
         graph: the function.
-        flow: which leaves depend on what.
-        wrong: the leaves that came out wrong, as a bit set.
-        right: those that came out right, and are not zero.
+        flow: of the graph.
+        wrong: the wrong leaves, as a bit set.
+        right: the leaves that are right and not zero, likewise.
         unused: branches that are not taken.
     """
     found: list[Operation] = []
@@ -40,14 +40,14 @@ def suspects(
 
 
 def unused_branches(graph: Graph, values: Sequence[Value]) -> set[Graph]:
-    """The branches of `lax.cond` outside of loops that these arguments do not take."""
+    """Finds the branches of `lax.cond`, outside of loops, that these arguments do not take."""
     interpreter = _Branches()
     run(graph, values, interpreter)
     return interpreter.unused
 
 
 class _Branches(Plain):
-    """Notes which branches are not taken."""
+    """Records the branches that are not taken."""
 
     def __init__(self) -> None:
         self.unused: set[Graph] = set()

@@ -1,4 +1,4 @@
-"""Which mistakes reproduce a candidate: in a leaf, in the flow of the gradient, or in both."""
+"""Finds the mistakes that reproduce a candidate: in leaves, in the gradient's flow, or in both."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,18 @@ from typing import NamedTuple, get_args
 import jax
 import numpy as np
 
-from jaxpercep.compare.counterfactuals import AT_ONCE, Problem, evaluator, mismatch_of_right
-from jaxpercep.compare.hypotheses import Cause, Hypothesis
-from jaxpercep.compare.leaf_causes import FEW, LeafCause, LeafFinding, Mended
-from jaxpercep.compare.mismatch import Mismatch
-from jaxpercep.compare.trees import distance
+from jaxpercep.compare.evaluation.trees import distance
+from jaxpercep.compare.explanation.counterfactuals import Problem, evaluator, mismatch_of_right
+from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
+from jaxpercep.compare.explanation.gates import AT_ONCE
+from jaxpercep.compare.explanation.hypotheses import Hypothesis
+from jaxpercep.compare.explanation.leaf_causes import FEW, LeafCause, LeafFinding, Mended
+from jaxpercep.compare.explanation.mismatch import Mismatch
 
-CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far from it
+CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far worse
 MAX_HYPOTHESES = 1000
 BASES = 3  # partial explanations that are built upon
-ORDER: tuple[str, ...] = (*get_args(LeafCause), *get_args(Cause))
+ORDER: tuple[str, ...] = (*get_args(LeafCause), *(cause.code for cause in FLOW_CAUSES))
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Explanation:
 
     @property
     def parts(self) -> int:
-        """How many mistakes there are: leaves with one cause and one factor count once."""
+        """Counts the mistakes; leaves with the same cause and factor count once."""
         return len(self.flow) + len({_kind(finding) for finding in self.leaves})
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """The simpler, the smaller."""
-        causes = [part.cause for part in (*self.flow, *self.leaves)]
+        """Ranks explanations: the simpler, the smaller."""
+        causes = [*(one.cause.code for one in self.flow), *(one.cause for one in self.leaves)]
         return (self.parts, *sorted(ORDER.index(cause) for cause in set(causes)))
 
 
@@ -53,14 +55,14 @@ def _kind(finding: LeafFinding) -> tuple[str, str]:
 
 
 class Judge(NamedTuple):
-    """Says what of the candidate is explained by given mistakes in the flow.
+    """Decides which leaves of the candidate are explained by given mistakes in the flow.
 
     Attributes:
-        mended: the candidate, its leaves in shape.
-        floor: what rounding explains, absolute, by leaf.
+        mended: the candidate, its leaves in the expected shapes.
+        floor: the largest error that rounding explains, absolute, by leaf.
         scale: the largest number of each leaf of the right gradient.
-        close: the relative mismatch of a leaf that is none.
-        means: what a factor means, as 1/batch does; None if nothing.
+        close: the largest relative difference between leaves that count as equal.
+        means: `means(factor)`, the meaning of a factor such as 1/batch, or None.
     """
 
     mended: Mended
@@ -72,7 +74,7 @@ class Judge(NamedTuple):
     def explanation(
         self, flow: tuple[Hypothesis, ...], mismatch: Sequence[Mismatch], compared: Sequence[int]
     ) -> Explanation:
-        """The leaf causes that are left, and what they leave."""
+        """Explains the leaves that these mistakes in the flow leave wrong, as far as possible."""
         found = list(self.mended.findings)
         residual = 0.0
         unexplained: list[int] = []
@@ -88,12 +90,12 @@ class Judge(NamedTuple):
         return Explanation(flow, tuple(found), finite, tuple(unexplained))
 
     def tolerance(self, i: int, m: Mismatch) -> float:
-        """How large a mismatch of a leaf may be that is none."""
+        """Returns the largest difference between leaves that count as equal."""
         stretch = float(m.scale) / self.scale[i] if self.scale[i] else 1.0
         return max(self.floor[i] * max(1.0, stretch), self.close * float(m.scale))
 
     def leaf(self, i: int, m: Mismatch) -> tuple[LeafFinding | None, float]:
-        """The simplest mistake that makes this leaf what it is; the relative mismatch left."""
+        """Returns the simplest mistake that reproduces a leaf, and the relative mismatch left."""
         tolerance, scale = self.tolerance(i, m), float(m.scale) or 1.0
         candidate = self.mended.leaves[i]
         assert candidate is not None
@@ -115,7 +117,7 @@ class Judge(NamedTuple):
     def _fitting(
         self, found: list[LeafFinding], unexplained: list[int]
     ) -> tuple[list[LeafFinding], list[int]]:
-        """Takes back factors that fit a leaf of few numbers, but mean nothing."""
+        """Discards factors that fit a leaf of few numbers but have no meaning."""
         large = {_kind(f) for f in found if self._size(f.leaf) >= FEW}
         kept = []
         for finding in found:
@@ -142,17 +144,17 @@ def explain(
     hypotheses: Sequence[Hypothesis],
     judge: Judge,
 ) -> list[Explanation]:
-    """Returns the simplest explanations, all equally good; one that leaves leaves open, if need be.
+    """Returns the simplest explanations, all equally good; none may explain every leaf.
 
     Args:
         problem: the function, its gradient and the candidate, of the leaves that are compared.
         compared: their positions.
-        hypotheses: what may be wrong with the flow.
-        judge: of what explains what.
+        hypotheses: the possible mistakes in the flow.
+        judge: decides which leaves they explain.
     """
     wrong, right = _masks(problem, compared, judge)
     touching = [h for h in hypotheses if h.reach & wrong]
-    # A wrong cotangent spoils all that it reaches, with exceptions: where an activation is 0, say.
+    # A wrong cotangent spoils every leaf it reaches, except behind an activation of 0, say.
     spoiling = [h for h in touching if not h.reach & right]
     found: list[Explanation] = []
     for likely in (spoiling, touching):
@@ -166,7 +168,7 @@ def explain(
 
 
 def _closest(likely: Sequence[Hypothesis], wrong: int) -> list[Hypothesis]:
-    """Those that reach what is wrong and little else, if there are too many, in their order."""
+    """Keeps, if there are too many, those that reach the wrong leaves and few others."""
     ranked = sorted(likely, key=lambda h: (h.reach ^ wrong).bit_count())
     chosen = set(map(id, ranked[:MAX_HYPOTHESES]))
     return [h for h in likely if id(h) in chosen]
@@ -175,7 +177,7 @@ def _closest(likely: Sequence[Hypothesis], wrong: int) -> list[Hypothesis]:
 def _search(
     problem: Problem, compared: Sequence[int], likely: Sequence[Hypothesis], judge: Judge
 ) -> list[Explanation]:
-    """Explanations by no hypothesis, by each, and by several where one is not enough."""
+    """Tries no hypothesis, then each, then several at once where one is not enough."""
     evaluate = evaluator(problem, likely)
     found: list[Explanation] = []
     combinations: list[tuple[int, ...]] = [(), *((j,) for j in range(len(likely)))]
@@ -200,7 +202,7 @@ def _search(
 
 
 def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:
-    """Bit sets of the leaves that are wrong, and of those that are right and not zero."""
+    """Returns bit sets of the leaves that are wrong, and of those that are right and not zero."""
     wrong = sum(1 << leaf for leaf in {finding.leaf for finding in judge.mended.findings})
     right = 0
     for i, own, other in zip(compared, problem.right, problem.candidate, strict=True):
@@ -212,19 +214,19 @@ def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int
 
 
 def _changes_nothing(compared: Sequence[int], mismatch: Sequence[Mismatch], judge: Judge) -> bool:
-    """Whether a hypothesis gives the right gradient, so that nothing speaks for it."""
+    """Returns True if a hypothesis gives the right gradient, so that nothing supports it."""
     pairs = zip(compared, mismatch, strict=True)
     return all(float(m.effect) <= judge.tolerance(i, m) for i, m in pairs)
 
 
 def _simplest(found: Sequence[Explanation]) -> list[Explanation]:
-    """Of those that leave the least open, the ones with the fewest parts, the simplest first."""
+    """Keeps those that leave the fewest leaves open and have the fewest parts, simplest first."""
     open_ = min(len(e.unexplained) for e in found)
     best = [e for e in found if len(e.unexplained) == open_]
     parts = min(e.parts for e in best)
     best = [e for e in best if e.parts == parts]
     closest = min(e.residual for e in best)
     best = [e for e in best if e.residual <= max(1e3 * closest, 1e-13)]
-    if open_ and len(best) > 1:  # nothing is guessed: what a leaf shows by itself is all there is
+    if open_ and len(best) > 1:  # no guessing: keep only the causes that leaves show by themselves
         return [found[0]]
     return sorted(best, key=lambda e: e.rank)

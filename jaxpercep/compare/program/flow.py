@@ -1,20 +1,23 @@
-"""Which leaves of the gradient an operation's pullback can reach."""
+"""The leaves of the gradient that each operation's pullback can reach."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
-from jaxpercep.compare.graph import Constant, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.graph import Constant, Graph, Operation, Variable, is_floating
+
+Reach: TypeAlias = dict[Graph, dict[Variable, int]]
+"""By graph, then by variable: the leaves that it depends on, as a bit set."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """For every variable a bit set: the leaves of the gradient that it depends on.
+    """For every variable, a bit set of the leaves of the gradient that it depends on.
 
-    The bit above those of the leaves says that it depends on anything else that is an argument.
+    The bit above those of the leaves stands for every other argument.
 
     Attributes:
         leaves: the number of leaves.
@@ -22,63 +25,72 @@ class Flow:
     """
 
     leaves: int
-    reach: dict[Graph, dict[Variable, int]] = field(default_factory=dict)
+    reach: Mapping[Graph, Mapping[Variable, int]]
 
     @classmethod
     def of(cls, graph: Graph, differentiated: Sequence[int]) -> "Flow":
-        """The flow of a graph that is differentiated by the inputs at these positions."""
-        flow = cls(len(differentiated))
+        """Follows a graph that is differentiated by the inputs at these positions."""
+        data = 1 << len(differentiated)
         bits = {position: 1 << i for i, position in enumerate(differentiated)}
-        flow._follow(graph, [bits.get(i, flow.data) for i in range(len(graph.inputs))])
-        return flow
-
-    @property
-    def data(self) -> int:
-        """The bit of what is not differentiated."""
-        return 1 << self.leaves
+        reach: Reach = {}
+        _Propagation(data, reach).through_graph(
+            graph, [bits.get(i, data) for i in range(len(graph.inputs))]
+        )
+        return cls(len(differentiated), reach)
 
     def __call__(self, graph: Graph, operand: Variable | Constant) -> int:
-        """The leaves that get some of their gradient through this operand, as a bit set."""
+        """Returns the leaves whose gradient passes through this operand, as a bit set."""
         if isinstance(operand, Constant) or not is_floating(operand):
             return 0
-        return self.reach[graph].get(operand, 0) & (self.data - 1)
+        return self.reach[graph].get(operand, 0) & ((1 << self.leaves) - 1)
 
     def is_weight(self, graph: Graph, operand: Variable | Constant) -> bool:
-        """Whether an operand is made from the differentiated arguments alone."""
+        """Returns True if an operand is computed from the differentiated arguments alone."""
         if isinstance(operand, Constant):
             return False
-        return 0 < self.reach[graph].get(operand, 0) < self.data
+        return 0 < self.reach[graph].get(operand, 0) < 1 << self.leaves
 
-    def _follow(self, graph: Graph, inputs: Sequence[int]) -> list[int]:
+
+class _Propagation(NamedTuple):
+    """Propagates bit sets from the inputs of a graph to its outputs, and records them in `reach`.
+
+    Attributes:
+        data: the bit of the arguments that are not differentiated.
+        reach: filled in.
+    """
+
+    data: int
+    reach: Reach
+
+    def through_graph(self, graph: Graph, inputs: Sequence[int]) -> list[int]:
         known = self.reach[graph] = dict(zip(graph.inputs, inputs, strict=True))
 
-        def read(operand: Any) -> int:
+        def read(operand: Variable | Constant) -> int:
             return 0 if isinstance(operand, Constant) else known.get(operand, 0)
 
         for operation in graph.operations:
-            results = self._through(operation, [read(o) for o in operation.operands])
+            results = self.through(operation, [read(o) for o in operation.operands])
+            stops = operation.kind == "atom" and operation.name == "stop_gradient"
             for variable, mask in zip(operation.results, results, strict=True):
-                # What is no float, or is stopped, passes no gradient on.
-                passes = is_floating(variable) and operation.name != "stop_gradient"
-                known[variable] = mask if passes else mask and self.data
+                known[variable] = mask & self.data if stops or not is_floating(variable) else mask
         return [read(output) for output in graph.outputs]
 
-    def _through(self, operation: Operation, masks: list[int]) -> list[int]:
+    def through(self, operation: Operation, masks: list[int]) -> list[int]:
         if operation.kind == "call":
-            return self._follow(operation.bodies[0], masks)
+            return self.through_graph(operation.bodies[0], masks)
         if operation.kind == "cond":
-            branches = [self._follow(body, masks[1:]) for body in operation.bodies]
+            branches = [self.through_graph(body, masks[1:]) for body in operation.bodies]
             return [union(branch) for branch in zip(*branches, strict=True)]
         if operation.loop is not None:
-            return self._around(operation, masks)
+            return self.around(operation, masks)
         return [union(masks)] * len(operation.results)
 
-    def _around(self, operation: Operation, masks: list[int]) -> list[int]:
-        """A scan: what comes out of an iteration goes into the next, until nothing changes."""
+    def around(self, operation: Operation, masks: list[int]) -> list[int]:
+        """Feeds the results of an iteration into the next one until nothing changes."""
         assert operation.loop is not None
         first, carried = operation.loop.constants, operation.loop.carried
         while True:
-            results = self._follow(operation.bodies[0], masks)
+            results = self.through_graph(operation.bodies[0], masks)
             carry = masks[first : first + carried]
             merged = [a | b for a, b in zip(carry, results[:carried], strict=True)]
             if merged == carry:
@@ -87,7 +99,7 @@ class Flow:
 
 
 def uses(graph: Graph) -> dict[Variable, list[tuple[Operation | None, int]]]:
-    """By variable, the operations that take it and as which operand; None stands for an output."""
+    """Lists by variable each use: an operation (None for an output) and the operand's position."""
     found: dict[Variable, list[tuple[Operation | None, int]]] = defaultdict(list)
     for operation in graph.operations:
         for i, operand in enumerate(operation.operands):
@@ -100,7 +112,7 @@ def uses(graph: Graph) -> dict[Variable, list[tuple[Operation | None, int]]]:
 
 
 def live(graph: Graph) -> Graph:
-    """The graph without the operations whose results lead to no output."""
+    """Drops the operations whose results lead to no output."""
     needed = {output for output in graph.outputs if not isinstance(output, Constant)}
     kept = []
     for operation in reversed(graph.operations):
@@ -111,5 +123,5 @@ def live(graph: Graph) -> Graph:
 
 
 def union(masks: Iterable[int]) -> int:
-    """The union of bit sets."""
+    """Returns the union of bit sets."""
     return reduce(or_, masks, 0)

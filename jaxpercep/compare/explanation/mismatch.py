@@ -1,14 +1,16 @@
-"""How a leaf of the candidate differs from that of a hypothesis."""
+"""Measures how a leaf of the candidate differs from that of a hypothesis."""
 
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxpercep.compare.graph import Value
+from jaxpercep.compare.program.graph import Value
 
 
 class Mismatch(NamedTuple):
-    """How a leaf of the candidate differs from that of a hypothesis: one number per hypothesis.
+    """The difference between a leaf of the candidate and that of a hypothesis.
+
+    Each field holds one number per hypothesis.
 
     Attributes:
         scale: the larger of the two leaves' largest numbers.
@@ -37,7 +39,7 @@ def mismatches(leaves: Any, right: Any, candidate: Any, weights: Any) -> list[Mi
 
 
 def _mismatch(leaf: Value, right: Value, candidate: Value, weight: Value) -> Mismatch:
-    """Measures one leaf; what is not a number counts as infinite."""
+    """Measures one leaf; NaN counts as infinite."""
     factor = _ratio(jnp.vdot(leaf, candidate), jnp.vdot(leaf, leaf))
     difference = candidate - leaf
     coefficient = _ratio(jnp.vdot(weight, difference), jnp.vdot(weight, weight))

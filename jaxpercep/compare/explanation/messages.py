@@ -1,4 +1,4 @@
-"""What a mistake is called in a sentence, and how it is mended."""
+"""Says in a sentence what is wrong with a leaf, and how to fix it; `flow_causes` has the others."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,7 +10,7 @@ SHOWN = 4  # places or leaves that a sentence lists
 
 
 class FactorNames:
-    """What a factor means, given the arguments that are not differentiated: a batch, mostly."""
+    """Meanings of factors, given the arguments that are not differentiated: usually a batch."""
 
     def __init__(self, batch: Sequence[Any]) -> None:
         shapes = [np.shape(leaf) for leaf in batch if np.ndim(leaf) > 0]
@@ -35,7 +35,7 @@ class FactorNames:
         self.known.pop(Fraction(1), None)  # half of 2, say
 
     def __call__(self, factor: float) -> str | None:
-        """The meaning of a factor, or None."""
+        """Returns the meaning of a factor, or None."""
         for known, name in self.known.items():
             if abs(factor / float(known) - 1) < 1e-8:
                 return name
@@ -43,7 +43,7 @@ class FactorNames:
 
 
 def listed(paths: Sequence[str]) -> str:
-    """The paths of leaves as a part of a sentence."""
+    """Lists the paths of leaves as part of a sentence."""
     names = [f"grad{path}" for path in paths]
     if len(names) > SHOWN:
         names = [*names[: SHOWN - 1], f"{len(names) - SHOWN + 1} more"]
@@ -51,7 +51,7 @@ def listed(paths: Sequence[str]) -> str:
 
 
 def scaled(paths: Sequence[str], others: Sequence[str], factor: float, names: FactorNames) -> str:
-    """Says what factor a leaf has, and what it comes from where that can be told."""
+    """Says which factor a leaf has, and where it comes from if that is known."""
     subject, verb = _subject(paths, others)
     name = names(factor)
     meant = f" = {name}" if name and name != _number(factor) else ""
@@ -73,11 +73,12 @@ def scaled(paths: Sequence[str], others: Sequence[str], factor: float, names: Fa
 def sign_flipped(paths: Sequence[str], others: Sequence[str]) -> str:
     """Says that a sign is wrong."""
     subject, verb = _subject(paths, others)
-    return f"{subject} {verb} minus what {_it(paths, others)} should be. Flip the sign."
+    has = "has" if verb == "is" else "have"
+    return f"{subject} {has} the wrong sign: negate {'it' if verb == 'is' else 'them'}."
 
 
 def weight_decay(paths: Sequence[str], others: Sequence[str], coefficient: float) -> str:
-    """Says that the gradient of an L2 penalty is missing or too much."""
+    """Says that the gradient of an L2 penalty is missing, or does not belong there."""
     subject, verb = _subject(paths, others)
     size = _number(abs(coefficient))
     if coefficient < 0:
@@ -86,64 +87,33 @@ def weight_decay(paths: Sequence[str], others: Sequence[str], coefficient: float
             f"add {size} times the weight."
         )
     return (
-        f"{subject} {'has' if verb == 'is' else 'have'} the gradient of an L2 penalty that the "
-        f"function does not have: take off {size} times the weight."
+        f"{subject} {'includes' if verb == 'is' else 'include'} the gradient of an L2 penalty that "
+        f"the function does not have: subtract {size} times the weight."
     )
 
 
 def of_leaf(cause: str, path: str, note: str) -> str:
-    """Says what is wrong with one leaf, for the causes that have no number."""
+    """Says what is wrong with one leaf, for the causes without a number."""
     leaf = f"grad{path}"
     texts = {
         "transposed": f"{leaf} is transposed: x.T @ dy is the gradient of w in x @ w.",
-        "swapped": f"{leaf} and grad{note} have been exchanged: swap them.",
-        "zero": f"{leaf} is zero throughout: it was never filled.",
-        "not_finite": f"{leaf} is not finite ({note} numbers), while the right one is.",
+        "swapped": f"{leaf} and grad{note} have been swapped: swap them back.",
+        "zero": f"{leaf} is zero everywhere: it was never filled in.",
+        "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
         "not_reduced": (
-            f"{leaf} still has the batch axis ({note}): sum over it, for every sample uses the "
+            f"{leaf} still has the batch axis ({note}): sum over it, since every sample uses the "
             "same parameter."
         ),
-        "structure": f"{leaf} has the wrong shape: {note}.",
+        "structure": f"{leaf} has {note}.",
     }
     if cause == "structure" and note == "missing":
         return f"{leaf} is missing from the gradient."
     return texts[cause]
 
 
-def of_flow(cause: str, operation: str, place: str, *, only: str | None, in_loop: bool) -> str:
-    """Says what is wrong with one pullback."""
-    if cause == "missing_derivative":
-        return (
-            f"The derivative of {operation} {place} was left out: multiply what comes back by it."
-        )
-    if cause == "derivative_at_output":
-        return (
-            f"The derivative of {operation} {place} was evaluated at its output y, where its input "
-            "z is due: f'(z), or its formula in y."
-        )
-    if cause == "wrong_orientation":
-        return f"What comes back was multiplied by w {place}, where w^T is due: dy @ w.T."
-    if cause == "stale_weights":
-        return (
-            f"What comes back was pulled through weights {place} that had already been updated: "
-            "compute every gradient first, then update."
-        )
-    if only:
-        return (
-            f"Of all uses of one value, only that {only} contributes to its gradient: add up "
-            "(+=) what comes back from each, do not overwrite (=)."
-        )
-    if in_loop:
-        return f"What the loop hands on from step to step contributes nothing {place}: add it."
-    return (
-        f"One of several uses of a value contributes nothing to its gradient, that by {operation} "
-        f"{place}: add it (+=)."
-    )
-
-
 def unexplained(paths: Sequence[str], places: Sequence[str]) -> str:
-    """Says where a mistake is that has no name."""
-    text = f"{listed(paths)} {_verb(paths)} wrong, and no known mistake makes {_them(paths)} so."
+    """Says where a mistake without a name is."""
+    text = f"{listed(paths)} {_verb(paths)} wrong, and no known mistake explains {_them(paths)}."
     if not places:
         return text
     if len(places) > SHOWN:
@@ -171,6 +141,6 @@ def _them(paths: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    """With nine digits, or as many as tell it from 1 and -1."""
+    """Writes a number with nine digits, or as many as distinguish it from 1 and -1."""
     texts = (f"{value:.{digits}g}" for digits in range(9, 17))
     return next((text for text in texts if abs(float(text)) != 1), repr(value))

@@ -1,47 +1,52 @@
-"""Operations that stand on one line, or in one call, taken together as one.
+"""Groups the operations of one line, or of one call, into one operation.
 
-Who forgets the derivative of `swish` forgets that of all the operations it consists of.
+Someone who forgets the derivative of `swish` forgets that of every operation it consists of.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from jaxpercep.compare.flow import Flow, uses
-from jaxpercep.compare.graph import Constant, Frame, Graph, Operation, Variable, is_floating
-from jaxpercep.compare.places import is_foreign
+from jaxpercep.compare.program.flow import Flow, uses
+from jaxpercep.compare.program.graph import Constant, Frame, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.places import is_foreign
 
 
 def grouped(graph: Graph, flow: Flow) -> Graph:
-    """The graph with a `"call"` around every line and every call that maps one array to another.
+    """Puts a `"call"` around every line and every call that maps one array to another.
 
-    Only what has one result, and one operand that a gradient flows to, of the same shape, becomes a
-    unit: there a derivative can be left out.
+    Only operations with one result, and one operand of the same shape that a gradient flows to,
+    become a unit: only there can a derivative be left out.
+
+    Args:
+        graph: the function.
+        flow: of this graph. The result has new graphs inside, and so a flow of its own.
     """
-    operations = [_with_grouped_bodies(operation, flow) for operation in graph.operations]
-    rest = Graph(graph.inputs, graph.captured, operations, graph.outputs)
-    flow.reach[rest] = flow.reach[graph]
-    readers = {variable: {op for op, _ in users} for variable, users in uses(rest).items()}
-    units = list(_Grouping(rest, flow, readers).by_line(operations, 0))
-    whole = Graph(graph.inputs, graph.captured, units, graph.outputs)
-    flow.reach[whole] = flow.reach[graph]
-    return whole
-
-
-def _with_grouped_bodies(operation: Operation, flow: Flow) -> Operation:
-    return replace(operation, bodies=tuple(grouped(body, flow) for body in operation.bodies))
+    operations = [
+        replace(operation, bodies=tuple(grouped(body, flow) for body in operation.bodies))
+        for operation in graph.operations
+    ]
+    whole = replace(graph, operations=operations)
+    readers = {variable: {op for op, _ in users} for variable, users in uses(whole).items()}
+    flowing = {o for operation in operations for o in operation.operands if flow(graph, o)}
+    units = list(_Grouping(readers, flowing).by_line(operations, 0))
+    return replace(whole, operations=units)
 
 
 @dataclass(frozen=True)
 class _Grouping:
-    """Groups the operations of one graph by the chain of lines that led to them."""
+    """Groups the operations of one graph by the chain of lines that led to them.
 
-    graph: Graph
-    flow: Flow
+    Attributes:
+        readers: by variable, the operations that take it.
+        flowing: the variables that a gradient flows to.
+    """
+
     readers: dict[Variable, set[Operation | None]]
+    flowing: set[Variable]
 
     def by_line(self, operations: Sequence[Operation], depth: int) -> Iterator[Operation]:
-        """Groups what stands on one line, at this depth of the chain."""
+        """Groups the operations of each line, at this depth of the chain."""
 
         def line(operation: Operation) -> Hashable:
             return operation.chain[depth : depth + 1]
@@ -55,13 +60,13 @@ class _Grouping:
             yield from parts if same else self.unit(run, parts, depth)
 
     def by_call(self, operations: Sequence[Operation], depth: int) -> Iterator[Operation]:
-        """Groups what one function does, called from one line."""
+        """Groups the operations of each function that one line calls."""
 
         def function(operation: Operation) -> Hashable:
             return tuple((f.file, f.function) for f in operation.chain[depth : depth + 1])
 
         for run in _runs(operations, function):
-            # What another package's function consists of is nobody's to get wrong.
+            # Nobody rewrites the inside of another package's function by hand.
             opaque = all(is_foreign(frame.file) for op in run for frame in op.chain[depth:])
             parts = run if opaque else list(self.by_line(run, depth))
             yield from self.unit(run, parts, depth)
@@ -69,19 +74,17 @@ class _Grouping:
     def unit(
         self, run: Sequence[Operation], parts: Sequence[Operation], depth: int
     ) -> Sequence[Operation]:
-        """The unit of the operations `run`, which consists of `parts`; parts if there is none."""
+        """Returns the operations `run`, which consist of `parts`, as one unit; else the parts."""
         inside = set(run)
         made = {result for operation in run for result in operation.results}
         taken = dict.fromkeys(o for op in run for o in op.operands if not isinstance(o, Constant))
         operands = [variable for variable in taken if variable not in made]
         results = [v for v in made if self.readers.get(v, set()) - inside]
-        flowing = [v for v in operands if self.flow(self.graph, v)]
+        flowing = [variable for variable in operands if variable in self.flowing]
         if len(parts) < 2 or len(results) != 1 or len(flowing) != 1:
             return parts
         if not is_floating(results[0]) or flowing[0].aval.shape != results[0].aval.shape:
             return parts
-        body = Graph(operands, {}, parts, results)
-        self.flow.reach[body] = self.flow.reach[self.graph]
         common = _shared([operation.chain for operation in run])
         return [
             Operation(
@@ -89,7 +92,7 @@ class _Grouping:
                 operands=operands,
                 results=results,
                 kind="call",
-                bodies=(body,),
+                bodies=(Graph(operands, {}, parts, results),),
                 frames=_shared([operation.frames for operation in run]),
                 chain=common,
                 location=run[0].location,
@@ -98,7 +101,7 @@ class _Grouping:
 
 
 def _shared(chains: Sequence[tuple[Frame, ...]]) -> tuple[Frame, ...]:
-    """The frames that all chains begin with."""
+    """Returns the frames that all chains begin with."""
     shared: list[Frame] = []
     for frames in zip(*chains, strict=False):
         if len(set(frames)) > 1:
@@ -108,7 +111,7 @@ def _shared(chains: Sequence[tuple[Frame, ...]]) -> tuple[Frame, ...]:
 
 
 def _name(run: Sequence[Operation], common: int, depth: int) -> str:
-    """The function that the operations have in common, below the line that they stand on."""
+    """Names the function that the operations have in common, below their line."""
     diverging = {op.chain[common].function if len(op.chain) > common else "" for op in run}
     if len(diverging) == 1 and "" not in diverging:
         return diverging.pop().rpartition(".")[2]

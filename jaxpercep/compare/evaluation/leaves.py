@@ -1,21 +1,55 @@
-"""One leaf of two gradients, measured."""
+"""Measures the difference between two gradients, leaf by leaf."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.reference import Evaluation
-from jaxpercep.compare.report import LeafReport
-from jaxpercep.compare.trees import distance, largest
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import distance, largest
+
+
+@dataclass(frozen=True)
+class LeafReport:
+    """One leaf of the two gradients.
+
+    Attributes:
+        path: its place in the tree, as `jax.tree_util.keystr` writes it.
+        shape: of the leaf.
+        dtype: of the leaf, as the caller has it.
+        max_absolute_error: max |candidate - autodiff|, evaluated in float64 where both can.
+        max_relative_error: the same over max |autodiff|.
+        ulps: error of the candidate in the caller's dtype against float64 autodiff, in units in
+            the last place of the leaf's largest number.
+        autodiff_ulps: the same for autodiff in the caller's dtype.
+        cosine: of the angle between the two; 1 if both are zero, nan if one is.
+        tolerance: the largest relative error that rounding explains, measured.
+        worst_index: the index of the largest error.
+        ok: True if the error is within rounding, or there is nothing to compare.
+        note: the reason why a leaf was not measured; the numbers are then nan.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    max_absolute_error: float
+    max_relative_error: float
+    ulps: float
+    autodiff_ulps: float
+    cosine: float
+    tolerance: float
+    worst_index: tuple[int, ...]
+    ok: bool
+    note: str = ""
 
 
 def compare_leaves(evaluation: Evaluation) -> tuple[LeafReport, ...]:
     """Measures each leaf, in the order of the tree; those without a gradient come last."""
     leaves = evaluation.leaves
     measured = [_compare(evaluation, i) for i in range(len(leaves.paths))]
-    measured += [_uncompared(path, (), dtype, "no floating point") for path, dtype in leaves.other]
+    measured += [_uncompared(path, (), dtype, "not floating point") for path, dtype in leaves.other]
     return tuple(measured)
 
 
@@ -58,7 +92,7 @@ def _uncompared(
 
 
 def _ulps(native: Any, truth: np.ndarray, dtype: Any) -> float:
-    """Largest error in units in the last place of the leaf's largest number."""
+    """Returns the largest error, in units in the last place of the leaf's largest number."""
     error = math.inf if native is None else distance(native, truth)
     if error == 0:
         return 0.0
@@ -67,7 +101,7 @@ def _ulps(native: Any, truth: np.ndarray, dtype: Any) -> float:
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Cosine of the angle between two leaves; 1 if both are zero, nan if only one is."""
+    """Returns the cosine of the angle between two leaves; 1 if both are zero, nan if one is."""
     a, b = a.ravel(), b.ravel()
     norms = np.linalg.norm(a), np.linalg.norm(b)
     if norms == (0.0, 0.0):

@@ -1,6 +1,6 @@
-"""A function as operations on variables: what the rest of the comparison works on.
+"""A function as a graph of operations on variables, which the rest of the comparison works on.
 
-`jaxprs` makes graphs; nothing else here knows what a jaxpr looks like.
+`jaxprs` makes graphs; nothing else knows the format of a jaxpr.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,31 +24,31 @@ if jax.__version_info__ < (0, 11):  # it then compiles in half the time; newer o
     _IN_A_HURRY["xla_cpu_use_fusion_emitters"] = False
 
 RUN_ONCE = partial(jax.jit, compiler_options=_IN_A_HURRY)
-"""`jax.jit` for programs that take longer to compile than to run."""
+"""Compiles like `jax.jit`, but fast, for programs that take longer to compile than to run."""
 
 
 class Constant(NamedTuple):
-    """An operand that is a number in the program's text."""
+    """An operand that is a literal in the program."""
 
     value: Value
 
 
 @dataclass(eq=False, frozen=True)
 class Operation:
-    """One operation, or several that the user calls as one.
+    """One operation, or several that stand on one line or in one call.
 
     Attributes:
         name: of the primitive, or of the function that is called.
         operands: variables and `Constant`s.
         results: variables.
-        kind: `"atom"` is evaluated as it is, `"call"` runs its body in place, `"scan"` repeats it,
-            `"cond"` runs the body that its first operand chooses.
+        kind: `"atom"` is evaluated directly, `"call"` runs its body once, `"scan"` repeats it,
+            `"cond"` runs the body that its first operand selects.
         evaluate: of an atom, `evaluate(*values) -> results`.
         bodies: of the others.
         loop: of a scan.
         frames: the user's lines that led here, outermost first.
-        chain: all lines that led here since its graph was entered, those of libraries too.
-        location: where in a model, as `"layers[1]: sigmoid"`, or None.
+        chain: all lines, those of libraries included, that led here since its graph was entered.
+        location: the layer of a model, as `"layers[1]: sigmoid"`, or None.
     """
 
     name: str
@@ -64,12 +64,12 @@ class Operation:
 
     @property
     def source(self) -> str | None:
-        """`"file.py:12"`, the innermost of the user's lines; None if there is none."""
+        """`"file.py:12"`, the innermost of the user's lines, or None without one."""
         return str(self.frames[-1]) if self.frames else None
 
 
 class Frame(NamedTuple):
-    """A line of a program."""
+    """One line of a program."""
 
     file: str
     line: int
@@ -80,7 +80,7 @@ class Frame(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """A scan: its operands are constants, then the carry, then what is scanned over."""
+    """A scan, whose operands are constants, then the carry, then the arrays scanned over."""
 
     constants: int
     carried: int
@@ -94,7 +94,7 @@ class Graph:
 
     Attributes:
         inputs: variables.
-        captured: variable -> array, for what the program has closed over.
+        captured: variable -> array, for the arrays that the program has closed over.
         operations: each after those whose results it takes.
         outputs: variables and `Constant`s.
     """
@@ -105,7 +105,7 @@ class Graph:
     outputs: Sequence[Variable | Constant]
 
     def walk(self) -> Iterator[Operation]:
-        """Yields every operation, each before those that it consists of."""
+        """Yields every operation, each before the operations inside it."""
         for operation in self.operations:
             yield operation
             for body in operation.bodies:
@@ -113,14 +113,14 @@ class Graph:
 
 
 class Interpreter(Protocol):
-    """How operations are carried out. `Plain` does what they say."""
+    """Evaluates the operations of a graph; `Plain` does so unchanged."""
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """Returns the operation's results."""
         ...
 
     def result(self, operation: Operation, index: int, value: Value) -> Value:
-        """Returns what a scan's body passes on as its result number `index`."""
+        """Returns the value to use as result number `index` of a scan's body."""
         ...
 
     def within(self, iteration: Value) -> "Interpreter":
@@ -129,7 +129,7 @@ class Interpreter(Protocol):
 
 
 class Plain:
-    """Carries operations out as they are."""
+    """Evaluates operations unchanged."""
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """Returns the operation's results."""
@@ -141,15 +141,15 @@ class Plain:
         return value
 
     def within(self, iteration: Value) -> "Plain":
-        """Returns itself: no iteration is special."""
+        """Returns itself, since no iteration is special."""
         del iteration
         return self
 
 
 class OneByOne(Plain):
-    """Carries each operation out by itself, those in loops and branches too."""
+    """Evaluates each operation by itself, in loops and branches too."""
 
-    LONGEST = 64  # iterations; longer loops are left whole
+    LONGEST = 64  # iterations; longer loops run as one operation
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """Returns the operation's results."""
@@ -187,7 +187,7 @@ def run(graph: Graph, values: Sequence[Value], interpreter: Interpreter) -> list
 def perform(
     operation: Operation, interpreter: Interpreter, values: Sequence[Value]
 ) -> Sequence[Value]:
-    """Carries one operation out, and what it consists of by the interpreter."""
+    """Evaluates one operation; the interpreter evaluates the operations inside it."""
     if operation.kind == "atom":
         assert operation.evaluate is not None
         return operation.evaluate(*values)
@@ -224,6 +224,6 @@ def _scan(
 
 
 def is_floating(variable: Variable | Constant) -> bool:
-    """Whether a derivative can flow through it."""
+    """Returns True if a derivative can flow through a variable."""
     dtype = getattr(getattr(variable, "aval", None), "dtype", None)
     return dtype is not None and jax.dtypes.issubdtype(dtype, jnp.floating)

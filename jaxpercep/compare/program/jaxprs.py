@@ -1,4 +1,4 @@
-"""All that is known here of the inside of jaxprs: how a function becomes a `Graph`."""
+"""Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,23 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxpercep.compare.graph import Constant, Graph, Loop, Operation, Plain, Value, run
-from jaxpercep.compare.places import Place, chain
+from jaxpercep.compare.program.graph import Constant, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.program.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
-"""What a function raises that cannot be traced with abstract arguments."""
+"""The errors of a function that cannot be traced with abstract arguments."""
 
 CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 RULES = {"custom_vjp_call": "call_jaxpr"}
 
 
 class Traced(NamedTuple):
-    """A function as JAX has traced it.
+    """A function as traced by JAX.
 
     Attributes:
         closed: the jaxpr, whose inputs are the leaves of the arguments.
-        structure: of what the function returns.
-        captures_numpy: whether the function has captured NumPy arrays that JAX may have narrowed.
+        structure: of the function's result.
+        captures_numpy: True if the function has captured NumPy arrays that JAX may have narrowed.
     """
 
     closed: Any
@@ -33,7 +33,7 @@ class Traced(NamedTuple):
     captures_numpy: bool
 
     def narrowest(self) -> str:
-        """The narrowest floating type that it computes in."""
+        """Returns the narrowest floating type that the function computes in."""
         dtypes = {
             variable.aval.dtype
             for equation in _equations(self.closed.jaxpr)
@@ -44,13 +44,13 @@ class Traced(NamedTuple):
         return min(floating, key=bits, default="float64")
 
     def graph(self, *, widen: bool = False) -> Graph:
-        """Its operations; with `widen`, every floating type in them becomes float64."""
+        """Returns the operations; with `widen`, every floating type in them becomes float64."""
         return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
 
     def with_moved_constants(self) -> Graph | None:
-        """Widened, with each constant of a narrower type moved by half an ulp of that type.
+        """Widens the graph, and moves each constant of a narrower type by half an ulp of that type.
 
-        None if there is no such constant.
+        Returns None if there is no such constant.
         """
         reader = _Reader(True, np.random.default_rng(0))
         graph = reader.graph(self.closed.jaxpr, self.closed.consts)
@@ -58,10 +58,10 @@ class Traced(NamedTuple):
 
 
 def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
-    """Traces fun at abstract arguments of the shapes and types of args.
+    """Traces `fun` with abstract arguments of the shapes and types of `args`.
 
     Raises:
-        TypeError: fun needs concrete numbers, as plain NumPy does, or mixes types.
+        TypeError: `fun` needs concrete numbers, as plain NumPy does, or mixes types.
     """
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
     captured = [closed.consts, *(consts for _, consts in _inner(closed.jaxpr))]
@@ -70,13 +70,13 @@ def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
         for consts in captured
         for value in consts
     )
-    # JAX keeps what it has made of a NumPy array for as long as a jaxpr holds it: none here does.
+    # JAX caches its conversion of a NumPy array for as long as a jaxpr holds the array.
     own = _with_arrays(closed) if narrowed else closed
     return Traced(own, jax.tree.structure(shapes), narrowed)
 
 
 def _with_arrays(jaxpr: Any) -> Any:
-    """A jaxpr with JAX arrays in place of the NumPy arrays that it has captured."""
+    """Replaces the NumPy arrays that a jaxpr has captured by JAX arrays."""
 
     def renewed(value: Any) -> Any:
         if isinstance(value, (tuple, list)):
@@ -96,10 +96,10 @@ def _with_arrays(jaxpr: Any) -> Any:
 
 
 def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
-    """Returns fun with every `jax.custom_vjp` in it replaced by the function it belongs to.
+    """Replaces every `jax.custom_vjp` in `fun` by the function it belongs to.
 
     Raises:
-        ValueError: there is none.
+        ValueError: `fun` calls no function with such a rule.
     """
     names = {e.primitive.name for e in _equations(trace(fun, args).closed.jaxpr)}
     if "custom_vjp_call" not in names:
@@ -143,7 +143,7 @@ def _is_jaxpr(value: Any) -> bool:
 
 
 def _opened(jaxpr: Any) -> tuple[Any, Sequence[Value]]:
-    """A jaxpr and the constants it is closed over: newer versions keep both in one."""
+    """Returns a jaxpr and the constants it is closed over; newer versions keep both in one."""
     return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
 
 
@@ -152,18 +152,18 @@ class _Reader:
 
     def __init__(self, widen: bool, rng: np.random.Generator | None = None) -> None:
         self.widen, self.rng, self.has_narrow_constants = widen, rng, False
-        # Widened, a rule for another type is of no use: the function itself is differentiated.
+        # A rule for another type does not apply to the widened function, which is differentiated.
         self.calls = CALLS | RULES if widen else CALLS
 
     def graph(self, jaxpr: Any, consts: Sequence[Value], outer: Place | None = None) -> Graph:
-        """The graph of a jaxpr that is called from `outer`."""
+        """Reads a jaxpr that is called from `outer`."""
         outer = outer or Place((), ())
         operations = [self.operation(equation, outer) for equation in jaxpr.eqns]
         captured = dict(zip(jaxpr.constvars, map(self.value, consts), strict=True))
         return Graph(jaxpr.invars, captured, operations, [self.operand(v) for v in jaxpr.outvars])
 
     def operation(self, equation: Any, outer: Place) -> Operation:
-        """One equation of a jaxpr that is called from `outer`."""
+        """Reads one equation of a jaxpr that is called from `outer`."""
         primitive, params = equation.primitive.name, equation.params
         results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
         place = outer.then(equation.source_info)
@@ -189,15 +189,16 @@ class _Reader:
             return build(kind="cond", bodies=bodies, results=equation.outvars)
         if primitive in ("custom_jvp_call", "custom_vjp_call"):
             build = partial(build, name=_rule_name(params))
-        evaluate = self.widened(equation) if self.widen else None
-        return build(evaluate=evaluate or _evaluator(equation, results))
+        if self.widen:
+            return build(evaluate=self.widened(equation))
+        return build(evaluate=_evaluator(equation, results))
 
     def operand(self, atom: Any) -> Any:
-        """A variable as it is, a literal as a `Constant`."""
+        """Returns a variable unchanged, a literal as a `Constant`."""
         return Constant(self.value(atom.val)) if isinstance(atom, core.Literal) else atom
 
     def value(self, value: Value) -> Value:
-        """A captured value, in float64 if it is to be."""
+        """Returns a captured value, in float64 if the graph is widened."""
         dtype = jnp.result_type(value)
         if not self.widen or not jnp.issubdtype(dtype, jnp.floating):
             return value
@@ -208,8 +209,8 @@ class _Reader:
             wide = wide * (1 + half_ulp * self.rng.choice([-1.0, 1.0], wide.shape))
         return jnp.asarray(wide)
 
-    def widened(self, equation: Any) -> Callable[..., Sequence[Value]] | None:
-        """The evaluation of an atom that computes in float64; None if it does as it is."""
+    def widened(self, equation: Any) -> Callable[..., Sequence[Value]]:
+        """Evaluates an atom in float64."""
         name, params = equation.primitive.name, equation.params
         if name == "custom_jvp_call":
             return self.widened_rule(params)
@@ -223,7 +224,7 @@ class _Reader:
         return _evaluator(equation.replace(params=wide, invars=operands), results)
 
     def widened_rule(self, params: Any) -> Callable[..., Sequence[Value]]:
-        """A function with its custom derivative, both in float64."""
+        """Evaluates a function and its custom derivative in float64."""
         body = self.graph(*_opened(params["call_jaxpr"]))
 
         @jax.custom_jvp
@@ -242,12 +243,12 @@ class _Reader:
 
 
 def _is_exact(value: np.ndarray) -> bool:
-    """Whether rounding has changed nothing: small multiples of 1/256, as 0.5 or 2."""
+    """Returns True for numbers that rounding has not changed: small multiples of 1/256, as 0.5."""
     return bool(np.all(value * 256 == np.round(value * 256)) and np.all(np.abs(value) < 2**16))
 
 
 def _in_its_types(equation: Any) -> Callable[..., Sequence[Value]]:
-    """Evaluates one equation in the types it was traced with: bits mean nothing in another."""
+    """Evaluates one equation in the types it was traced with, the only ones its bits fit."""
     evaluate = _evaluator(equation, equation.outvars)
 
     def narrowed(*values: Value) -> Sequence[Value]:
@@ -264,13 +265,13 @@ def _unchanged(value: Value) -> list[Value]:
 
 
 def _wide(value: Any) -> Any:
-    """A parameter of a primitive that names a floating type, as float64."""
+    """Replaces a floating type among the parameters of a primitive by float64."""
     is_type = isinstance(value, np.dtype) and jnp.issubdtype(value, jnp.floating)
     return np.dtype(np.float64) if is_type else value
 
 
 def _wide_literal(atom: Any) -> Any:
-    """A variable as it is, a floating literal in float64."""
+    """Returns a variable unchanged, a floating literal in float64."""
     if not isinstance(atom, core.Literal) or not jnp.issubdtype(atom.val.dtype, jnp.floating):
         return atom
     wide = np.asarray(atom.val, np.float64)
@@ -278,10 +279,10 @@ def _wide_literal(atom: Any) -> Any:
 
 
 def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[Value]]:
-    """Evaluates one equation, given the values of all its operands."""
+    """Returns a function that evaluates one equation, given the values of all its operands."""
     literals = [isinstance(v, core.Literal) for v in equation.invars]
     variables = [v for v in equation.invars if not isinstance(v, core.Literal)]
-    if len(set(variables)) < len(variables):  # x * x: each use gets a variable of its own
+    if len(set(variables)) < len(variables):  # x * x: give each use a variable of its own
         shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in variables]
         variables = jax.make_jaxpr(_nothing)(*shapes).jaxpr.invars
         fresh = iter(variables)
@@ -304,14 +305,14 @@ def _nothing(*values: Value) -> tuple[()]:
 
 
 def _without(body: Graph, equation: Any) -> Graph:
-    """The body of a call without the results that nobody reads."""
+    """Drops the results of a call's body that are never read."""
     pairs = zip(body.outputs, equation.outvars, strict=True)
     read = [output for output, variable in pairs if not isinstance(variable, core.DropVar)]
     return Graph(body.inputs, body.captured, body.operations, read)
 
 
 def _scan_split(params: Any) -> tuple[int, int]:
-    """How many operands of a scan are constants and how many are carried."""
+    """Counts the operands of a scan that are constants, and those that are carried."""
     if "num_consts" in params:
         return params["num_consts"], params["num_carry"]
     constants, carried, _ = map(list, params["ft_in"].unpack())
@@ -319,6 +320,6 @@ def _scan_split(params: Any) -> tuple[int, int]:
 
 
 def _rule_name(params: Any) -> str:
-    """The name of a function that has a custom derivative."""
+    """Returns the name of a function with a custom derivative."""
     debug = getattr(_opened(params["call_jaxpr"])[0], "debug_info", None)
     return str(getattr(debug, "func_name", None) or "custom_jvp_call")
