@@ -562,7 +562,7 @@ def test_an_order_that_does_not_fit_is_named(order, error, message):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        (nn.Dense(3), r"variables is a Dense, expected what module\.init\(key, x\) returns"),
+        (nn.Dense(3), r"variables is a Dense, expected a result of module\.init\(key, x\)"),
         (None, r"variables is a NoneType"),
         ({"Dense_0": {"kernel": 1.0}}, r"Dense_0/kernel is a float, not an array"),
         ({"layers": [jnp.ones(3)]}, r"layers is a list, not an array"),
