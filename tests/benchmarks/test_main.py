@@ -264,7 +264,7 @@ def test_another_run_is_not_resumed(
 INTERRUPTIBLE = """
 import dataclasses, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path[:0] = [sys.argv.pop(1)]
+sys.path[:0] = sys.argv.pop(1).split(",")
 from planted import planted
 from test_main import PROFILE
 from benchmarks import peers, plan, run
@@ -278,7 +278,8 @@ sys.exit(main())
 
 
 def test_ctrl_c_in_real_processes(tmp_path: Path) -> None:
-    words = [str(Path(__file__).parent), "--quick", "--out", str(tmp_path)]
+    folders = Path(__file__).parents[:2]  # of `planted` and of `helpers`
+    words = [",".join(map(str, folders)), "--quick", "--out", str(tmp_path)]
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *words],
         stdout=subprocess.PIPE,
