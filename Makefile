@@ -13,8 +13,8 @@ demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 test: install lint types  ## lint, type-check, run every test
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
 
-catalogue: install  ## compare every wrong and right backward pass of the corpus
-	$(BIN)/pytest -n $(WORKERS) catalogue
+catalogue: install  ## compare every wrong backward pass of the corpus
+	$(BIN)/pytest -n $(WORKERS) --dist=loadgroup -m corpus
 
 bench: install  ## time every method beside its peers: under 20 minutes
 	$(BIN)/python -m benchmarks
@@ -32,7 +32,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-pictures: demo  ## renew the README's pictures
+pictures: demo  ## renew the pictures of docs/
 	cp out/tour/*.png docs/images/
 
 clean:

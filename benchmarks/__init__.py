@@ -1,1 +1,1 @@
-"""How fast CPU training is: jaxpercep beside every peer, across batch sizes, depths and widths."""
+"""Times training on the CPU: jaxpercep beside every peer, across batch sizes, depths and widths."""

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; None takes them from `sys.argv`.
 
     Raises:
-        SystemExit: words that are no arguments (code 2), or `--help` (code 0).
+        SystemExit: The arguments cannot be parsed (code 2), or are `--help` (code 0).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     comparing = words[:1] == ["compare"]
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _execute(command: Run | Compare) -> int:
-    """Does it, importing what it needs."""
+    """Runs the command, with the imports that it needs."""
     match command:
         case Compare():
             from benchmarks import comparison

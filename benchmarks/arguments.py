@@ -1,4 +1,4 @@
-"""The arguments of `python -m benchmarks`, and what can be said of them at once.
+"""The arguments of `python -m benchmarks`, and the errors in them that need no measuring.
 
 Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
 """
@@ -26,7 +26,7 @@ class Run:
     """Measure how fast CPU training is: jaxpercep beside every peer that is installed.
 
     Takes under 20 minutes on 2 cores, --quick under 3, --full under 60; what does not fit is listed
-    as skipped. Ctrl-C keeps what is done, and --resume goes on from there.
+    as skipped. Ctrl-C keeps what is done, and --resume continues from there.
 
     To compare two runs: python -m benchmarks compare OLD NEW
 
@@ -34,10 +34,10 @@ class Run:
         quick: about 12 cells, for a first impression
         full: every power of two, and fine grids
         name: of the folder for the results, in --out; by default quick, default or full
-        resume: go on with the run of this name that was interrupted
+        resume: continue the run of this name that was interrupted
         methods: only these; by default all that are installed
         time_limit: seconds that the run may take
-        out: where folders of results are
+        out: the folder that holds the folders of results
         seed: of the data, the first weights, the order of samples, and the bootstrap
     """
 
@@ -56,16 +56,16 @@ class Run:
 
     @property
     def profile(self) -> str:
-        """The name of the profile."""
+        """Name of the profile."""
         return "quick" if self.quick else "full" if self.full else "default"
 
     @property
     def folder(self) -> Path:
-        """The folder of the results."""
+        """Folder of the results."""
         return self.out / (self.name or self.profile)
 
     def words(self) -> str:
-        """The command that makes this run, without the folders of this machine."""
+        """Returns the command that makes this run, without the folders of this machine."""
         words = [*PROGRAM.split(), *(["--" + self.profile] if self.profile != "default" else [])]
         for name in ("name", "time_limit", "seed"):
             if value := getattr(self, name):
@@ -73,7 +73,7 @@ class Run:
         return shlex.join([*words, *(["--methods", *self.methods] if self.methods else [])])
 
     def check(self) -> None:
-        """Raises a `UsageError` for what is known to be wrong before anything is measured."""
+        """Raises a `UsageError` for arguments that cannot work, before anything is measured."""
         if self.name is not None and not re.fullmatch(r"[\w-][\w.+-]*", self.name):
             raise UsageError(f"--name {self.name!r}: expected letters, digits, '.', '-' and '_'.")
         for name, fits, expected in (
@@ -94,7 +94,8 @@ class Run:
         for name in self.methods:
             if name not in names:
                 raise UsageError(
-                    f"--methods {name!r}: is not of {', '.join(names)}.{nearest_name(name, names)}"
+                    f"--methods {name!r}: expected one of {', '.join(names)}."
+                    f"{nearest_name(name, names)}"
                 )
 
     def _check_folders(self) -> None:
@@ -105,17 +106,17 @@ class Run:
         except (OSError, ValueError) as error:
             raise UsageError(str(error)) from error
         if self.resume and not (there / RESULTS).exists():
-            raise UsageError(f"--resume: there is no run to go on with at {there}.")
+            raise UsageError(f"--resume: there is no run to continue at {there}.")
         if not self.resume and (there / RESULTS).exists():
             raise UsageError(
-                f"{there} holds a run that was interrupted: go on with it by --resume, remove it, "
+                f"{there} holds a run that was interrupted: continue it with --resume, remove it, "
                 "or choose another --name."
             )
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare two runs: what has become slower, and what faster.
+    """Compare two runs: list what has become slower or faster.
 
     Exit codes: 0, nothing has become slower; 1, something has: the confidence interval of its ratio
     excludes 1, and the effect exceeds the threshold and the noise of both runs; 2, the runs cannot
@@ -132,7 +133,7 @@ class Compare:
     threshold: float = 0.05
 
     def check(self) -> None:
-        """Raises a `UsageError` for what is known to be wrong before the files are read."""
+        """Raises a `UsageError` for arguments that cannot work, before the files are read."""
         for name, path in (("OLD", self.old), ("NEW", self.new)):
             if not path.exists():
                 raise UsageError(f"{name}={str(path)!r}: there is no such file or folder.")
@@ -140,6 +141,6 @@ class Compare:
             raise UsageError(f"--threshold {self.threshold}: expected at least 0 and below 1.")
 
     def files(self) -> tuple[Path, Path]:
-        """The two files of results."""
+        """Returns the two files of results."""
         old, new = (p / RESULTS if p.is_dir() else p for p in (self.old, self.new))
         return old, new

@@ -1,8 +1,8 @@
-"""Two runs of the suite side by side: what has become slower, and what faster.
+"""Two runs of the suite side by side: which times have become slower, and which faster.
 
 A change counts where the bootstrap interval of new / old excludes 1 and |ratio - 1| exceeds the
 threshold and the A/A floors of both runs. The two runs share no rounds, so a machine that has
-become slower as a whole is in every ratio: what is known of that is said in words.
+become slower as a whole is in every ratio: known differences between the machines are listed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ from benchmarks.results import Cell, Interval, Measurement, Results, load
 from benchmarks.statistics import unpaired_ratio
 
 DRIFT = 0.1
-"""A relative change of what the machine itself can do that is worth a word."""
+"""The least relative change of the machine's own peaks that is listed."""
 
 STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
 
@@ -36,8 +36,8 @@ class Change:
         old: the earlier time a step, in seconds.
         new: the later one.
         ratio: new / old, with the runs resampled independently.
-        limit: what |ratio - 1| has to exceed: the threshold, or a noise floor above it.
-        verdict: what that says.
+        limit: |ratio - 1| has to exceed it: the threshold, or a noise floor above it.
+        verdict: on the ratio.
     """
 
     setting: str
@@ -51,12 +51,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Attributes:
         changes: of every method of every cell that both runs have, "no difference" included.
-        machine: what differs between the machines, in words; empty where nothing does.
-        only_old: cells and methods that the new run lacks, and why where that one says so.
+        machine: the differences between the machines, in words.
+        only_old: cells and methods that the new run lacks, and why if it says so.
         only_new: those that the old one lacks.
     """
 
@@ -66,7 +66,7 @@ class Comparison:
     only_new: Sequence[str]
 
     def having(self, wanted: Verdict) -> list[Change]:
-        """The changes with this verdict, the largest ratio first."""
+        """Returns the changes with this verdict, the largest ratio first."""
         found = [change for change in self.changes if change.verdict == wanted]
         return sorted(found, key=lambda change: -change.ratio.median)
 
@@ -80,7 +80,7 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
         threshold: the least |ratio - 1| that counts.
 
     Raises:
-        ValueError: a measurement has fewer than two samples.
+        ValueError: A measurement has fewer than two samples.
     """
     before = {cell.setting.key: cell for cell in old.cells}
     changes: list[Change] = []
@@ -98,8 +98,8 @@ def main(old: Path, new: Path, threshold: float) -> int:
         0 if nothing has become slower, 1 if something has.
 
     Raises:
-        OSError: a file cannot be read.
-        ValueError: a file holds no results, is damaged, or is of another version of the schema.
+        OSError: A file cannot be read.
+        ValueError: A file holds something else, is damaged, or has another version of the schema.
     """
     comparison = compare(load(old), load(new), threshold)
     _print(comparison, threshold)
@@ -131,7 +131,7 @@ def _machine(old: Results, new: Results) -> list[str]:
 
 
 def _missing(run: Results, other: Results) -> list[str]:
-    """The cells of a run that the other one lacks; and the methods, cell by cell."""
+    """Lists the cells of a run that the other one lacks, and the methods, cell by cell."""
     found = []
     there = {cell.setting.key: cell for cell in other.cells}
     for cell in run.cells:
@@ -141,7 +141,7 @@ def _missing(run: Results, other: Results) -> list[str]:
             continue
         for method in (m.method for m in cell.measurements if not counterpart.of(m.method)):
             absences = [*counterpart.absences, *other.absences]
-            why = next((f" ({a.kind}: {a.reason})" for a in absences if a.method == method), "")
+            why = next((f" ({a.kind}: {a.detail})" for a in absences if a.method == method), "")
             found.append(f"{cell.setting.key}: {method}{why}")
     return found
 

@@ -1,4 +1,4 @@
-"""What the tests of this package share for as long as a run of pytest lasts."""
+"""Fixtures that the tests of this package share during a run of pytest."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from benchmarks.peaks import Peaks, measure_peaks
 
 @pytest.fixture(scope="session")
 def peaks() -> Peaks:
-    """What this machine can do at best."""
+    """Measures what this machine can do at best."""
     return measure_peaks()
 
 
 @pytest.fixture(scope="session")
 def medians() -> dict[str, dict[str, float]]:
-    """Seconds a step that were measured so far: cell -> peer -> seconds."""
+    """Collects the seconds a step measured so far: cell -> peer -> seconds."""
     return {}

@@ -1,15 +1,16 @@
-"""What follows from the times: ratios, rates, what limits a cell, and when compiling pays off."""
+"""Numbers that follow from the times: ratios, rates, a cell's limit, when compiling pays off."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from benchmarks.peaks import Peaks
-from benchmarks.results import BreakEven, Cell, Measurement
+from benchmarks.results import Cell, Measurement, Results
 from benchmarks.statistics import paired_ratio
 
 
 def add_limits(cell: Cell, measurement: Measurement, peaks: Peaks) -> None:
-    """Fills in the fractions of the machine's peaks, and what limits the cell."""
+    """Fills in the fractions of the machine's peaks, and the limit of the cell."""
     seconds = measurement.seconds.median
     measurement.peak_fraction = cell.flops / seconds / 1e9 / peaks.gflops
     measurement.bandwidth_fraction = cell.bytes / seconds / peaks.copy_bandwidth
@@ -17,7 +18,7 @@ def add_limits(cell: Cell, measurement: Measurement, peaks: Peaks) -> None:
 
 
 def bound(flops: float, moved: float, dispatch: float | None, peaks: Peaks) -> str:
-    """What takes longest at the machine's best: computing, moving memory, or the call itself.
+    """Returns what takes longest at the machine's best: computing, moving memory, or the call.
 
     The roofline: a step takes at least flops / peak, and bytes / bandwidth. Where the same call on
     the smallest possible problem takes longer than both, it is `"overhead"`.
@@ -42,8 +43,25 @@ def add_ratios(cell: Cell, ours: Sequence[str], seed: int) -> None:
             measurement.ratio = paired_ratio(measurement.times, best.times, seed)
 
 
+@dataclass(frozen=True)
+class BreakEven:
+    """After how many steps a method has won its compile time back against a peer.
+
+    Attributes:
+        setting: key of the cell.
+        method: of jaxpercep.
+        peer: the other one.
+        steps: None if never; 0 if it leads from the first call.
+    """
+
+    setting: str
+    method: str
+    peer: str
+    steps: int | None
+
+
 def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
-    """The least n at which n steps, compiling included, take us no longer than the peer.
+    """Returns the least n at which n steps, compiling included, take us no longer than the peer.
 
     With f the seconds of the first call and t those of a step, the two are level where
     f_ours + n t_ours = f_peer + n t_peer:
@@ -60,12 +78,12 @@ def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
     return math.ceil(later / gain) if gain > 0 else None
 
 
-def break_even(cells: Iterable[Cell], ours: Sequence[str]) -> list[BreakEven]:
-    """Of each of jaxpercep's methods against each peer, in each cell."""
+def break_even(results: Results) -> list[BreakEven]:
+    """Compares each of jaxpercep's methods with each peer, in each cell."""
     return [
         BreakEven(cell.setting.key, mine.method, peer.method, steps_to_break_even(mine, peer))
-        for cell in cells
+        for cell in results.cells
         for mine in cell.measurements
         for peer in cell.measurements
-        if mine.method in ours and peer.method not in ours
+        if mine.method in results.ours and peer.method not in results.ours
     ]

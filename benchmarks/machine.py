@@ -1,4 +1,4 @@
-"""What was measured on: the processor, what of it was ours to use, who else used it, and versions.
+"""The machine of a run: the processor, the share of it that we may use, its load, and versions.
 
 Nothing here names a user, a host or a path.
 """
@@ -39,13 +39,13 @@ VARIABLES = (
     "NPROC",
 )
 ESSENTIALS = ("cpu", "cores", "python", "versions", "variables")
-"""What has to be the same for two halves of a run to be one."""
+"""Facts that must agree for a run to be resumed."""
 
 
 def cores() -> list[int]:
-    """The processor cores that methods may use: of the affinity, as many as the quota feeds.
+    """Lists the cores that methods may use: of the affinity, as many as the quota allows.
 
-    More threads than the quota feeds would be stopped now and then, in the middle of a sample.
+    More threads than that would be stopped now and then, in the middle of a sample.
     """
     allowed = affinity()
     limit = quota()
@@ -53,17 +53,17 @@ def cores() -> list[int]:
 
 
 def affinity() -> list[int]:
-    """The cores that this process may run on."""
+    """Lists the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def quota(root: Path = ROOT) -> float | None:
-    """The cores' worth of time that the process's control group may use; None if not limited.
+    """Returns the cores' worth of time of the process's control group; None if not limited.
 
-    Version 2 keeps it in `cpu.max`, version 1 in `cpu.cfs_quota_us`; that of the tightest group
-    above counts.
+    Version 2 keeps it in `cpu.max`, version 1 in `cpu.cfs_quota_us`; the tightest group above
+    counts.
     """
     found: list[float] = []
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
@@ -88,7 +88,7 @@ def _group_quota(folder: Path) -> list[float]:
 
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
-    """The record of a run's environment, as far as it is known before the run."""
+    """Records a run's environment, as far as it is known before the run."""
     info = dict(_fields(_read(root / "proc/cpuinfo") or ""))
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
@@ -114,7 +114,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def without_paths(text: str) -> str:
-    """The text with each absolute path cut to its last name; that of a home folder names a user."""
+    """Cuts each absolute path in a text to its last name; a home folder becomes `~`."""
 
     def cut(found: re.Match[str]) -> str:
         return "~" if found[0] == str(Path.home()) else found[1]
@@ -123,7 +123,7 @@ def without_paths(text: str) -> str:
 
 
 def load() -> list[float]:
-    """The mean number of running processes in the last 1, 5 and 15 minutes."""
+    """Returns the mean number of running processes in the last 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]
 
 
@@ -132,8 +132,8 @@ class Usage(NamedTuple):
 
     Attributes:
         moment: on a monotonic clock.
-        machine: that all processes of the machine have used; None where the system does not say.
-        ours: that this process and its ended children have used.
+        machine: of all processes of the machine; None where the system does not report it.
+        ours: of this process and its ended children.
     """
 
     moment: float
@@ -142,7 +142,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def now(cls, root: Path = ROOT) -> "Usage":
-        """Up to now."""
+        """Returns the usage up to now."""
         first = (_read(root / "proc/stat") or "").partition("\n")[0].split()[1:]
         ticks = [
             int(ticks) for ticks in first[:8]
@@ -152,7 +152,7 @@ class Usage(NamedTuple):
 
 
 def background(before: Usage, after: Usage) -> float | None:
-    """How many cores others kept busy in between, on average."""
+    """Returns how many cores others kept busy in between, on average."""
     if before.machine is None or after.machine is None:
         return None
     others = (after.machine - before.machine) - (after.ours - before.ours)
@@ -160,7 +160,7 @@ def background(before: Usage, after: Usage) -> float | None:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What differs between two records so that times of one do not belong beside the other's."""
+    """Lists the differences between two records that make their times incomparable."""
     found = []
     for name in ESSENTIALS:
         was, now = old.get(name), new.get(name)
@@ -183,13 +183,13 @@ def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def _fields(text: str) -> list[tuple[str, str]]:
-    """The `name : value` lines of the first processor."""
+    """Parses the `name : value` lines of the first processor."""
     lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return [(name.strip(), value.strip()) for name, _, value in lines]
 
 
 def _read(path: Path) -> str | None:
-    """The file's text; None where this system has no such file."""
+    """Reads a file; None where this system has no such file."""
     try:
         return path.read_text("utf-8")
     except OSError:

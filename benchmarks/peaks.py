@@ -1,4 +1,4 @@
-"""What this machine can do at best: float32 matrix products, and copying memory; by JAX."""
+"""The peak rates of this machine: float32 matrix products, and copying memory; by JAX."""
 
 import time
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def _add_one(a: float) -> float:
 
 
 def _best(run: Callable[[], None]) -> float:
-    """The fewest seconds of several runs, after one to warm up."""
+    """Returns the fewest seconds of several runs, after one to warm up."""
     run()
     times = []
     for _ in range(REPEATS):

@@ -1,38 +1,35 @@
-"""What a run measures."""
+"""The cells and the limits of a run: one profile each for quick, default and full."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.flops import step_flops
 from benchmarks.peers import Method
-from benchmarks.results import Setting
+from benchmarks.results import Absence, Reason, Setting
 
 FEATURES, CLASSES = 64, 10  # of the classification, those of scikit-learn's digits
 WIDTH, DEPTH, BATCH = 128, 4, 64  # what a sweep holds fixed
 XOR = ((2, 2, 1), (2, 10, 10, 10, 1))
 
-SLOW_TO_COMPILE = ("torch.compile",)
-"""Methods that take several seconds to compile whatever the network."""
-
-OUT_OF_TIME = "the run's time limit was over"
+OUT_OF_TIME = "the run's time limit was reached"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How far and how carefully to measure.
+    """The extent of a run, and its care.
 
     Attributes:
         name: `"quick"`, `"default"` or `"full"`.
         settings: the cells, in the order in which they are measured.
         seconds: time limit of the run.
         rounds: of the sampling, at most.
-        sample: seconds that a sample is to take at least.
+        sample: least seconds of a sample.
         first_call: seconds that compiling and the first call may take; a method that is expected to
             take longer is skipped.
         patience: seconds after which a call is ended.
-        memory: cells, by key, in which each method trains in a fresh process too.
+        memory: cells, by key, in which each method also trains in a fresh process.
         dispatch: (workload, depth) of the cells for which dispatch is measured.
-        compiling: cells, by key, in which what is `SLOW_TO_COMPILE` is measured.
+        compiling: cells, by key, in which methods that are slow to compile are measured.
         goals: (batch, learning rate) at which the time to an accuracy is measured, on digits.
     """
 
@@ -50,7 +47,7 @@ class Profile:
 
 
 def quick() -> Profile:
-    """A first impression: the ends and the middle of each curve, the other workloads once."""
+    """Plans a first impression: the ends and the middle of each curve, the other workloads once."""
     settings = merged(
         [
             *_batch_sweep([1, BATCH, 4096]),
@@ -77,7 +74,7 @@ def quick() -> Profile:
 
 
 def default() -> Profile:
-    """The curves in powers of 4, a coarse grid, and the other workloads at a few points."""
+    """Plans the curves in powers of 4, a coarse grid, and the other workloads at a few points."""
     batches = [*(4**i for i in range(7)), 8192]
     depths = [*(4**i for i in range(6))]
     widths = [16, 64, WIDTH, 256, 1024]
@@ -109,7 +106,7 @@ def default() -> Profile:
 
 
 def full() -> Profile:
-    """Every power of two, a fine grid, and curves of the other workloads too."""
+    """Plans every power of two, a fine grid, and curves of the other workloads too."""
     batches = [2**i for i in range(14)]
     depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
     widths = [16, 32, 64, 128, 256, 512, 1024]
@@ -144,7 +141,7 @@ PROFILES: dict[str, Callable[[], Profile]] = {"quick": quick, "default": default
 
 
 def merged(settings: Iterable[Setting]) -> tuple[Setting, ...]:
-    """Each setting once, on all the sweeps that it was given for; in the order of the first."""
+    """Keeps each setting once, with all the sweeps it was given for, in order of appearance."""
     found: dict[str, Setting] = {}
     for setting in settings:
         sweeps = found[setting.key].sweeps if setting.key in found else ()
@@ -154,37 +151,36 @@ def merged(settings: Iterable[Setting]) -> tuple[Setting, ...]:
 
 
 def distinct_batches(setting: Setting) -> int:
-    """How many batches a method cycles through and is checked on: 8, or fewer of the large ones.
+    """Returns how many batches a method cycles through and is checked on: 8, fewer of large ones.
 
-    At least 2, so that the second one sees what the first one did to the parameters.
+    At least 2, so that the second one sees the update of the first one.
     """
     return min(8, max(2, int(1e9 / step_flops(setting))))
 
 
 def goal_setting(batch: int) -> Setting:
-    """What is trained to an accuracy: one small hidden layer, which is enough for the digits."""
+    """Returns the network trained to an accuracy: one small hidden layer is enough for digits."""
     return Setting("classification", (FEATURES, 64, CLASSES), batch)
 
 
 def smallest(setting: Setting) -> Setting:
-    """The setting with as many layers and the least to compute: two features, one sample."""
+    """Returns the setting of the same depth with the least to compute: two features, one sample."""
     if setting.workload == "xor":
         return Setting("xor", (2, *(1,) * setting.depth, 1), setting.batch)
     outputs = 1 if setting.workload == "regression" else 3  # of two classes, scikit-learn makes one
     return Setting(setting.workload, (*(2,) * (setting.depth + 1), outputs), 1)
 
 
-def refusal(profile: Profile, method: Method, setting: Setting) -> str | None:
-    """Why a method has no place in a cell, whatever the machine; None if it has one."""
-    if method.workloads is not None and setting.workload not in method.workloads:
-        return f"it cannot train {setting.workload}"
-    if setting.depth < method.least_depth:
-        return f"it is for {method.least_depth} hidden layers or more"
-    if method.name in SLOW_TO_COMPILE and setting.key not in profile.compiling:
-        count = len(profile.compiling)
-        cells = f"{count} cell{'s' if count > 1 else ''}"
-        return f"it compiles for several seconds: a {profile.name} run does so in {cells}"
-    return None
+def left_out(profile: Profile, method: Method, setting: Setting) -> Absence | None:
+    """Says why a method is not planned for a cell, on any machine; None if it is."""
+    if absence := method.unsuitable(setting):
+        return absence
+    if not method.slow_to_compile or setting.key in profile.compiling:
+        return None
+    count = len(profile.compiling)
+    cells = f"{count} cell{'s' if count > 1 else ''}"
+    detail = f"it compiles for several seconds: a {profile.name} run does so in {cells}"
+    return method.absent(Reason.SLOW_TO_COMPILE, detail)
 
 
 def _sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
@@ -228,10 +224,10 @@ def _keys(settings: Iterable[Setting]) -> frozenset[str]:
 
 
 def _shallow_curves(settings: Iterable[Setting]) -> frozenset[str]:
-    """Where slow compilers take part: not in the grid's other cells, and not in deep networks."""
+    """Returns where slow compilers take part: not in the rest of the grid, nor in deep networks."""
     return _keys(s for s in settings if s.sweeps != ("grid",) and s.depth <= 8)
 
 
 def _depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:
-    """Where dispatch is measured: deeper networks would be compiled once more for little news."""
+    """Returns where dispatch is measured: deeper networks would be compiled again for little."""
     return frozenset((s.workload, s.depth) for s in settings if s.depth <= 64)

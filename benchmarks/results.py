@@ -1,23 +1,31 @@
-"""What a run of the suite leaves behind: one `results.json`, and how to read and write it.
+"""The record of a run: what `results.json` holds, and how it is read and written.
 
 Times are seconds, memory is bytes, rates are per second, ratios are dimensionless. A number that
 was not measured is None, and a note says why.
 """
 
-import dataclasses
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.decoding import decode
+import msgspec
 
-SCHEMA = 1
+from jaxpercep._files import write_whole
+
+SCHEMA = 2
 """Version of the schema of `results.json`; a file of another version is refused."""
 
+DIGITS = 5  # significant ones in the file: a sample varies in its third
 
-@dataclass(frozen=True)
-class Interval:
+
+class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of the file: fields with their default value are left out, unknown ones refused."""
+
+
+class Interval(Record, frozen=True):
     """A median with its bootstrap confidence interval, at 95 %."""
 
     median: float
@@ -25,13 +33,12 @@ class Interval:
     high: float
 
     def excludes(self, value: float) -> bool:
-        """Whether the value lies outside the interval."""
+        """Returns whether the value lies outside the interval."""
         return not self.low <= value <= self.high
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is trained: the work of one cell.
+class Setting(Record, frozen=True):
+    """The network that a cell trains, and on how many samples a step.
 
     Attributes:
         workload: name in `workloads.WORKLOADS`: `"classification"`, `"classification-adam"`,
@@ -66,32 +73,31 @@ class Setting:
         return f"{self.workload} {sizes} batch {self.batch}"
 
 
-@dataclass
-class Measurement:
+class Measurement(Record):
     """One method in one cell.
 
     Attributes:
         method: its name, as `"jaxpercep manual"`.
         times: seconds a step at steady state, one for each round; rounds are shared by the methods
             of a cell, so that ratios are paired.
-        passes: how many steps each of these samples consists of.
+        passes: how often each of these samples goes over the batches of the cell.
         seconds: the median of `times`, with its interval.
         trace: seconds to trace and lower; None where there is no compilation.
         compile: seconds to compile.
         first_call: seconds from a built model to the end of the first call, compilation included.
-        dispatch: seconds a call takes beside the computation: that of a step on the smallest
-            possible problem; None where not measured.
+        dispatch: seconds of a step on the smallest network of this depth: the cost of a call by
+            itself.
         samples_per_second: batch / seconds.
         gflops: 1e9 floating point operations a second, by `flops.step_flops`.
         peak_fraction: of the measured matrix-product peak of this machine.
         bandwidth_fraction: of its measured copy bandwidth, by `flops.step_bytes`.
-        bound: `"compute"`, `"memory"` or `"overhead"`: what limits this cell, by the roofline.
+        bound: `"compute"`, `"memory"` or `"overhead"`: the limit of this cell by the roofline.
         temporary_bytes: of the compiled step; XLA methods only.
         peak_rss: peak resident memory of a fresh process that trains this cell.
         error: largest deviation from float64 truth after the checked steps, relative to how far the
             parameters moved.
         ratio: seconds / seconds of the cell's `best_peer`, paired.
-        notes: what else there is to say, as a remark that a number was not measured.
+        notes: remarks, such as why a number was not measured.
     """
 
     method: str
@@ -111,48 +117,69 @@ class Measurement:
     temporary_bytes: int | None = None
     peak_rss: int | None = None
     ratio: Interval | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Absence:
+class Reason(Enum):
+    """Why a method was not timed: the first five are planned, the rest came up in the run."""
+
+    NOT_INSTALLED = "not installed"
+    NOT_SELECTED = "not selected"  # by --methods
+    UNSUITABLE = "unsuitable"  # the method cannot train such a network, or is not for it
+    SLOW_TO_COMPILE = "slow to compile"  # the profile leaves it to other cells
+    LONG_FIRST_CALL = "long first call"  # expected from shallower networks
+    OUT_OF_TIME = "out of time"  # the run's time limit
+    TOO_SLOW = "too slow"  # for the cell's share of it
+    NO_ANSWER = "no answer"  # within the patience of the profile
+    WRONG = "wrong"  # its result is not that of float64 truth
+    FAILED = "failed"  # it raised, or its process ended
+
+
+class Absence(Record, frozen=True):
     """A method that was not timed in a cell, or in the whole run, and why.
 
     Attributes:
         method: its name.
-        kind: `"skipped"` (not installed, too slow for the time limit, cannot do this cell),
-            `"refused"` (its result is not that of float64 truth) or `"failed"` (it raised).
-        reason: one line.
+        reason: why not.
+        detail: the same for the reader, in one line; no code depends on it.
     """
 
     method: str
-    kind: str
-    reason: str
+    reason: Reason
+    detail: str
+
+    @property
+    def kind(self) -> Literal["skipped", "refused", "failed"]:
+        """In a word: it was not tried to the end, its result was wrong, or it broke."""
+        if self.reason is Reason.WRONG:
+            return "refused"
+        return "failed" if self.reason is Reason.FAILED else "skipped"
 
 
-@dataclass
-class Cell:
+class Cell(Record):
     """One setting, and every method in it.
 
     Attributes:
-        setting: what is trained.
+        setting: the network and the batch.
         flops: floating point operations of a step, analytic.
         bytes: moved by a step at least, analytic.
         measurements: of the methods that were timed.
         absences: of the others.
         best_peer: the fastest method that is not jaxpercep's; None if none was timed.
         null: the A/A ratio: one method against a second instance of itself, paired.
-        null_method: which method that was.
+        null_method: the name of that method.
+        notes: numbers that were measured for no method here, and why not.
     """
 
     setting: Setting
-    flops: float
-    bytes: float
+    flops: int
+    bytes: int
     measurements: list[Measurement]
     absences: list[Absence]
     best_peer: str | None = None
     null: Interval | None = None
     null_method: str | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
 
     @property
     def floor(self) -> float:
@@ -161,30 +188,18 @@ class Cell:
             return 0.0
         return max(abs(self.null.low - 1), abs(self.null.high - 1))
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether nothing was timed because the run's time limit was over."""
+        limited = any(absence.reason is Reason.OUT_OF_TIME for absence in self.absences)
+        return limited and not self.measurements
+
     def of(self, method: str) -> Measurement | None:
-        """The measurement of a method, or None."""
+        """Returns the measurement of a method, or None."""
         return next((m for m in self.measurements if m.method == method), None)
 
 
-@dataclass(frozen=True)
-class BreakEven:
-    """After how many steps a method has won its compile time back against a peer.
-
-    Attributes:
-        setting: key of the cell.
-        method: of jaxpercep.
-        peer: the other one.
-        steps: None if never; 0 if it leads from the first call.
-    """
-
-    setting: str
-    method: str
-    peer: str
-    steps: int | None
-
-
-@dataclass(frozen=True)
-class Goal:
+class Goal(Record, frozen=True):
     """Time to a given test accuracy on digits: it cannot be gamed by the batch size.
 
     Attributes:
@@ -208,8 +223,7 @@ class Goal:
     reached: float
 
 
-@dataclass
-class Results:
+class Results(Record):
     """A whole run.
 
     Attributes:
@@ -218,42 +232,42 @@ class Results:
         profile: `"quick"`, `"default"` or `"full"`.
         started: ISO 8601, UTC.
         seconds: that it took.
-        complete: whether every planned cell was measured; otherwise `interrupted` says why not.
+        complete: whether there was time for every planned cell; otherwise see `interrupted`.
         interrupted: `"Ctrl-C"`, `"time limit"`, or None.
         planned: keys of the cells that were planned.
         seed: of the order, the data and the bootstrap.
         environment: CPU model and flags, cores, affinity, cgroup quota, governor, load before and
             after, thread counts by framework, versions, XLA flags, Python.
+        warnings: what was found wrong with the conditions of the run.
         peak_gflops: float32 matrix-product peak, measured here.
         copy_bandwidth: bytes a second, measured here.
-        methods: method -> one line that says what it is, of all that are known to the suite.
+        methods: method -> one line that describes it, of all that are known to the suite.
         ours: the methods that are jaxpercep's.
         absences: methods that are missing from the whole run.
         cells: in the order of the plan.
-        break_even: of jaxpercep's methods against each peer.
         goals: time to a given loss and accuracy.
         schema: version of this file's layout.
     """
 
+    schema: int
     name: str
     command: str
     profile: str
     started: str
     seconds: float
     complete: bool
-    interrupted: str | None
+    interrupted: Literal["Ctrl-C", "time limit"] | None
     planned: list[str]
     seed: int
     environment: dict[str, Any]
+    warnings: list[str]
     peak_gflops: float
     copy_bandwidth: float
     methods: dict[str, str]
     ours: list[str]
     absences: list[Absence]
     cells: list[Cell]
-    break_even: list[BreakEven] = field(default_factory=list)
-    goals: list[Goal] = field(default_factory=list)
-    schema: int = SCHEMA
+    goals: list[Goal]
 
     @property
     def floor(self) -> float:
@@ -263,32 +277,59 @@ class Results:
 
 
 def save(results: Results, path: Path) -> None:
-    """Writes the results; the file that was there stays whole until the new one is."""
-    text = json.dumps(dataclasses.asdict(results), indent=1, allow_nan=False)
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(text + "\n", "utf-8")
-    unfinished.replace(path)
+    """Writes the results, to `DIGITS` digits; the file that was there stays whole until then."""
+    fields = _rounded(msgspec.to_builtins(results))
+    write_whole(path, "{\n" + ",\n".join(_lines(fields)) + "\n}\n")
 
 
 def load(path: Path) -> Results:
     """Reads the results of a run.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such file, is damaged, or is of another version of the schema.
+        OSError: The file cannot be read.
+        ValueError: It holds something else, is damaged, or has another version of the schema.
     """
+    content = path.read_bytes()
     try:
-        document = json.loads(path.read_text("utf-8"))
+        schema = msgspec.json.decode(content, type=_Version).schema
+        if schema == SCHEMA:
+            return msgspec.json.decode(content, type=Results)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path} is not a benchmark run: {error}.") from error
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}.") from error
-    if not isinstance(document, dict) or "schema" not in document:
-        raise ValueError(f"{path} holds no benchmark results: it has no field 'schema'.")
-    if document["schema"] != SCHEMA:
-        raise ValueError(
-            f"{path} has schema {document['schema']!r}, this version of the suite reads {SCHEMA}: "
-            "repeat the run."
-        )
-    try:
-        return decode(Results, document, "results")
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+    raise ValueError(
+        f"{path} has schema {schema}, this version of the suite reads {SCHEMA}: repeat the run."
+    )
+
+
+class _Version(msgspec.Struct):
+    """The one field that every version of the file has."""
+
+    schema: int
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"a result is {value}: expected a finite number.")
+        case float():
+            return float(f"{value:.{DIGITS}g}")
+        case list() | tuple():
+            return [_rounded(item) for item in value]
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+    return value
+
+
+def _lines(fields: dict[str, Any]) -> Iterator[str]:
+    """Yields a field a line, and a line for each object in a list: two versions can be compared."""
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            yield f"{_json(name)}: [\n" + ",\n".join(map(_json, value)) + "\n]"
+        else:
+            yield f"{_json(name)}: {_json(value)}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -11,20 +11,20 @@ from benchmarks import machine, report
 from benchmarks.arguments import PROGRAM, Run, UsageError
 from benchmarks.folder import RESULTS, publish, unfinished
 from benchmarks.machine import Usage
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.progress import progress_bar
+from benchmarks.measure.runner import Runner
 from benchmarks.peers import METHODS, Method
 from benchmarks.plan import PROFILES, Profile
-from benchmarks.processes import opened
-from benchmarks.progress import board
-from benchmarks.results import Absence, Results, load, save
-from benchmarks.session import Session, is_skipped
+from benchmarks.results import SCHEMA, Absence, Reason, Results, load, save
 
 
 def main(command: Run) -> int:
     """Measures, reports, and returns the exit code.
 
     Raises:
-        UsageError: a run to go on with that was another one, or of another machine.
-        OSError: a file cannot be written.
+        UsageError: The run to resume was another one, or of another machine.
+        OSError: A file cannot be written.
     """
     profile = PROFILES[command.profile]()
     results = started(command, profile)
@@ -34,16 +34,16 @@ def main(command: Run) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     before = Usage.now()
     try:
-        _conduct(command, profile, results, folder)
+        _measure(command, profile, results, folder)
     except KeyboardInterrupt:
         results.interrupted = "Ctrl-C"
     return _finish(command, results, folder, before)
 
 
 def started(command: Run, profile: Profile) -> Results:
-    """The results of a run that has none yet."""
-    present = {method.name for method in participants(command)}
+    """Returns the results of a run that has none yet."""
     return Results(
+        schema=SCHEMA,
         name=command.folder.name,
         command=command.words(),
         profile=profile.name,
@@ -54,20 +54,22 @@ def started(command: Run, profile: Profile) -> Results:
         planned=[setting.key for setting in profile.settings],
         seed=command.seed,
         environment=machine.describe(),
+        warnings=[],
         peak_gflops=0.0,
         copy_bandwidth=0.0,
         methods={method.name: method.summary for method in METHODS},
         ours=[method.name for method in METHODS if method.ours],
-        absences=[_absence(method) for method in METHODS if method.name not in present],
+        absences=[absence for method in METHODS if (absence := _absence(command, method))],
         cells=[],
+        goals=[],
     )
 
 
 def resumed(old: Results, new: Results) -> Results:
-    """The results to go on with, if a run with `new` arguments, here and now, is the same one.
+    """Returns the results to continue, if a run with `new` arguments on this machine is the same.
 
     Raises:
-        UsageError: it is another one.
+        UsageError: It is another one.
     """
     differences = machine.differences(old.environment, new.environment)
     for name in ("profile", "seed", "planned", "absences", "methods"):
@@ -80,38 +82,37 @@ def resumed(old: Results, new: Results) -> Results:
             f"--resume: the run that was interrupted was another one ({'; '.join(differences)}). "
             "Its times do not belong beside those of now: repeat it from the start."
         )
-    old.cells = [cell for cell in old.cells if not is_skipped(cell)]
+    old.cells = [cell for cell in old.cells if not cell.out_of_time]
     return old
 
 
 def participants(command: Run) -> list[Method]:
-    """The methods that are installed and asked for."""
-    asked = command.methods or tuple(method.name for method in METHODS)
-    return [method for method in METHODS if method.name in asked and not method.missing()]
+    """Returns the methods that are installed and selected."""
+    return [method for method in METHODS if _absence(command, method) is None]
 
 
-def _absence(method: Method) -> Absence:
-    if missing := method.missing():
-        return Absence(method.name, "skipped", f"not installed: {', '.join(missing)}")
-    return Absence(method.name, "skipped", "not among --methods")
+def _absence(command: Run, method: Method) -> Absence | None:
+    if command.methods and method.name not in command.methods:
+        return method.absent(Reason.NOT_SELECTED, "not among --methods")
+    return method.not_installed()
 
 
-def _conduct(command: Run, profile: Profile, results: Results, folder: Path) -> None:
+def _measure(command: Run, profile: Profile, results: Results, folder: Path) -> None:
     earlier, start = results.seconds, time.monotonic()
 
     def keep() -> None:
         results.seconds = round(earlier + time.monotonic() - start, 1)
         save(results, folder / RESULTS)
 
-    with opened(machine.cores()) as processes:
+    with WorkerPool(machine.cores(), profile.patience) as pool:
         seconds = command.time_limit or profile.seconds
-        session = Session(results, profile, participants(command), processes, seconds, keep)
-        with board(session.total(), seconds) as display:
-            session.conduct(display)
+        runner = Runner(results, profile, participants(command), pool, seconds, keep)
+        with progress_bar(runner.total(), seconds) as progress:
+            runner.run(progress)
 
 
 def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
-    """Writes what there is, puts it in its place if it is whole, and prints the table."""
+    """Writes the results, puts them in their place if they are complete, and prints the table."""
     interrupted = results.interrupted == "Ctrl-C"
     if not results.cells:
         if not any(folder.iterdir()):
@@ -127,9 +128,9 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
         publish(command.folder)
         print(f"saved: {command.folder}")
     else:
-        reached = sum(not is_skipped(cell) for cell in results.cells)
+        reached = sum(not cell.out_of_time for cell in results.cells)
         print(
             f"saved: {folder}; ended by {results.interrupted} after {reached} of "
-            f"{len(results.planned)} cells. Go on by: {results.command} --resume"
+            f"{len(results.planned)} cells. To continue: {results.command} --resume"
         )
     return 130 if interrupted else 0

@@ -18,20 +18,20 @@ RESAMPLES = 5000
 
 
 def median_interval(samples: Sequence[float], seed: int) -> Interval:
-    """The median of the samples, resampled.
+    """Returns the median of the samples, with the samples resampled.
 
     Raises:
-        ValueError: fewer than two samples, or one that is not finite.
+        ValueError: There are fewer than two samples, or one is not finite.
     """
     x = _checked("samples", samples)
     return _bootstrap(float(np.median(x)), (x,), np.median, seed)
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float], seed: int) -> Interval:
-    """The median of a_i / b_i, with rounds i resampled: what slows a whole round cancels.
+    """Returns the median of a_i / b_i, with rounds i resampled: drift between rounds cancels.
 
     Raises:
-        ValueError: a and b of different lengths, fewer than two, or one that is not finite.
+        ValueError: a and b differ in length, have fewer than two samples, or one is not finite.
     """
     x, y = _checked("a", a), _checked("b", b)
     if len(x) != len(y):
@@ -40,10 +40,10 @@ def paired_ratio(a: Sequence[float], b: Sequence[float], seed: int) -> Interval:
 
 
 def unpaired_ratio(new: Sequence[float], old: Sequence[float], seed: int) -> Interval:
-    """median(new) / median(old), with each of the two resampled by itself: of separate runs.
+    """Returns median(new) / median(old), each resampled by itself, for separate runs.
 
     Raises:
-        ValueError: fewer than two samples of either, or one that is not finite.
+        ValueError: Either has fewer than two samples, or one is not finite.
     """
     x, y = _checked("new", new), _checked("old", old)
 

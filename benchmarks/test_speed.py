@@ -14,7 +14,7 @@ from benchmarks import truth
 from benchmarks.flops import step_flops
 from benchmarks.peaks import Peaks
 from benchmarks.peers import METHODS, Method, Trainer
-from benchmarks.plan import quick, refusal
+from benchmarks.plan import left_out, quick
 from benchmarks.results import Setting
 from benchmarks.workloads import workload_of
 
@@ -37,13 +37,13 @@ def test_step(
     peaks: Peaks,
     medians: dict[str, dict[str, float]],
 ) -> None:
-    """Times a method that has been shown to compute what it should.
+    """Times a method that has been shown to compute the right thing.
 
     `extra_info` has the GFLOP/s, their fraction of the machine's peak, and the ratio of the time to
     that of the fastest peer of this cell that came before, with its name.
     """
-    if reason := _absence(setting, method):
-        pytest.skip(reason)
+    if absence := method.not_installed() or left_out(PROFILE, method, setting):
+        pytest.skip(absence.detail)
     trainer, batches = _checked(setting, method)
     benchmark.group = setting.key
     benchmark(trainer.run, batches, PASSES)
@@ -60,14 +60,8 @@ def test_step(
         peers[method.name] = seconds
 
 
-def _absence(setting: Setting, method: Method) -> str | None:
-    if missing := method.missing():
-        return f"not installed: {', '.join(missing)}"
-    return refusal(PROFILE, method, setting)
-
-
 def _checked(setting: Setting, method: Method) -> tuple[Trainer, object]:
-    """A trainer whose first steps agree with float64 truth, and its batches."""
+    """Returns a trainer whose first steps agree with float64 truth, and its batches."""
     workload = workload_of(setting)
     initial, data = workload.initial(setting, SEED), workload.batches(setting, BATCHES, SEED)
     trainer = method.build(workload, setting, initial)

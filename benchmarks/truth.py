@@ -1,6 +1,6 @@
-"""What a workload's training gives in float64, and how far a method may be from it.
+"""The result of a workload's training in float64, and how far a method may be from it.
 
-Written by hand in NumPy, so that it shares no code with what it judges.
+Written by hand in NumPy, so that it shares no code with the methods it judges.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ ULP = 2.0**-24  # a float32 is rounded by at most this much, relatively
 
 
 class Reference(NamedTuple):
-    """What training gives in float64, and what float32 cannot decide.
+    """The result of training in float64, and the part that float32 cannot decide.
 
     Attributes:
         losses: `[steps]`, before each update.
@@ -55,7 +55,7 @@ def train(
     Two things jump where float32 may be on the one side and float64 on the other: the slope of relu
     at z = 0, and Adam's first change, which is about -learning_rate * sign(gradient). With
     `other_side`, every z within 32 sqrt(layer) rounding errors of 0 (they add up through the
-    layers), and every gradient of Adam within 256, is taken for one of the other side; both are
+    layers), and every gradient of Adam within 256, is taken to be on the other side; both are
     relative to the root mean square of their array.
 
     Args:
@@ -63,7 +63,7 @@ def train(
         parameters: the first ones.
         x: `[steps, batch, in]`.
         y: `[steps, batch]` labels or `[steps, batch, out]` numbers.
-        other_side: whether what float32 cannot decide is decided the other way.
+        other_side: whether to decide the other way where float32 cannot tell.
 
     Returns:
         The losses before each step's update, and the parameters after the last.
@@ -104,14 +104,14 @@ def value_and_grad(
 
 
 def deviation(initial: Parameters, trained: Parameters, losses: Floats, truth: Reference) -> float:
-    """How far a method's result is from truth: the largest of these numbers.
+    """Measures how far a method's result is from truth: the largest of these numbers.
 
     Of each array of the parameters, the error relative to how far it moved,
 
         ||trained - true|| / (||true - initial|| + steps ulp ||true|| / BOUND)
 
     where the second term, ulp = 2^-24, is what rounding the parameters to float32 after each step
-    can cost: without it, an array whose steps are smaller than its rounding would be accused, and
+    can cost: without it, an array whose steps are smaller than its rounding would be refused, and
     one that does not move would divide by zero. Of the losses, max |loss - true| / max |true|.
     Infinite where a number is not finite.
     """
@@ -149,7 +149,7 @@ def check(initial: Parameters, trained: Parameters, losses: Floats, truth: Refer
 def _errors(
     initial: Parameters, trained: Parameters, losses: Floats, truth: Reference
 ) -> tuple[Floats, Floats]:
-    """The error of each array of the parameters and of the losses, and what it is relative to."""
+    """Returns the errors of each array of the parameters and of the losses, and their scales."""
     leaves = zip(_leaves(initial), _leaves(trained), _leaves(truth.parameters), strict=True)
     rounding = len(truth.losses) * ULP / BOUND
     pairs = [
@@ -176,7 +176,7 @@ def _mismatch(trained: Parameters, losses: Floats, truth: Reference) -> str | No
 
 
 def _loss(kind: str, p: Floats, y: Targets) -> tuple[float, Floats]:
-    """L and dL/dp, of predictions p `[batch, out]`."""
+    """Returns L and dL/dp, of predictions p `[batch, out]`."""
     n = len(p)
     if kind == "softmax":
         log_q, rows = log_softmax(p, axis=-1), np.arange(n)
@@ -193,7 +193,7 @@ def _relu(z: Floats) -> Floats:
 
 
 def _slope(kind: str, z: Floats, h: Floats, doubt: float) -> Floats | NDArray[np.bool_]:
-    """f'(z), with h = f(z)."""
+    """Returns f'(z), with h = f(z)."""
     if kind == "relu":
         return (z > 0) ^ (np.abs(z) < doubt * _rms(z))
     return (1 + h) * (1 - h) if kind == "tanh" else h * (1 - h)
@@ -212,7 +212,7 @@ def _sgd(rate: float, other_side: bool) -> Changes:
 
 
 def _adam(rate: float, other_side: bool) -> Changes:
-    """-rate m / (sqrt(v) + eps), m and v the bias-corrected means of g and g^2 (Kingma & Ba)."""
+    """Changes by -rate m / (sqrt(v) + eps), m and v the corrected means of g, g^2 (Kingma & Ba)."""
     beta1, beta2, eps = 0.9, 0.999, 1e-8
     moments: list[tuple[Floats, Floats]] = []
     steps = 0

@@ -1,4 +1,4 @@
-"""What is trained: the network, its loss and optimizer, the data and the first parameters."""
+"""The workloads: the network, its loss and optimizer, the data and the first parameters."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Workload:
     learning_rate: float
 
     def initial(self, setting: Setting, seed: int) -> Parameters:
-        """The parameters that every method starts from.
+        """Draws the parameters that every method starts from.
 
         w is normal, with variance 2 gain / (in + out) and gain 2 for relu, 1 otherwise (Glorot &
         Bengio 2010, He et al. 2015): signal and error keep their size through many layers. In the
@@ -62,7 +62,7 @@ class Workload:
         return [*(layer(n, m, 1) for n, m in hidden), layer(*last, max(1, setting.depth))]
 
     def batches(self, setting: Setting, steps: int, seed: int) -> tuple[Floats, Targets]:
-        """Data of some steps.
+        """Draws the data of some steps.
 
         x is normal, and y follows from it by a linear map that is drawn first: the largest output
         is the label, or their tanh the value. With the binary loss, every batch is the four points
@@ -73,7 +73,7 @@ class Workload:
             `[steps, batch, out]` float32.
 
         Raises:
-            ValueError: the binary loss with another batch than 4, or another network than from 2
+            ValueError: The loss is binary, and the batch is not 4, or the network is not from 2
                 features to 1.
         """
         if self.loss == "binary":
@@ -112,7 +112,7 @@ SHALLOW = 4  # hidden layers up to which a workload's learning rate is as it sta
 
 
 def workload_of(setting: Setting) -> Workload:
-    """The setting's workload; 4 / depth of its learning rate for over 4 hidden layers.
+    """Returns the setting's workload, with 4 / depth of its learning rate above 4 hidden layers.
 
     Timing takes thousands of steps on a few samples: at the full rate, networks of 64 layers
     diverge.

@@ -1,6 +1,6 @@
-"""A wrong custom_vjp rule: the backward pass of RMS normalization takes the divisor for a constant.
+"""A wrong custom_vjp rule: the backward pass of RMS normalization treats the divisor as a constant.
 
-`loss` is written with the plain function, `grads` is `jax.grad` through the one with the rule.
+`loss` uses the plain function; `grads` is `jax.grad` through the function with the rule.
 """
 
 import jax

@@ -1,7 +1,7 @@
-"""A wrong one: the derivative of the sigmoid, a function of z, is given the output h.
+"""A wrong gradient: the derivative of the sigmoid, a function of z, is evaluated at the output h.
 
-`sigmoid_derivative` is right, and so are all shapes. Only its argument is not: h has been through
-the sigmoid already.
+`sigmoid_derivative` is right, and so are all shapes. Only its argument is wrong: h has already been
+through the sigmoid.
 """
 
 import jax

@@ -1,6 +1,6 @@
-"""A wrong one: the second tanh is left out on the way back.
+"""A wrong gradient: the backward pass leaves out the derivative of the second tanh.
 
-The error passes from h2 to z2 as if tanh were the identity, so w3 is right, and w2 and w1 are not.
+The error passes from h2 to z2 as if tanh were the identity, so w3 is right, but w2 and w1 are not.
 """
 
 import jax

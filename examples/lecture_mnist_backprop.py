@@ -1,8 +1,8 @@
 """A widely read lecture notebook (lab-08_4, backpropagation on MNIST), rewritten for JAX.
 
 A sigmoid network of 784, 30 and 10 neurons, all parameters drawn from N(0, 1), a batch of 10. The
-notebook names no loss; its deltas are those of half the sum of squares over the batch. Weight
-gradients are summed over the batch, and bias gradients averaged: a tenth of what they should be.
+notebook states no loss; its deltas are those of half the sum of squares over the batch. Weight
+gradients are summed over the batch but bias gradients averaged: a tenth of what they should be.
 """
 
 import jax
@@ -37,7 +37,7 @@ def grads(params, x, y):
 
 
 def example():
-    """Pixels as MNIST has them, four of five black, and one digit of each kind."""
+    """Pixels as in MNIST, four out of five black, and one digit of each kind."""
     w1, b1, w2, b2, pixels, drawn = jax.random.split(jax.random.key(5), 6)
     params = {
         "w1": jax.random.normal(w1, (784, 30)),

@@ -1,6 +1,6 @@
-"""A wrong one: x reaches the output by two ways, through the block and past it.
+"""A wrong gradient: x reaches the output along two paths, through the block and around it.
 
-The two contributions add up. Here the block's overwrites the other: "=" where "+=" was due.
+The two contributions add up. Here that of the block overwrites the other: "=" instead of "+=".
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""A right one: two layers, tanh, mean squared error.
+"""A right gradient: two layers, tanh, mean squared error.
 
 Every factor of the chain rule is there, and the biases sum over the batch. The exit code is 0.
 """

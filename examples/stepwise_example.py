@@ -1,8 +1,8 @@
 """The best-known worked example of backpropagation (mattmazur.com, 2015), rewritten for JAX.
 
 A 2-2-2 sigmoid network with the published weights; the biases are not trained. This step updates
-the output weights first and sends the error back through the updated ones. Its loss afterwards,
-0.291027924, is the one that the example prints; a step of gradient descent reaches 0.291027774.
+the output weights first and propagates the error through the updated ones. The loss afterwards is
+0.291027924, as the example prints; a step of gradient descent reaches 0.291027774.
 """
 
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
-"""Proofs of whether points can be separated, and so of whether the perceptron rule ends.
+"""Proofs that points can or cannot be separated, and so that the perceptron rule ends or not.
 
 A `Separable` carries a separator and Novikoff's bound on the mistakes; an `Inseparable` carries a
-combination of the points that no separator survives. Minsky and Papert's XOR is the smallest one.
+combination of the points that no separator survives. Minsky and Papert's XOR is the smallest.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Separable:
     """Proof that a weight vector classifies every point: `labels_i <separator, x_i> >= margin`.
 
     Attributes:
-        separator: the unit vector of widest margin, [features].
+        separator: the unit vector of the widest margin, [features].
         margin: gamma = min_i labels_i <separator, x_i>, positive beyond rounding.
         radius: R = max_i ||x_i||.
         bound: (R / gamma)^2, the most mistakes `perceptron_rule` can make on these points
@@ -54,7 +54,7 @@ class Inseparable:
 
     Attributes:
         weights: [samples], at least 0, summing to 1.
-        residual: the norm of the sum as recomputed; feature by feature, it is within the rounding
+        residual: the norm of the recomputed sum; feature by feature, it is within the rounding
             error of its terms. No unit vector reaches a margin above it.
     """
 
@@ -82,11 +82,11 @@ def certify(x: ArrayLike, labels: ArrayLike) -> Separable | Inseparable:
     finds the point of their convex hull nearest to zero. If it is zero, u proves the points
     inseparable; if not, it is the normal of the separator of widest margin (Lawson and Hanson,
     Solving Least Squares Problems, ch. 23, problem LDP). What is returned has been recomputed from
-    the points themselves: margins positive beyond every rounding error, or a sum that vanishes to
-    the rounding error of its terms (points that agree with these to some 1e-15 of each entry have
-    a sum of exactly zero).
+    the points themselves: margins that are positive beyond every rounding error, or a sum that
+    vanishes to the rounding error of its terms (points within about 1e-15 of each entry have a sum
+    of exactly zero).
 
-    The verdict does not depend on the unit of the points or of single features. Where the margin
+    The verdict does not depend on the unit of the points or of single features. If the margin
     is narrower than some 1e-11 of the radius, the separator is still proved, but another one may
     have a wider margin. Use `append_bias` first for a separator with a bias. Eager, in float64.
 
@@ -98,15 +98,14 @@ def certify(x: ArrayLike, labels: ArrayLike) -> Separable | Inseparable:
         `Separable(separator, margin, radius, bound)` or `Inseparable(weights, residual)`.
 
     Raises:
-        TypeError: x is not floating, labels are neither floating nor signed integer, or one of
+        TypeError: `x` is not floating, `labels` are neither floating nor signed integer, or one of
             them is traced by `jax.jit` or `jax.vmap`.
-        ValueError: a shape is wrong, x is empty, labels other than -1 and +1, or NaN or infinite
-            values in x.
-        ArithmeticError: the points are separable by so little, if at all, that float64 can prove
-            neither.
+        ValueError: A shape is wrong, `x` is empty or holds NaN or infinity, or a label is neither
+            -1 nor +1.
+        ArithmeticError: The margin, if there is one, is too narrow for float64 to prove either.
     """
     if isinstance(x, jax.core.Tracer) or isinstance(labels, jax.core.Tracer):
-        raise TypeError("certify is eager, but x or labels is traced; call it outside of jit.")
+        raise TypeError("certify is eager, but x or labels is traced; call it outside jit.")
     x, labels = np.asarray(x), np.asarray(labels)
     check_points(x)
     check_labels(labels, len(x))
@@ -131,7 +130,7 @@ def _scalings(points: Floats) -> Iterator[tuple[Floats, Floats]]:
     """Yields divisors of rows and columns, powers of two, so that nothing is rounded.
 
     One common divisor keeps the geometry, and with it the widest margin. Dividing each feature and
-    each point by its own keeps the verdict alone, but also where their sizes differ by 1e12.
+    each point by its own keeps only the verdict, but does so even if their sizes differ by 1e12.
     """
     sizes = np.abs(points)
     yield np.ones(len(points)), np.full(points.shape[1], _power_of_two(sizes.max()))
@@ -149,7 +148,7 @@ def _hull_weights(points: Floats) -> Floats:
         weights, _ = nnls(*_hull_system(points))
     except RuntimeError as error:
         raise ArithmeticError(f"certify got no answer from scipy's nnls: {error}") from error
-    weights = np.where(weights > 64 * EPS, weights, 0.0)  # the rest is rounding noise
+    weights = np.where(weights > 64 * EPS, weights, 0.0)  # smaller ones are rounding noise
     return weights / weights.sum()
 
 
@@ -161,7 +160,7 @@ def _hull_system(points: Floats) -> tuple[Floats, Floats]:
 def _normal(points: Floats, weights: Floats) -> Floats:
     """Returns the least w with `<w, g_i> = 1` on the points that span the nearest one.
 
-    It is parallel to the nearest point, which loses its digits where it is nearly zero.
+    It is parallel to the nearest point, which itself loses its digits when it is nearly zero.
     """
     support = points[weights > 0]
     return np.linalg.lstsq(support, np.ones(len(support)))[0]
@@ -170,7 +169,7 @@ def _normal(points: Floats, weights: Floats) -> Floats:
 def _refined(points: Floats, weights: Floats) -> Floats:
     """Returns the weights after a step of iterative refinement.
 
-    It brings the sum to rounding in every feature, also in those whose terms are small, as it does
+    The step brings the sum down to rounding in every feature, also in those with small terms, as
     in linear systems (Skeel, Iterative refinement implies numerical stability for Gaussian
     elimination, Mathematics of Computation 35, 1980).
     """

@@ -1,7 +1,7 @@
 """Small datasets as NumPy arrays: logic gates, parity, planar shapes, digits, MNIST-style folders.
 
-Nothing here imports JAX, and scikit-learn is imported where it is needed, so this module loads
-fast. The user's own CSV and NPZ files are read by `jaxpercep.tables`.
+Nothing here imports JAX, and scikit-learn is imported only when it is used, so this module loads
+fast. `jaxpercep.tables` reads the user's own CSV and NPZ files.
 """
 
 import os
@@ -33,7 +33,7 @@ class Dataset(NamedTuple):
     Attributes:
         x: Features, float32 `[n, features]`.
         y: Class labels, int32 `[n]`, or values, float32 `[n, outputs]`.
-        classes: The name of each class label where they came from a file, else None.
+        classes: The name of each class label if it was read from a file, else None.
     """
 
     x: NDArray[np.float32]
@@ -49,13 +49,13 @@ class Split(NamedTuple):
 
 
 def logic_gate(name: str) -> Dataset:
-    """The truth table of AND, OR, NAND, NOR, XOR or XNOR (in any case) on 00, 01, 10, 11.
+    """Returns the truth table of AND, OR, NAND, NOR, XOR or XNOR, in either case, on 00 to 11.
 
     Returns:
         `x` float32 `[4, 2]` and `y` float32 `[4, 1]`, of zeros and ones.
 
     Raises:
-        ValueError: `name` is none of the six gates.
+        ValueError: `name` is not one of the six gates.
     """
     name = name.upper() if isinstance(name, str) else name
     check_choice("name", name, _GATES)
@@ -64,7 +64,7 @@ def logic_gate(name: str) -> Dataset:
 
 
 def parity(bits: int) -> Dataset:
-    """Parity, `y = (x_1 + ... + x_bits) mod 2`, on all inputs; `parity(2)` is XOR.
+    """`y = (x_1 + ... + x_bits) mod 2` on all inputs; `parity(2)` is XOR.
 
     Args:
         bits: The number of inputs, 1 to 20.
@@ -90,7 +90,7 @@ def parity(bits: int) -> Dataset:
 
 
 def moons(n: int, noise: float = 0.1, seed: int = 0) -> Dataset:
-    """Two interleaved half circles of radius 1, by `sklearn.datasets.make_moons`.
+    """Draws two interleaved half circles of radius 1, by `sklearn.datasets.make_moons`.
 
     Args:
         n: The number of points, at least 2, half of them in each class.
@@ -112,7 +112,7 @@ def moons(n: int, noise: float = 0.1, seed: int = 0) -> Dataset:
 
 
 def circles(n: int, noise: float = 0.05, seed: int = 0) -> Dataset:
-    """A circle of radius 1 (class 0) around one of radius 1/2, by `sklearn.datasets.make_circles`.
+    """Draws a circle of radius 1 (class 0) around one of radius 1/2, by `sklearn`'s `make_circles`.
 
     Arguments, results and errors are those of `moons`.
     """
@@ -124,7 +124,7 @@ def circles(n: int, noise: float = 0.05, seed: int = 0) -> Dataset:
 
 
 def spirals(n: int, noise: float = 0.02, seed: int = 0, turns: float = 1.5) -> Dataset:
-    """Two interleaved Archimedean spirals, the second the first one turned by half a circle.
+    """Draws two interleaved Archimedean spirals; the second is the first turned by half a circle.
 
     `x = t (cos a, sin a) + noise * N(0, I)` with `a = 2 pi turns t + pi y` and `t = sqrt(U(0, 1))`,
     which spreads the points evenly along the outer turns of the arm; `turns` is how often an arm
@@ -145,7 +145,7 @@ def spirals(n: int, noise: float = 0.02, seed: int = 0, turns: float = 1.5) -> D
 
 
 def digits(test_fraction: float = 0.2, seed: int = 0) -> Split:
-    """The 1797 handwritten digits of scikit-learn, 8 x 8 pixels scaled to [0, 1], stratified.
+    """Splits the 1797 handwritten digits of scikit-learn, 8 x 8 pixels in [0, 1], stratified.
 
     Returns:
         A `Split` with `x` float32 `[n, 64]` and `y` int32 `[n]`; errors as in `train_test_split`.
@@ -163,12 +163,12 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
     """Splits at random, reproducibly; class labels keep their proportions in both parts.
 
     Args:
-        dataset: What to split; stratified by class where `y` is a vector of integers.
+        dataset: The examples; stratified by class if `y` is a vector of integers.
         test_fraction: The share of the rows that go to `test` (rounded up), between 0 and 1.
         seed: The same seed gives the same split.
 
     Raises:
-        TypeError: `dataset` is no `Dataset`, or an argument is not a number of the right kind.
+        TypeError: `dataset` is not a `Dataset`, or an argument is not a number of the right kind.
         ValueError: `test_fraction` is not between 0 and 1, `x` and `y` differ in length, or the
             rows are too few for every class to be in both parts.
     """
@@ -186,7 +186,7 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
         if counts.min() < 2:
             raise ValueError(
                 f"test_fraction={test_fraction} cannot split these {len(x)} rows: class "
-                f"{labels[counts.argmin()]} has a single one; every class needs at least 2."
+                f"{labels[counts.argmin()]} has only one; every class needs at least 2."
             )
     try:
         parts = model_selection.train_test_split(
@@ -225,7 +225,7 @@ def _labelled(x: Any, y: Any) -> Dataset:
 
 
 def _arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The features and targets of a dataset that has one target per row."""
+    """Returns the features and targets, after checking that each row has a target."""
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset must be a Dataset(x, y), not {type(dataset).__name__}.")
     x, y = np.asarray(dataset.x), np.asarray(dataset.y)

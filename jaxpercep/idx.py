@@ -27,7 +27,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     The file is `0 0 type rank`, then `rank` sizes as big-endian uint32, then the data in row-major
     order; `type` is 8 (uint8), 9 (int8), 11 (int16), 12 (int32), 13 (float32) or 14 (float64).
-    The announced size is compared with the bytes that are there before anything is allocated.
+    The announced size is compared with the bytes in the file before anything is allocated.
 
     Args:
         path: The file.
@@ -57,7 +57,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def read_mnist_folder(folder: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """The (images uint8 `[n, rows, columns]`, labels uint8 `[n]`) of `train` and of `t10k`.
+    """Reads (images uint8 `[n, rows, columns]`, labels uint8 `[n]`) of `train` and of `t10k`.
 
     `jaxpercep.datasets.load_mnist` states the names of the files and the errors.
     """
@@ -71,7 +71,7 @@ def read_mnist_folder(folder: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
 
 
 def _read_part(folder: Path, part: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The images and labels of one part, one label per image."""
+    """Reads the images and labels of one part, one label per image."""
     images = _read_ubytes(folder, f"{part}-images", 3)
     labels = _read_ubytes(folder, f"{part}-labels", 1)
     if len(images) != len(labels):
@@ -83,7 +83,7 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _read_ubytes(folder: Path, stem: str, rank: int) -> NDArray[Any]:
-    """The uint8 array of the given rank in the file `stem`, under any of its published names."""
+    """Reads the uint8 array of the given rank from the file `stem`, under any published name."""
     names = [f"{stem}{mark}idx{rank}-ubyte{gz}" for mark in "-." for gz in ("", ".gz")]
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
@@ -97,7 +97,7 @@ def _read_ubytes(folder: Path, stem: str, rank: int) -> NDArray[Any]:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file, decompressed where they are a gzip stream."""
+    """Reads the bytes of a file, and decompresses them if they are a gzip stream."""
     data = path.read_bytes()
     if not data.startswith(_GZIP_MAGIC):
         return data
@@ -112,7 +112,7 @@ def _read(path: Path) -> bytes:
 def _parse_header(
     path: str | os.PathLike[str], data: bytes
 ) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """The type and the shape that the header announces."""
+    """Returns the type and the shape that the header announces."""
     file = f"{path} ({len(data)} bytes)"
     if len(data) < 4:
         raise ValueError(f"{file} is truncated: an IDX file opens with 4 bytes.")
@@ -123,7 +123,9 @@ def _parse_header(
     code, rank = data[2], data[3]
     if code not in _DTYPES:
         known = ", ".join(f"0x{known:02X} ({dtype.name})" for known, dtype in _DTYPES.items())
-        raise ValueError(f"{file} has the unknown IDX type code 0x{code:02X}, known are {known}.")
+        raise ValueError(
+            f"{file} has the unknown IDX type code 0x{code:02X}; known codes are {known}."
+        )
     if not 1 <= rank <= _MAX_RANK:
         raise ValueError(f"{file} announces {rank} dimensions, expected 1 to {_MAX_RANK}.")
     if len(data) < 4 + 4 * rank:

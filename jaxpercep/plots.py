@@ -1,7 +1,7 @@
 """Figures of training and classification. Each function returns a matplotlib figure to save.
 
-Colours are Okabe and Ito's palette and matplotlib's cividis and viridis, which stay apart for
-colour-blind readers; classes and curves differ in shape or dash as well.
+Colours are Okabe and Ito's palette and matplotlib's cividis and viridis, which colour-blind readers
+can tell apart; classes and curves differ in shape or dash as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,14 +39,14 @@ def loss_curves(
     ylabel: str = "loss",
     log: bool = True,
 ) -> Figure:
-    """Draws one curve a name.
+    """Draws one named curve per entry.
 
     Args:
         curves: name -> `[steps]`; the first entry is step 0, before any update.
         title: of the figure.
-        xlabel: what the entries count.
-        ylabel: what the curves show.
-        log: whether the vertical axis is logarithmic.
+        xlabel: the label of the horizontal axis.
+        ylabel: the label of the vertical axis.
+        log: True for a logarithmic vertical axis.
     """
     with mpl.rc_context(_STYLE):
         figure, (axes,) = _panels(1, width=7.5, height=4.2)
@@ -105,7 +105,7 @@ def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Fi
 
     Args:
         stacks: title -> norms `[len(steps), layers]`, the first layer next to the input.
-        steps: the training steps at which they were taken.
+        steps: the training steps of the norms.
     """
     with mpl.rc_context(_STYLE):
         figure, panels = _panels(len(stacks), width=5.2, height=4.4, sharey=True)
@@ -130,7 +130,7 @@ def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Fi
 
 
 def confusion_matrix(counts: np.ndarray, classes: Sequence[str], *, title: str) -> Figure:
-    """Draws how often each class (row) was read as each class (column).
+    """Draws a confusion matrix: how often each class (row) was read as each class (column).
 
     Args:
         counts: `[classes, classes]`.
@@ -163,13 +163,13 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], *, title: str) 
 def misread(
     images: np.ndarray, truth: np.ndarray, read: np.ndarray, confidence: np.ndarray, *, title: str
 ) -> Figure:
-    """Draws images that were read wrongly, with what they are and what they were taken for.
+    """Draws misread images, each with its class, the class that was read, and the confidence.
 
     Args:
         images: `[n, rows, columns]`, at least one.
-        truth: `[n]`.
-        read: `[n]`.
-        confidence: `[n]`, the probability given to what was read.
+        truth: the classes, `[n]`.
+        read: the classes that were read, `[n]`.
+        confidence: the probabilities of the classes that were read, `[n]`.
         title: of the figure.
     """
     with mpl.rc_context({**_STYLE, "axes.grid": False}):

@@ -1,4 +1,4 @@
-"""The user's own data: CSV and NPZ files as a `Dataset`, or as features alone for prediction."""
+"""Reads the user's CSV and NPZ files, as a `Dataset` or as features alone for prediction."""
 
 import csv
 import math
@@ -18,17 +18,17 @@ from jaxpercep._checks import check_finite, check_positive_int, nearest_name
 from jaxpercep.datasets import Dataset
 
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
-# What a damaged zip archive makes zipfile and NumPy raise; RuntimeError is one marked as encrypted.
+# A damaged zip archive makes zipfile and NumPy raise these, an encrypted one RuntimeError.
 _NPZ_ERRORS = (ValueError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> Dataset:
     """Reads labelled examples from a comma-separated UTF-8 file, one per line.
 
-    The first line is a header when none of its cells is a number. Whole numbers and text in the
-    target column are class labels, numbered 0 to C-1 in sorted order, their names in `classes`: two
-    files number their labels alike only where they hold the same classes. Any other number makes
-    the target a real value.
+    The first line is a header if none of its cells is a number. Whole numbers and text in the
+    target column are class labels, numbered 0 to C-1 in sorted order, with their names in
+    `classes`: two files number their labels alike only if they hold the same classes. Any other
+    number makes the target a real value.
 
     Args:
         path: The file.
@@ -58,16 +58,16 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
     """Reads the arrays `x` `[n, features]` and `y` of a file written by `np.savez(path, x=x, y=y)`.
 
-    `y` holds class labels where it is `[n]` of integers, booleans or text (numbered as by
-    `load_csv`), and values where it is `[n]` or `[n, outputs]` of floats.
+    `y` holds class labels if it is `[n]` of integers, booleans or text (numbered as in
+    `load_csv`), and values if it is `[n]` or `[n, outputs]` of floats.
 
     Returns:
         `x` float32 `[n, features]`; `y` int32 `[n]` with `classes`, or float32 `[n, outputs]`.
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
-        ValueError: The file is no NPZ file or damaged, an array is missing, holds objects, has the
-            wrong rank or is not finite, or `x` and `y` differ in length.
+        ValueError: The file is not an NPZ file or is damaged; an array is missing, holds objects,
+            has the wrong rank or is not finite; or `x` and `y` differ in length.
     """
     x, y = _read_features(path), _read_array(path, "y")
     if y.ndim == 0 or len(x) != len(y):
@@ -89,9 +89,9 @@ def load_features(
 
     Args:
         path: The file.
-        features: How many features the model takes.
-        target: The column to drop where a CSV file has one more than `features`, named as in
-            `load_csv`, by default the last. Not used for NPZ files: their `x` holds no target.
+        features: The number of features that the model takes.
+        target: The column to drop if a CSV file has one more than `features`, named as in
+            `load_csv`, by default the last. Ignored for NPZ files: their `x` holds no target.
 
     Returns:
         float32 `[n, features]`.
@@ -121,7 +121,7 @@ def load_features(
 
 
 class _Table(NamedTuple):
-    """A CSV file being read: what its first line tells, and the rows (line number, cells)."""
+    """A CSV file being read: its header, its width, and its rows (line number, cells)."""
 
     path: Path
     names: list[str]  # empty without a header
@@ -134,7 +134,7 @@ class _Table(NamedTuple):
 
 
 def _open_csv(path: Path) -> _Table:
-    """Takes the header off the rows of a CSV file, where it has one."""
+    """Takes the header, if any, off the rows of a CSV file."""
     rows = _split_lines(path)
     first = next(rows, None)
     if first is None:
@@ -152,7 +152,7 @@ def _open_csv(path: Path) -> _Table:
 
 
 def _split_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the cells of every line that is not blank, all of one length."""
+    """Yields the line number and the cells of every line that is not blank, all of one length."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True, skipinitialspace=True)
         width = 0
@@ -172,14 +172,14 @@ def _split_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _target_column(table: _Table, target: Any) -> int:
-    """The index, from the left, of the column that `target` names."""
+    """Returns the index, from the left, of the column that `target` names."""
     if target is None:
         return table.width - 1
     if isinstance(target, str):
         if target not in table.names:
             names = textwrap.shorten(", ".join(table.names), 200) or "none (it has no header)"
             raise ValueError(
-                f"target={target!r} is no column of {table.path}."
+                f"target={target!r} is not a column of {table.path}."
                 f"{nearest_name(target, table.names)} Its column names: {names}."
             )
         return table.names.index(target)
@@ -188,26 +188,26 @@ def _target_column(table: _Table, target: Any) -> int:
             f"target={target!r} must be a column's name or index, not {type(target).__name__}."
         )
     if not -table.width <= target < table.width:
-        raise ValueError(f"target={target} is no column of {table.path}: it has {table.width}.")
+        raise ValueError(f"target={target} is not a column of {table.path}: it has {table.width}.")
     return int(target) % table.width
 
 
 def _read_rows(
     table: _Table, target: int | None
 ) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
-    """The features, and the (line number, cell) of the target column where there is one."""
+    """Returns the features, and the (line number, cell) of the target column if there is one."""
     kept = [column for column in range(table.width) if column != target]
     features: list[NDArray[np.float32]] = []
     targets: list[tuple[int, str]] = []
     for line, cells in table.rows:
-        # Row by row, for the text of a large file takes ten times the memory of its numbers.
+        # Row by row: the text of a large file takes ten times the memory of its numbers.
         values = _cast(np.array([_number(cells[column]) for column in kept], np.float64))
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             column = kept[int(bad[0])]
             raise ValueError(
                 f"{table.where(line, column)}: {cells[column]!r} is not a finite float32 number; "
-                "features must be, and a header line has no numbers."
+                "features must be finite numbers, and a header line has no numbers."
             )
         features.append(values)
         if target is not None:
@@ -220,11 +220,13 @@ def _read_rows(
 def _parse_targets(
     table: _Table, column: int, targets: list[tuple[int, str]]
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Class labels and their names where the targets are whole numbers or text, else values."""
+    """Returns labels and class names if the targets are whole numbers or text, else values."""
     numbers = [_number(cell) for _, cell in targets]
     for (line, cell), number in zip(targets, numbers, strict=True):
         if not cell or (number is not None and not math.isfinite(number)):
-            raise ValueError(f"{table.where(line, column)}: {cell!r} is no label and no number.")
+            raise ValueError(
+                f"{table.where(line, column)}: {cell!r} is neither a label nor a number."
+            )
         if (number is None) != (numbers[0] is None):
             raise ValueError(
                 f"{table.where(line, column)}: {cell!r} does not go with {targets[0][1]!r} in line "
@@ -239,7 +241,7 @@ def _parse_targets(
 
 
 def _number(cell: str) -> float | None:
-    """The cell as a number, or None, which NumPy in turn reads as NaN."""
+    """Returns the cell as a number, or None, which NumPy reads as NaN."""
     try:
         return float(cell)
     except ValueError:
@@ -247,7 +249,7 @@ def _number(cell: str) -> float | None:
 
 
 def _number_classes(labels: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Labels 0 to C-1 in sorted order, and the name of each."""
+    """Numbers the labels 0 to C-1 in sorted order, and returns the name of each."""
     names, y = np.unique(labels, return_inverse=True)
     return y.astype(np.int32), tuple(str(name) for name in names)
 
@@ -258,11 +260,11 @@ def _is_zip(path: str | os.PathLike[str]) -> bool:
 
 
 def _read_array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
-    """One array of an NPZ file; nothing is unpickled."""
+    """Reads one array of an NPZ file without unpickling anything."""
     if not _is_zip(path):
-        raise ValueError(f"{path} is no NPZ file; write one with np.savez(path, x=x, y=y).")
+        raise ValueError(f"{path} is not an NPZ file; write one with np.savez(path, x=x, y=y).")
     try:
-        # Opened here, for NumPy leaves its own handle open when the archive is damaged.
+        # Opened here: NumPy leaves its own handle open if the archive is damaged.
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             present = archive.files
             array = archive[key] if key in present else None
@@ -275,7 +277,7 @@ def _read_array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
 
 
 def _read_features(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """The array `x` of an NPZ file, checked."""
+    """Reads and checks the array `x` of an NPZ file."""
     x = _read_array(path, "x")
     if x.dtype.kind not in "biuf" or x.ndim != 2 or not x.size:
         raise ValueError(
@@ -292,6 +294,6 @@ def _as_float32(argument: str, values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _cast(values: NDArray[Any]) -> NDArray[np.float32]:
-    # What overflows becomes infinite, and the callers refuse it, and any NaN, by place.
+    # Overflow becomes infinity, which the callers refuse by place, as they do NaN.
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32)

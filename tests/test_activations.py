@@ -50,7 +50,7 @@ in_double = pytest.mark.usefixtures("x64")
 
 
 def derivative(activation, x):
-    """f'(x), by the hand-written rule."""
+    """Returns f'(x), by the hand-written rule."""
     return pull_back(activation, (), x, jnp.ones_like(x))[1]
 
 
@@ -99,7 +99,7 @@ def test_derivative_is_what_textbooks_say(activation):
 
 @in_double
 def test_tails_keep_their_digits():
-    """Far below 0, where 1 - e^-y would cancel them all away."""
+    """Far below 0, 1 - e^-y would cancel all digits."""
     x = np.array([-20.0, -35.0])
     s = np.exp(x) / (1 + np.exp(x))
     np.testing.assert_allclose(derivative(jp.softplus, jnp.asarray(x)), s, rtol=1e-14)

@@ -1,59 +1,27 @@
-"""The command line, end to end: what it prints, writes, refuses and returns."""
+"""Runs the command line end to end: output, files, refusals and exit codes."""
 
 import csv
 import gzip
-import io
 import json
 import re
 import runpy
 import signal
 import struct
-import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import jax
 import numpy as np
 import pytest
+from helpers import python, run, without_jax
 
 from jaxpercep import activations, gradients, tour
-from jaxpercep.cli import main
 from jaxpercep.commands import actions, arguments, checkpoint, heads, sources
 from jaxpercep.datasets import Dataset, parity
 from jaxpercep.training import History
 
 QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def rows(self) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(self.out)))
-
-
-def run(*arguments: object) -> Result:
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-def python(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def metrics(folder: Path) -> dict[str, dict[str, float]]:
@@ -73,46 +41,31 @@ def moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# What is answered without JAX.
+# Answered without JAX.
 
-WITHOUT_JAX = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        assert name.partition(".")[0] not in ("jax", "jaxlib"), f"imports {name}"
-sys.meta_path.insert(0, Refuse())
-from jaxpercep.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
+COMMANDS = [
+    ("--help", 0, "{tour,train,predict,compare}"),
+    ("--version", 0, "jaxpercep "),
+    ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
+    ("predict model mons", 2, "Did you mean 'moons'?"),
+    ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
+    ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
+    ("train xor --out .", 2, "--out . is not a saved model: it has no model.json."),
+    ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
+]
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "expected"),
-    [
-        ("--help", 0, "{tour,train,predict,compare}"),
-        ("--version", 0, "jaxpercep "),
-        ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
-        ("predict model mons", 2, "Did you mean 'moons'?"),
-        ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
-        ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
-        ("train xor --out .", 2, "--out . is not a saved model: it has no model.json."),
-        ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
-    ],
-)
-def test_help_and_wrong_arguments_are_answered_without_jax(
-    words: str, code: int, expected: str
-) -> None:
-    process = python(WITHOUT_JAX, *words.split())
-    out, err = process.communicate()
-    assert expected in (err if code else out)
-    assert not (out if code else err)
-    assert process.returncode == code
+def test_help_and_wrong_arguments_are_answered_without_jax() -> None:
+    results = without_jax("jaxpercep.cli", *(words for words, *_ in COMMANDS))
+    for (_, code, expected), result in zip(COMMANDS, results, strict=True):
+        assert result.code == code
+        assert expected in (result.err if code else result.out)
+        assert not (result.out if code else result.err)
 
 
 def test_the_refusal_above_works() -> None:
-    process = python(WITHOUT_JAX, "train", "xor")
-    assert "AssertionError: imports jax" in process.communicate()[1]
-    assert process.returncode == 1
+    with pytest.raises(RuntimeError, match="AssertionError: imports jax"):
+        without_jax("jaxpercep.cli", "train xor")
 
 
 def test_the_module_is_the_program(
@@ -241,7 +194,7 @@ def test_xor_is_learnt_as_a_whole_by_either_method(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[Any]]]:
-    """A table of text classes, their column in the middle, its features of unlike size."""
+    """Writes a table with a column of text classes in the middle and features of unlike size."""
     rng = np.random.default_rng(0)
     rows = [
         [1e6 + 1e3 * (kind + rng.normal(0, 0.1)), ("rose", "lily, white")[kind], 7, rng.normal()]
@@ -317,7 +270,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def write_idx_folder(folder: Path, classes: dict[str, int]) -> dict[str, np.ndarray]:
-    """Images of 3 x 4 pixels, of which one is bright and tells the class; returns the labels."""
+    """Writes images of 3 x 4 pixels, of which one is bright and tells the class; returns labels."""
     rng = np.random.default_rng(2)
     labels = {part: rng.permutation(np.arange(30 * n) % n) for part, n in classes.items()}
     for part, y in labels.items():
@@ -363,7 +316,7 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
     np.testing.assert_allclose([float(row["prediction"]) for row in rows], range(0, 120, 3), atol=1)
 
 
-# What is refused.
+# Refused.
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""Right gradients match, wrong ones do not, and the comparison itself can be seen to fail."""
+"""Right gradients match, wrong ones do not, and a broken comparison fails these tests."""
 
 import json
-from collections import OrderedDict
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +11,7 @@ import pytest
 from cases import LAYERS, draw
 
 import jaxpercep as jp
-from jaxpercep.compare import (
-    assert_gradients,
-    compare_gradients,
-    compare_model,
-    reference,
-)
+from jaxpercep.compare import compare_gradients, compare_model, entry
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -33,7 +27,7 @@ def loss(params, x):
 
 
 def by_hand(params, x):
-    """The gradient of `loss`, in NumPy throughout; as wide as its arguments."""
+    """The gradient of `loss`, in NumPy and in the dtype of its arguments."""
     w, b, x = (np.asarray(array) for array in (params["w"], params["b"][0], x))
     y = np.tanh(x @ w + b)
     delta = 2 * y * (1 + y) * (1 - y)
@@ -51,6 +45,11 @@ def changing(edit):
     return partial(edited, edit)
 
 
+@cache
+def report_of(edit):
+    return compare_gradients(loss, changing(edit), PARAMS, X)
+
+
 # Candidates that are right
 
 
@@ -58,23 +57,11 @@ def jitted_pair(params, x):
     return jax.jit(jax.value_and_grad(loss))(params, x)
 
 
-def value_and_numpy(params, x):
-    return float(loss(params, x)), by_hand(params, x)
-
-
-def ordered(params, x):
-    """The same paths in a container of another type, in another order."""
-    gradient = by_hand(params, x)
-    return OrderedDict(w=gradient["w"], b=list(gradient["b"]))
-
-
 RIGHT = {
     "autodiff": jax.grad(loss),
     "pair": jax.value_and_grad(loss),
     "jitted pair": jitted_pair,
     "numpy": by_hand,
-    "numpy and value": value_and_numpy,
-    "other containers": ordered,
     "forward mode": jax.jacfwd(loss),
 }
 
@@ -87,7 +74,6 @@ def test_right_candidates_match(candidate):
     assert [leaf.path for leaf in report.leaves] == ["['b'][0]", "['w']"]
     assert report.sensitivity < 1e-12
     report.raise_if_wrong()
-    assert_gradients(loss, candidate, PARAMS, X)
 
 
 @pytest.mark.parametrize("name", SOME_LAYERS)
@@ -98,7 +84,7 @@ def test_layers_match(name):
     assert report.ok, str(report)
 
 
-def test_gradients_that_are_themselves_pairs_are_no_values():
+def test_a_gradient_that_is_a_pair_is_not_taken_for_value_and_gradient():
     """Two dense layers: the gradient is a tuple of two, and not (value, gradient)."""
     model = jp.Serial(jp.Dense(3, 3), jp.Dense(3, 2))
     params = model.init(jax.random.key(0))
@@ -124,14 +110,6 @@ def zero_bias(gradient):
     gradient["b"] = (np.zeros_like(gradient["b"][0]),)
 
 
-def average_bias(gradient):
-    gradient["b"] = (gradient["b"][0] / 5,)
-
-
-def transpose(gradient):
-    gradient["w"] = gradient["w"].T
-
-
 def negate(gradient):
     gradient["w"], gradient["b"] = -gradient["w"], (-gradient["b"][0],)
 
@@ -150,36 +128,25 @@ def poison(value):
 
 
 WRONG = {
-    "1.001 times": scale_by(1.001),
     "wrong by 1e-9": scale_by(1 + 1e-9),
     "one number by 1e-9": one_number,
     "zero bias": zero_bias,
-    "averaged bias": average_bias,
-    "transposed": transpose,
     "negated": negate,
     "nan": poison(np.nan),
     "infinity": poison(np.inf),
 }
 
 
-def assert_wrong_candidates_are_found():
-    for edit in WRONG.values():
-        report = compare_gradients(loss, changing(edit), PARAMS, X)
-        assert not report.ok
-        assert report.verdict != "match"
-
-
 @pytest.mark.parametrize("edit", WRONG.values(), ids=WRONG)
 def test_wrong_candidates_do_not_match(edit):
-    report = compare_gradients(loss, changing(edit), PARAMS, X)
-    assert not report.ok
-    assert report.verdict != "match"
+    report = report_of(edit)
+    assert (report.ok, report.verdict) == (False, "manual_wrong")
     with pytest.raises(AssertionError, match=r"gradients do not match[^$]*(WRONG at|not finite)"):
-        assert_gradients(loss, changing(edit), PARAMS, X)
+        report.raise_if_wrong()
 
 
-def test_only_the_wrong_leaf_is_accused():
-    report = compare_gradients(loss, changing(one_number), PARAMS, X)
+def test_only_the_wrong_leaf_is_reported():
+    report = report_of(one_number)
     assert {leaf.path: leaf.ok for leaf in report.leaves} == {"['b'][0]": True, "['w']": False}
     wrong = report.leaves[1]
     assert wrong.worst_index == (2, 1)
@@ -189,16 +156,15 @@ def test_only_the_wrong_leaf_is_accused():
 
 def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
     """Plants a fault in the checker: the reference is the candidate itself."""
-    right = reference.evaluate
+    right = entry.evaluate
 
     def credulous(*arguments):
         evaluation = right(*arguments)
         return replace(evaluation, autodiff=evaluation.candidate.leaves)
 
-    assert_wrong_candidates_are_found()
-    monkeypatch.setattr(jp.compare, "evaluate", credulous)
+    monkeypatch.setattr(entry, "evaluate", credulous)
     with pytest.raises(AssertionError):
-        assert_wrong_candidates_are_found()
+        test_wrong_candidates_do_not_match(scale_by(1.001))
 
 
 def drop_bias(gradient):
@@ -222,7 +188,7 @@ MISFORMED = {
 
 @pytest.mark.parametrize(("edit", "cause", "message"), MISFORMED.values(), ids=MISFORMED)
 def test_misformed_candidates_do_not_match(edit, cause, message):
-    report = compare_gradients(loss, changing(edit), PARAMS, X)
+    report = report_of(edit)
     assert (report.ok, report.verdict) == (False, "manual_wrong")
     assert cause in [diagnosis.cause for diagnosis in report.diagnoses]
     with pytest.raises(AssertionError, match=message):
@@ -245,29 +211,6 @@ def test_a_missing_leaf_of_one_of_two_arguments():
 # Arguments
 
 
-def quadratic(a, b, n):
-    return jnp.sum(a**2 * b) ** 2 / n
-
-
-def test_several_arguments_and_integers():
-    a, b = jnp.arange(1.0, 4.0), jnp.array([0.5, -1.0, 2.0])
-
-    def gradient(a, b, n):
-        assert jnp.issubdtype(jnp.result_type(n), jnp.integer)
-        s = jnp.sum(a**2 * b)
-        return 4 * s * a * b / n, 2 * s * a**2 / n
-
-    with jax.numpy_dtype_promotion("standard"):
-        for n in (7, jnp.int32(7), np.int64(7)):
-            assert compare_gradients(quadratic, gradient, a, b, n, argnums=(0, 1)).ok
-        second = compare_gradients(quadratic, lambda *args: gradient(*args)[1], a, b, 7, argnums=1)
-        assert second.ok
-        swapped = compare_gradients(
-            quadratic, lambda *args: gradient(*args)[::-1], a, b, 7, argnums=(0, 1)
-        )
-        assert not swapped.ok
-
-
 def test_labels_keys_and_nothing_are_passed_through():
     def drop_out(params, key, labels, nothing):
         assert nothing is None
@@ -278,13 +221,6 @@ def test_labels_keys_and_nothing_are_passed_through():
     report = compare_gradients(drop_out, jax.grad(drop_out), *arguments)
     assert report.ok
     assert report.leaves[0].shape == (8,)
-
-
-def test_scalars_and_python_numbers():
-    report = compare_gradients(lambda a: a**3, lambda a: 3 * a**2, 2.0)
-    assert report.ok
-    assert (report.leaves[0].shape, report.leaves[0].worst_index) == ((), ())
-    assert not compare_gradients(lambda a: a**3, lambda a: 3 * a, 2.0).ok
 
 
 def test_an_empty_leaf_matches():
@@ -309,7 +245,7 @@ def test_precision_is_reported_in_the_callers_type(dtype):
 
 def test_refuses_a_vector():
     with pytest.raises(
-        TypeError, match="fun returns 1 arrays of shapes \\[2\\], expected one scalar"
+        TypeError, match="fun returns arrays of shapes \\[2\\], expected one scalar"
     ):
         compare_gradients(lambda a: a**2, lambda a: 2 * a, jnp.ones(2))
 
@@ -329,7 +265,7 @@ def test_refuses_to_differentiate_by_integers():
     ids=["nan", "label too large", "label below 0"],
 )
 def test_compare_model_checks_values(data, message):
-    """A label of -1 is the last class to autodiff, and no class at all to the manual rule."""
+    """Autodiff takes a label of -1 for the last class, the manual rule for none."""
     model = jp.Dense(3, 3)
     with pytest.raises(ValueError, match=message):
         compare_model(model, jp.SoftmaxCrossEntropy(), model.init(jax.random.key(0)), *data)
@@ -341,16 +277,7 @@ def test_compare_model_refuses_a_double_sigmoid():
         compare_model(model, jp.BinaryCrossEntropy(), model.init(jax.random.key(0)), X, X[:, :1])
 
 
-# What is left behind
-
-
-@pytest.mark.parametrize("candidate", [by_hand, changing(negate), changing(drop_bias)])
-def test_nothing_is_changed(candidate):
-    before = jax.tree.map(np.array, (PARAMS, X))
-    compare_gradients(loss, candidate, PARAMS, X)
-    assert not jax.config.jax_enable_x64
-    assert {leaf.dtype for leaf in jax.tree.leaves((PARAMS, X))} == {np.dtype(np.float32)}
-    jax.tree.map(np.testing.assert_array_equal, (PARAMS, X), before)
+# Settings
 
 
 def test_a_candidate_that_raises_leaves_single_precision_behind():
@@ -364,17 +291,10 @@ def test_a_candidate_that_raises_leaves_single_precision_behind():
     assert not jax.config.jax_enable_x64
 
 
-@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
-def test_a_candidate_may_donate():
-    donating = jax.jit(jax.grad(loss), donate_argnums=(0, 1))
-    assert compare_gradients(loss, donating, PARAMS, X).ok
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((PARAMS, X)))
-
-
 # The noise is measured
 
 
-def test_saturated_units_are_not_accused():
+def test_saturated_units_raise_no_false_alarm():
     """1 - tanh^2 has no digits left here; both formulas are right."""
 
     def saturated(a):
@@ -398,7 +318,7 @@ def fourth_power(a, b):
 
 
 def expanded(a, b):
-    """4 (a - b)^3, expanded: right, but of the digits of a^3 little is left."""
+    """4 (a - b)^3, expanded: right, but most digits of a^3 cancel."""
     return 4 * (a**3 - 3 * a**2 * b + 3 * a * b**2 - b**3)
 
 
@@ -429,7 +349,7 @@ def test_a_candidate_of_single_precision_is_judged_by_measured_noise():
 
 
 def test_single_precision_inside_is_noticed():
-    """What was rounded to float32 on the way is no better for being returned as float64."""
+    """Numbers rounded to float32 on the way stay so, even if returned as float64."""
 
     def narrow_inside(params, x):
         gradient = jax.grad(loss)(*jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (params, x)))
@@ -440,7 +360,7 @@ def test_single_precision_inside_is_noticed():
     assert report.sensitivity > 1e-8
 
 
-def test_a_model_of_low_compute_type_is_not_accused():
+def test_a_model_of_low_compute_type_raises_no_false_alarm():
     model = jp.mlp([3, 4, 2], jp.tanh, dtype="bfloat16")
     report = compare_model(
         model, jp.SquaredError(), model.init(jax.random.key(0)), X, jnp.ones((5, 2))
@@ -449,7 +369,7 @@ def test_a_model_of_low_compute_type_is_not_accused():
 
 
 def test_a_kink_hides_no_mistake():
-    """At w x = 0 an ulp decides which side of relu: the spread explains nothing of a factor 7."""
+    """At w x = 0 an ulp decides on the side of relu; this does not explain a factor of 7."""
     w, x = jnp.array([0.5, -0.5]), jnp.array([1.0, 1.0])
 
     def kinked(w, x):
@@ -466,11 +386,11 @@ def test_a_kink_hides_no_mistake():
 
 def test_a_report_reads_and_serializes():
     right = compare_gradients(loss, by_hand, PARAMS, X)
-    wrong = compare_gradients(loss, changing(zero_bias), PARAMS, X)
+    wrong = report_of(zero_bias)
     assert str(right).startswith("match: the gradients match")
-    assert "2 leaves compared in float64; an error above " in str(right)
+    assert "2 leaves compared in float64; relative errors above " in str(right)
     assert str(wrong).startswith("manual_wrong: the hand-written gradient is wrong")
-    assert "grad['b'][0] is zero throughout: it was never filled." in str(wrong)
+    assert "grad['b'][0] is zero everywhere: it was never filled in." in str(wrong)
     for report in (right, wrong):
         for text in ("grad['w']", "grad['b'][0]", "3x3", "float32"):
             assert text in str(report)
@@ -482,8 +402,8 @@ def test_a_report_reads_and_serializes():
 
 
 def test_the_report_of_a_nan_is_json():
-    """JSON knows no NaN: a strict reader must be able to read what is written."""
-    report = compare_gradients(loss, changing(poison(np.nan)), PARAMS, X)
+    """JSON has no NaN: a strict reader must be able to read the report."""
+    report = report_of(WRONG["nan"])
 
     def refuse(constant):
         raise ValueError(constant)
@@ -492,8 +412,7 @@ def test_the_report_of_a_nan_is_json():
 
 
 def test_cosine_and_relative_error():
-    flipped = compare_gradients(loss, changing(negate), PARAMS, X)
-    zeroed = compare_gradients(loss, changing(zero_bias), PARAMS, X).leaves[0]
+    flipped, zeroed = report_of(negate), report_of(zero_bias).leaves[0]
     for leaf in flipped.leaves:
         np.testing.assert_allclose((leaf.cosine, leaf.max_relative_error), (-1, 2), rtol=1e-6)
     assert np.isnan(zeroed.cosine)

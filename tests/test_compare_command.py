@@ -1,4 +1,4 @@
-"""`jaxpercep compare`: what it prints and returns, and what it says of a file that is unusable."""
+"""`jaxpercep compare`: its output, its exit codes, and its messages for unusable files."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import WITHOUT_JAX, Result, python, run
+from helpers import Result, run, without_jax
 
 from jaxpercep.commands import comparison
 
@@ -23,7 +23,7 @@ def written(
     example: str = "return jnp.ones(2), jnp.array([[1.0, 2.0], [3.0, 4.0]])",
     end: str = "",
 ) -> str:
-    """A right file, unless told otherwise; the bodies are the lines 6, 10 and 14, the end is 17."""
+    """A right file by default; its bodies are lines 6, 10 and 14, its end is line 17."""
     return f"""\
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ def compare(source: str, *options: str) -> Result:
     return run("compare", "net.py", *options)
 
 
-# What comes out.
+# The output.
 
 WRONG_RULE = """\
 @jax.custom_jvp
@@ -108,7 +108,7 @@ def test_the_verdict_is_the_exit_code(source: str, verdict: str, code: int) -> N
 
 
 def refuse(constant: str) -> Any:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 @pytest.mark.parametrize("grads", ["return 2 * x.T @ (x @ params)", "return params * jnp.nan"])
@@ -127,29 +127,25 @@ def test_a_file_is_unusable_in_json_too() -> None:
     assert "has no loss" in result.err
 
 
-# What is unusable.
+# Unusable files.
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("nowhere.py", "nowhere.py: there is no such file: expected the path of a Python file."),
-        ("models.py", "models.py: is a folder: expected the path of a Python file in it."),
-        (
-            "notes.txt",
-            "notes.txt: is not a .py file: expected the path of a Python file. Rename it",
-        ),
-        ("net.py --jsn", "--jsn"),
-        ("", "FILE.py"),
-    ],
-)
-def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message: str) -> None:
+COMMANDS = [
+    ("nowhere.py", "nowhere.py: there is no such file: expected the path of a Python file."),
+    ("models.py", "models.py: is a folder: expected the path of a Python file in it."),
+    ("notes.txt", "notes.txt: is not a .py file: expected the path of a Python file. Rename it"),
+    ("net.py --jsn", "--jsn"),
+    ("", "FILE.py"),
+]
+
+
+def test_arguments_that_cannot_work_are_answered_without_jax() -> None:
     Path("models.py").mkdir()
     Path("notes.txt").touch()
-    process = python(WITHOUT_JAX, "compare", *words.split())
-    out, err = process.communicate()
-    assert (process.returncode, out) == (2, "")
-    assert message in err
+    results = without_jax("jaxpercep.cli", *(f"compare {words}" for words, _ in COMMANDS))
+    for (_, message), result in zip(COMMANDS, results, strict=True):
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
 
 
 @pytest.mark.parametrize(
@@ -158,29 +154,29 @@ def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message
         # The file as a whole.
         (
             "x = 1\nloss = (",
-            "net.py:2: expected Python, as UTF-8. Mend what raised SyntaxError",
+            "net.py:2: expected Python in UTF-8. Fix the SyntaxError",
         ),
         (
             "x = '\0'",
-            "net.py: expected Python, as UTF-8. Mend what raised SyntaxError",
+            "net.py: expected Python in UTF-8. Fix the SyntaxError",
         ),
         (
             written(end="1 / 0"),
             "net.py:17: importing the file must not raise. "
-            "Mend this line, which raised ZeroDivisionError: division by zero\n",
+            "Fix this line, which raised ZeroDivisionError: division by zero\n",
         ),
-        ("\nimport nowhere_to_be_found", "net.py:2: importing the file must not raise. Mend this"),
+        ("\nimport nowhere_to_be_found", "net.py:2: importing the file must not raise. Fix this"),
         (written(end="import sys; sys.exit(0)"), "net.py:17: importing the file must not raise. "),
-        (written(end="import sys; sys.exit(0)"), "Mend this line, which raised SystemExit: 0\n"),
+        (written(end="import sys; sys.exit(0)"), "Fix this line, which raised SystemExit: 0\n"),
         (
             written(end="class Stop(BaseException): pass\nraise Stop"),
-            "net.py:18: importing the file must not raise. Mend this line, which raised Stop\n",
+            "net.py:18: importing the file must not raise. Fix this line, which raised Stop\n",
         ),
         (
             written(end="import os; os.chdir('/'); 1 / 0"),
             "net.py:17: importing the file must not raise. ",
         ),
-        # What it defines.
+        # Its definitions.
         (
             RIGHT.replace("def loss(", "def lost("),
             "net.py: has no loss: expected loss, example, and one of grads and step. "
@@ -219,14 +215,14 @@ def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message
         ),
         (STEP + "learning_rate = float('nan')", "net.py: learning_rate=nan: expected a finite"),
         (STEP + "learning_rate = float('inf')", "net.py: learning_rate=inf: expected a finite"),
-        # What example returns.
+        # The result of example.
         (
             written(example="return open('data.csv')"),
             "net.py:14: example() must return the tuple (params, *batch). "
-            "Mend this line, which raised FileNotFoundError: [Errno 2] No such file",
+            "Fix this line, which raised FileNotFoundError: [Errno 2] No such file",
         ),
         (RIGHT.replace("example()", "example(seed)"), "net.py: example() must return the tuple"),
-        (RIGHT.replace("example()", "example(seed)"), "Mend what raised TypeError: example() miss"),
+        (RIGHT.replace("example()", "example(seed)"), "Fix what raised TypeError: example() miss"),
         (
             written(example="return {'w': jnp.ones(2)}"),
             "net.py: example() returned a value of type dict: expected the tuple (params, *batch). "
@@ -255,19 +251,19 @@ def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message
             "net.py: params['depth'], from example(), is a value of type int: expected float",
         ),
         (written(example="return None, 1"), "net.py: params, from example(), holds no array: expe"),
-        # What loss returns.
+        # The result of loss.
         (
             written(loss="return jnp.sum(params @ x.T @ jnp.ones(3))"),
             "net.py:6: loss(*example()) must return a scalar, under jax.grad too. "
-            "Mend this line, which raised TypeError: dot_general requires",
+            "Fix this line, which raised TypeError: dot_general requires",
         ),
         (
             "import numpy as np\n" + written(loss="return np.sum(np.square(x @ params))"),
             "net.py:7: loss(*example()) must return a scalar, under jax.grad too. "
-            "Mend this line, which raised TracerArrayConversionError: ",
+            "Fix this line, which raised TracerArrayConversionError: ",
         ),
         (RIGHT.replace("loss(params, x)", "loss(x)"), "net.py: loss(*example()) must return a sca"),
-        (RIGHT.replace("loss(params, x)", "loss(x)"), "Mend what raised TypeError: loss() takes 1"),
+        (RIGHT.replace("loss(params, x)", "loss(x)"), "Fix what raised TypeError: loss() takes 1"),
         (
             written(loss="return x @ params"),
             "net.py: loss(*example()) returned float32[2]: expected a floating-point scalar. "
@@ -279,23 +275,23 @@ def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message
             "net.py: loss(*example()) returned a value of type int",
         ),
         (written(loss="return jnp.argmax(params)"), "loss(*example()) returned int32[]: expected"),
-        # What grads and step return.
+        # The results of grads and step.
         (
             written(grads="return x @ params.w"),
-            "net.py:10: grads(*example()) must return without an error. Mend this line, which "
+            "net.py:10: grads(*example()) must return without an error. Fix this line, which "
             "raised AttributeError: ",
         ),
         (
             written(grads="import sys; sys.exit(1)"),
             "net.py:10: grads(*example()) must return without an error. "
-            "Mend this line, which raised SystemExit: 1\n",
+            "Fix this line, which raised SystemExit: 1\n",
         ),
         (RIGHT.replace("grads(params, x)", "grads()"), "net.py: grads(*example()) must return wit"),
         (
             RIGHT.replace("return 2", "assert not calls.append(0) and len(calls) < 2; return 2")
             + "calls = []",
             "net.py:10: loss and grads must run in float64 too. "
-            "Mend this line, which raised AssertionError\n",
+            "Fix this line, which raised AssertionError\n",
         ),
         (
             f"{STEP}learning_rate = 0.5\ndef step(params, x): return params[:1]",
@@ -308,7 +304,7 @@ def test_arguments_that_cannot_work_are_answered_without_jax(words: str, message
         ),
         (
             f"{STEP}learning_rate = 0.5\ndef step(params, x): return params, 1 / 0",
-            "net.py:19: step(*example()) must return without an error. Mend this line, which",
+            "net.py:19: step(*example()) must return without an error. Fix this line, which",
         ),
     ],
 )
@@ -324,7 +320,7 @@ def test_a_file_that_is_not_utf_8() -> None:
     Path("net.py").write_bytes(b"x = 1\nname = '\xff'\n")
     result = run("compare", "net.py")
     assert (result.code, result.out) == (2, "")
-    assert "net.py:2: expected Python, as UTF-8. Mend what raised SyntaxError: (u" in result.err
+    assert "net.py:2: expected Python in UTF-8. Fix the SyntaxError: (u" in result.err
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")
@@ -335,18 +331,18 @@ def test_a_file_that_cannot_be_read() -> None:
     assert "net.py: cannot be read (Input/output error): expected a Python file." in result.err
 
 
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
-        raise ValueError("a fault of ours")
+        raise ValueError("a bug of ours")
 
     monkeypatch.setattr(comparison, "compare_gradients", fail)
     result = compare(RIGHT)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("Traceback")
-    assert result.err.endswith("ValueError: a fault of ours\n")
+    assert result.err.endswith("ValueError: a bug of ours\n")
 
 
-def test_ctrl_c_is_no_verdict() -> None:
+def test_ctrl_c_is_not_a_verdict() -> None:
     result = compare(written(example="raise KeyboardInterrupt"))
     assert (result.code, result.out) == (130, "")
     assert result.err == "jaxpercep compare: interrupted\n"

@@ -1,4 +1,4 @@
-"""What the functions of the comparison take, what they answer and what they leave behind."""
+"""The functions of the comparison: what they accept, return, refuse, and leave unchanged."""
 
 import json
 import random
@@ -154,7 +154,7 @@ PULLBACKS = {
         lambda residuals, dy: (*dense_backward(residuals, dy), None),
         "backward returned a tuple of 3, expected a tuple of 2",
     ),
-    "no tuple": (
+    "not a tuple": (
         dense_forward,
         lambda residuals, dy: dense_backward(residuals, dy)[0],
         "backward returned a dict of 2, expected a tuple of 2",
@@ -163,7 +163,7 @@ PULLBACKS = {
 
 
 @pytest.mark.parametrize(("forward", "backward", "message"), PULLBACKS.values(), ids=PULLBACKS)
-def test_refuses_what_is_no_pullback(forward, backward, message):
+def test_refuses_functions_that_are_not_a_pullback(forward, backward, message):
     with pytest.raises(ValueError, match=message):
         compare_vjp(dense, forward, backward, PARAMS, X)
 
@@ -243,7 +243,7 @@ def step(p, x, y, *, rate=RATE, stale=False):
 
 
 def updated_in_place(p, x, y):
-    """As lectures do it: into the dictionary that came."""
+    """As lectures do it: writes into its argument."""
     after = step(p, x, y)
     for name in p:
         p[name] = after[name]
@@ -303,10 +303,6 @@ def as_tuple(db, dw):
     return db, dw
 
 
-def jnp_arrays(db, dw):
-    return Weights(jnp.asarray(db), jnp.asarray(dw))
-
-
 DICT, TUPLE, DATA = PARAMS, (B, W), Weights(B, W)
 CONTAINERS = {
     "dict": (DICT, as_dict),
@@ -314,7 +310,6 @@ CONTAINERS = {
     "tuple": (TUPLE, as_tuple),
     "list for a tuple": (TUPLE, lambda db, dw: [db, dw]),
     "dataclass": (DATA, Weights),
-    "dataclass of jnp arrays": (DATA, jnp_arrays),
     "dict for a dataclass": (DATA, as_dict),
     "namedtuple for a dataclass": (DATA, Pair),
     "dataclass for a dict": (DICT, Weights),
@@ -333,7 +328,7 @@ def test_names_and_positions_count_and_not_containers(params, container):
     assert report.formula == "float64"
 
 
-@pytest.mark.parametrize("name", ["dict", "tuple", "dataclass"])
+@pytest.mark.parametrize("name", ["dict", "tuple"])
 def test_the_value_may_come_before_the_gradient(name):
     params, container = CONTAINERS[name]
 
@@ -355,6 +350,8 @@ def test_python_floats():
     report = compare_gradients(area, candidate, {"a": 3.0, "b": (2.0,)})
     assert report.ok, str(report)
     assert [leaf.path for leaf in report.leaves] == ["['a']", "['b'][0]"]
+    assert {(leaf.shape, leaf.worst_index) for leaf in report.leaves} == {((), ())}
+    assert not compare_gradients(lambda a: a**3, lambda a: 3 * a, 2.0).ok
 
 
 WIDE = RNG.normal(size=3)  # float64
@@ -419,21 +416,20 @@ def product_by_hand(a, flag, p, times):
 
 
 ARGNUMS = {
-    "several": ((0, 2), lambda da, dp: (da, dp), ["[0]", "[1]['b']"]),
-    "in another order": ((2, 0), lambda da, dp: (dp, da), ["[0]['b']", "[1]"]),
-    "one of a tuple": ((2,), lambda _, dp: (dp,), ["[0]['b']"]),
-    "negative": (-2, lambda _, dp: dp, ["['b']"]),
-    "several negative": ((-4, -2), lambda da, dp: (da, dp), ["[0]", "[1]['b']"]),
+    "several": ((0, 2), 3, lambda da, dp: (da, dp), ["[0]", "[1]['b']"]),
+    "in another order": ((2, 0), np.int64(3), lambda da, dp: (dp, da), ["[0]['b']", "[1]"]),
+    "one of a tuple": ((2,), np.array(3), lambda _, dp: (dp,), ["[0]['b']"]),
+    "several negative": ((-4, -2), jnp.int32(3), lambda da, dp: (da, dp), ["[0]", "[1]['b']"]),
 }
 
 
-@pytest.mark.parametrize(("argnums", "chosen", "paths"), ARGNUMS.values(), ids=ARGNUMS)
-def test_argnums_and_flags(argnums, chosen, paths):
+@pytest.mark.parametrize(("argnums", "times", "chosen", "paths"), ARGNUMS.values(), ids=ARGNUMS)
+def test_argnums_integers_and_flags(argnums, times, chosen, paths):
     def candidate(*args):
         return chosen(*product_by_hand(*args))
 
     with jax.numpy_dtype_promotion("standard"):
-        report = compare_gradients(product, candidate, B, True, {"b": B}, 3, argnums=argnums)
+        report = compare_gradients(product, candidate, B, True, {"b": B}, times, argnums=argnums)
     assert report.ok, str(report)
     assert [leaf.path for leaf in report.leaves] == paths
 
@@ -478,14 +474,14 @@ def test_leaves_without_a_gradient_are_noted():
     notes = {leaf.path: leaf.note for leaf in report.leaves}
     assert notes == {
         "['b']": "frozen: given as None",
-        "['rows']": "no floating point",
+        "['rows']": "not floating point",
         "['w']": "",
     }
     assert "1 leaf compared" in str(report)
     assert "frozen" in str(report)
 
 
-def test_leaves_without_a_gradient_excuse_no_other():
+def test_leaves_without_a_gradient_do_not_excuse_others():
     def candidate(p):
         return {"w": 2 * p["w"], "b": None, "rows": p["rows"]}
 
@@ -494,8 +490,7 @@ def test_leaves_without_a_gradient_excuse_no_other():
     assert [leaf.path for leaf in report.leaves if not leaf.ok] == ["['w']"]
 
 
-def test_nothing_compared_is_no_match():
-    """As when `return` has been forgotten."""
+def test_a_forgotten_return_is_not_a_match():
 
     def forgetful(*_):
         return None
@@ -510,7 +505,7 @@ def test_nothing_compared_is_no_match():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("argnums", "path"), [(0, r"\['w'\]"), ((0, 1), r"\[0\]\['w'\]")])
-def test_refuses_to_differentiate_where_there_is_no_number(argnums, path, value):
+def test_refuses_to_differentiate_where_an_argument_is_not_finite(argnums, path, value):
     poisoned = W.copy()
     poisoned[1] = value
     with pytest.raises(ValueError, match=f"{path}['\"] holds 2 values that are NaN or infinite"):
@@ -518,7 +513,7 @@ def test_refuses_to_differentiate_where_there_is_no_number(argnums, path, value)
 
 
 @pytest.mark.parametrize(("fun", "candidate"), [(3, by_hand), (loss, "by_hand"), (loss, None)])
-def test_refuses_what_is_no_function(fun, candidate):
+def test_refuses_arguments_that_are_not_functions(fun, candidate):
     with pytest.raises(TypeError, match="is not callable"):
         compare_gradients(fun, candidate, PARAMS, X, Y)
 
@@ -531,24 +526,20 @@ def wrong(p, x, y):
     return {"b": db, "w": -dw}
 
 
-def test_assert_gradients_carries_the_report():
+def test_text_html_data_and_assertion_say_the_same():
     assert_gradients(loss, lambda *args: as_dict(*by_hand(*args)), PARAMS, X, Y)
+    report = compare_gradients(loss, wrong, PARAMS, X, Y)
     with pytest.raises(AssertionError) as raised:
         assert_gradients(loss, wrong, PARAMS, X, Y)
-    report = compare_gradients(loss, wrong, PARAMS, X, Y)
     assert str(raised.value) == f"gradients do not match\n{report}"
-
-
-def test_text_html_and_data_say_the_same():
-    report = compare_gradients(loss, wrong, PARAMS, X, Y)
     verdict, fix = str(report).splitlines()[:2]
     assert verdict.startswith("manual_wrong: the hand-written gradient is wrong")
-    assert fix.strip() == "grad['w'] is minus what it should be. Flip the sign."
+    assert fix.strip() == "grad['w'] has the wrong sign: negate it."
     html = report._repr_html_()
     assert html.startswith("<pre")
     assert html.rstrip().endswith("</pre>")
     assert "manual_wrong: the hand-written" in html
-    assert "Flip the sign." in html
+    assert "has the wrong sign" in html
     data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert (data["verdict"], data["ok"]) == ("manual_wrong", False)
     assert [d["cause"] for d in data["diagnoses"]] == ["sign_flipped"]
@@ -570,22 +561,22 @@ def many_squares(p):
 
 
 def ever_worse(p):
-    """The first leaf is right, the last is the worst, one is not given."""
+    """The first leaf is right, the last is the worst, and one is None."""
     gradient = [(2 + i) * leaf for i, leaf in enumerate(p)]
-    gradient[5] = None
+    gradient[1] = None
     return gradient
 
 
 def test_of_many_leaves_the_worst_are_shown_first():
-    report = compare_gradients(many_squares, ever_worse, [X[0]] * 40)
-    assert len(report.leaves) == len(report.to_dict()["leaves"]) == 40
+    report = compare_gradients(many_squares, ever_worse, [X[0]] * 15)
+    assert len(report.leaves) == len(report.to_dict()["leaves"]) == 15
     *rows, last = [text for text in str(report).splitlines() if text.startswith("│ ")]
-    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(39, 28, -1)]
-    assert "29 more" in last
-    assert "27 wrong" in last
+    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(14, 3, -1)]
+    assert "4 more" in last
+    assert "2 wrong" in last
 
 
-# What is left behind
+# Arguments and settings stay unchanged
 
 
 def donating(p, x, y):
@@ -593,7 +584,7 @@ def donating(p, x, y):
 
 
 def overwriting(p, x, y):
-    """Fills what it is given with zeros, where that can be done."""
+    """Fills its arguments with zeros where it can."""
     db, dw = by_hand(p, x, y)
     for leaf in (p["w"], p["b"], x, y):
         if isinstance(leaf, np.ndarray):
@@ -618,7 +609,7 @@ def test_arguments_and_settings_are_left_as_they_were(candidate, convert):
 
 
 @pytest.mark.parametrize("promotion", ["standard", "strict"])
-def test_settings_around_a_comparison_hold_in_it(promotion):
+def test_the_callers_settings_hold_inside_a_comparison(promotion):
     seen = []
 
     def candidate(p, x, y):

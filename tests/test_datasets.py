@@ -156,7 +156,7 @@ def test_spirals_refuse_turns_that_are_no_number():
 
 
 def numbered(counts):
-    """Rows 0, 1, 2, ... so that a row tells where it came from, with `counts` rows per class."""
+    """Returns rows 0, 1, 2, ..., so that a row tells its origin, with `counts` rows per class."""
     y = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return Dataset(np.arange(len(y), dtype=np.float32)[:, None], y, tuple("abc"[: len(counts)]))
 
@@ -201,7 +201,7 @@ def test_split_of_real_values_is_not_stratified():
             numbered([9, 1]),
             {},
             ValueError,
-            "test_fraction=0.2 cannot split these 10 rows: class 1 has a single one",
+            "test_fraction=0.2 cannot split these 10 rows: class 1 has only one",
         ),
         (numbered([2, 2, 2]), {}, ValueError, "cannot split these 6 rows: .*Use more rows"),
         (Dataset(np.ones((3, 1)), np.ones(2)), {}, ValueError, r"x of shape \(3, 1\) and y of sh"),
@@ -248,7 +248,7 @@ def idx_bytes(array, code=8):
 
 
 def write_mnist(folder, name="{}-idx{}-ubyte", pack=bytes, **changes):
-    """Writes the four files, those named in `changes` (`train_images=...`) with other content."""
+    """Writes the four files, with other content for those in `changes` (`train_images=...`)."""
     for stem, array in MNIST.items():
         content = changes.get(stem.replace("-", "_"), array)
         if content is not None:

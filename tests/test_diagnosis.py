@@ -1,13 +1,14 @@
-"""Where a mistake is and what it is called: lines, iterations, layers, and several at once.
+"""Diagnoses name the mistake and its place: lines, iterations, layers, and several at once.
 
 Tags in comments mark the lines that a diagnosis may point to.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 
 import jaxpercep as jp
-from jaxpercep.compare import compare_gradients, compare_model, counterfactuals
+from jaxpercep.compare import compare_gradients, compare_model
+from jaxpercep.compare.explanation import gates
+from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
+from jaxpercep.compare.explanation.leaf_causes import LeafCause
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -38,10 +42,10 @@ def slope(y):
 
 
 class Case(NamedTuple):
-    """A gradient in which the derivative of one tanh is left out, and where that is.
+    """A gradient in which the derivative of one tanh is left out, and its place.
 
     Attributes:
-        places: (operation, tag of its line, location), all that may be said; the first must be.
+        places: (operation, tag of its line, location): the allowed ones; the first must be named.
     """
 
     name: str
@@ -67,10 +71,10 @@ def assert_left_out(case):
         assert diagnosis.residual < 1e-10
         for part in (diagnosis.operation, diagnosis.source, diagnosis.location or ""):
             assert part in diagnosis.message
-        assert "left out: multiply what comes back by it" in diagnosis.message
+        assert "left out: multiply the upstream gradient by it" in diagnosis.message
 
 
-# One call of an activation, whatever it is made of
+# One call of an activation, in many forms
 
 
 def plain(z):
@@ -122,12 +126,12 @@ def activated_by_hand(p, x, y):
 
 
 def called(name, function, operation="tanh"):
-    """Only the call can be meant: what is inside is not of this file, or has a rule of its own."""
+    """Only the call can be named: its inside is in another file, or has a rule of its own."""
     return Case(name, activated(function), activated_by_hand, ((operation, "call", None),))
 
 
 def inside(function, *names):
-    """The tanh in `plain` is meant, what it is passed to, or the call of that."""
+    """The tanh in `plain`, the function it is passed to, or the call of that may be named."""
     tag = function.__name__
     around = [(name, tag, None) for name in ("plain", *names)]
     places = ("tanh", "plain", None), *around, (tag, "call", None)
@@ -227,7 +231,7 @@ def repeated(p, x, y):
 
 
 def unrolled_by_hand(weights, p, x, y, left_out):
-    """The gradient of tanh layers, one after the other, with the first as it is or not."""
+    """The gradient of layers with or without tanh, one after the other."""
     h = [x]
     for w, b, bent in weights:
         z = h[-1] @ p[w] + p[b]
@@ -321,7 +325,7 @@ def network(p, x, y):
 
 
 def network_by_hand(p, x, y, *, n=1 / 4, hidden=slope, output=slope, bend=None, **leaves):
-    """The gradient of `network`, times `leaves`, with other slopes and something done to dh."""
+    """The gradient of `network`, times `leaves`, with other slopes and a changed dh."""
     h = jnp.tanh(x @ p["w1"] + p["b1"])
     o = jnp.tanh(h @ p["w2"] + p["b2"])
     d2 = 2 * n * (o - y) * output(o)
@@ -400,7 +404,7 @@ def quadratic_by_hand(p, x, y, uses):
 
 
 def test_one_of_two_uses_in_one_operation():
-    """Of z * z, the gradient through one of the two is missing."""
+    """The gradient through one of the two factors of z * z is missing."""
     assert compare_gradients(quadratic, partial(quadratic_by_hand, uses=2), PARAMS, X, Y).ok
     report = compare_gradients(quadratic, partial(quadratic_by_hand, uses=1), PARAMS, X, Y)
     said = {(d.cause, d.operation, d.source) for d in report.diagnoses}
@@ -414,15 +418,15 @@ def contracted(p, x, y):
 
 
 def contracted_by_hand(p, x, y):
-    """Pulled back through w2 where its transpose is due."""
+    """Multiplies by w2 instead of its transpose."""
     h = jnp.tanh(x @ p["w1"])
     dy = 2 * (h @ p["w2"] - y)
     g = {name: jnp.zeros_like(leaf) for name, leaf in p.items()}
     return g | {"w1": x.T @ (dy @ p["w2"] * slope(h)), "w2": h.T @ dy}
 
 
-def test_what_a_library_calls_its_parts_is_no_location():
-    """Inside einsum the operations have the subscripts for a scope."""
+def test_scopes_of_a_library_are_not_a_location():
+    """Inside einsum the operations have the subscripts as a scope."""
     report = compare_gradients(contracted, contracted_by_hand, PARAMS, X, Y)
     said = {(d.cause, d.operation, d.source, d.location) for d in report.diagnoses}
     assert said == {("wrong_orientation", "dot_general", line("contracted"), None)}, str(report)
@@ -447,7 +451,7 @@ BENT = {
 
 
 @pytest.mark.parametrize("bend", BENT.values(), ids=BENT)
-def test_what_has_no_name_is_given_none(bend):
+def test_an_unknown_mistake_gets_no_name(bend):
     """The gradient is right down to h, and wrong from the hidden layer's pullback on."""
     report = found_in_network(bend=bend)
     (diagnosis,) = report.diagnoses
@@ -474,6 +478,13 @@ def test_a_leaf_with_a_name_beside_leaves_without():
     ]
 
 
+def test_the_documentation_lists_every_cause():
+    page = (Path(__file__).parents[1] / "docs" / "comparing-gradients.md").read_text("utf-8")
+    table = page.partition("| cause | meaning |")[2].partition("\n\n")[0]
+    known = [*get_args(LeafCause), *(cause.code for cause in FLOW_CAUSES), "unexplained"]
+    assert re.findall(r"^\| `(\w+)` \| \w", table, re.MULTILINE) == known
+
+
 def test_noise_has_no_name():
     report = found_in_network(**{name: noise(leaf.shape) for name, leaf in PARAMS.items()})
     (diagnosis,) = report.diagnoses
@@ -498,6 +509,6 @@ CHECKS = [assert_all_found, assert_pair_is_found, assert_tie_is_listed]
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_diagnosis_whose_gates_never_open_does_not_pass_these_tests(check, monkeypatch):
-    monkeypatch.setattr(counterfactuals._Gates, "_is_on", lambda *_: jnp.bool_(False))
+    monkeypatch.setattr(gates.Gates, "_is_open", lambda *_: jnp.bool_(False))
     with pytest.raises(AssertionError):
         check()

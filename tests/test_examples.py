@@ -1,4 +1,4 @@
-"""What `jaxpercep compare` says of each example, and that two tutorials are what they say."""
+"""`jaxpercep compare` diagnoses each example, and two tutorials are what they say they are."""
 
 import json
 import linecache
@@ -9,12 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from test_cli import run
+from helpers import run
+
+from jaxpercep.tour.published import load
 
 ROOT = Path(__file__).parents[1]
-VECTORS = Path(__file__).parent / "vectors"
+PAGE = " ".join((ROOT / "docs" / "comparing-gradients.md").read_text("utf-8").split())
+QUOTED = {"forgotten_derivative", "lecture_mnist_backprop", "stepwise_example"}
 
-# The file, the exit code, the cause, the leaves it is seen from, and the forward line it is in.
+# The file, the exit code, the cause, the leaves it is seen from, and its line in the forward pass.
 EXAMPLES = [
     ("right_mlp", 0, None, [], None),
     ("forgotten_derivative", 1, "missing_derivative", [], "h2 = jnp.tanh("),
@@ -52,6 +55,8 @@ def test_an_example_is_diagnosed(
             source, number = found["source"].split(":")
             assert source == file.name
             assert linecache.getline(str(file), int(number)).strip().startswith(line)
+    if name in QUOTED:
+        assert report["diagnoses"][0]["message"] in PAGE
 
 
 def test_the_lecture_averages_its_bias_gradients() -> None:
@@ -68,7 +73,7 @@ def test_the_lecture_averages_its_bias_gradients() -> None:
 
 
 def test_the_stepwise_example_has_the_published_numbers() -> None:
-    published = json.loads((VECTORS / "mazur.json").read_text("utf-8"))
+    published = load("mazur")
     stepwise = example("stepwise_example")
     with jax.enable_x64(True):
         args = stepwise["example"]()

@@ -75,8 +75,8 @@ def test_missing_file_and_directory_are_os_errors_that_name_the_path(tmp_path):
         (b"\0\1\x08\1\0\0", "{} (6 bytes) is not an IDX file: it opens with 00 01, not 00 00."),
         (
             header(0x0A, [1]) + b"1",
-            "{} (9 bytes) has the unknown IDX type code 0x0A, known are 0x08 (uint8), 0x09 (int8), "
-            "0x0B (int16), 0x0C (int32), 0x0D (float32), 0x0E (float64).",
+            "{} (9 bytes) has the unknown IDX type code 0x0A; known codes are 0x08 (uint8), "
+            "0x09 (int8), 0x0B (int16), 0x0C (int32), 0x0D (float32), 0x0E (float64).",
         ),
         (header(8, []) + b"1", "{} (5 bytes) announces 0 dimensions, expected 1 to 64."),
         (header(8, [1] * 65), "{} (264 bytes) announces 65 dimensions, expected 1 to 64."),

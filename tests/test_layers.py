@@ -1,4 +1,4 @@
-"""What every layer promises, checked on every case of `cases.LAYERS`; then what each says alone."""
+"""Checks the promises of every layer in `cases.LAYERS`, then those of single layers."""
 
 import copy
 import dataclasses
@@ -58,7 +58,7 @@ def traced(layer, params, x):
 
 
 def mapped(layer, params, x):
-    """One sample at a time, so that tracers stand where arrays did."""
+    """Maps over samples, so that tracers take the place of arrays."""
     forward = jax.vmap(layer.forward, in_axes=(None, 0))
     return jax.eval_shape(forward, params, x[:, None])[1]
 
@@ -68,7 +68,7 @@ compiled_pull_back = jax.jit(pull_back, static_argnums=0)
 
 @cache
 def in_float64(case):
-    """(params, x, dy), and (dparams, dx) by the layer's rule, compiled. Call it under x64."""
+    """Returns (params, x, dy), and (dparams, dx) by the layer's rule, compiled, under x64."""
     arguments = draw(case)
     return arguments, compiled_pull_back(case.layer, *arguments)
 
@@ -219,7 +219,7 @@ def test_takes_batch_axes_of_any_rank(layer, batch):
 
 
 def functions_of(layer):
-    """apply and forward; a foreign apply is its author's business."""
+    """Calls apply and forward; the author of a foreign apply answers for it."""
     return (layer.forward,) if layer == FOREIGN else (layer.apply, layer.forward)
 
 
@@ -320,7 +320,7 @@ def test_refuses_parameters_of_the_wrong_shape(layer, other, message, key):
 
 
 def test_serial_refuses_a_list_of_parameters(key):
-    """A list of parameters, as a checkpoint may give it: autodiff would answer with a list."""
+    """Passes a list of parameters, as a checkpoint may: autodiff would return a list."""
     with pytest.raises((TypeError, ValueError), match=r"params.*list.*expected a tuple"):
         DENSE_TANH.forward(list(DENSE_TANH.init(key)), jnp.ones((BATCH, FEATURES)))
 
@@ -409,7 +409,7 @@ def test_refuses_bad_descriptions(describe, error, message):
 
 
 class PublicNames(dict):
-    """The names of jaxpercep, as they would be after `from jaxpercep import *`."""
+    """Returns the names that `from jaxpercep import *` would define."""
 
     def __missing__(self, name):
         return getattr(jp, name)
@@ -471,7 +471,7 @@ def test_a_compute_type_is_never_the_default(dtype):
 
 @dataclasses.dataclass
 class Mutable:
-    """A layer that may change, so that Python gives it no hash."""
+    """A mutable layer, so that Python gives it no hash."""
 
     init, apply, forward, backward = (jp.relu.init, jp.relu.apply, jp.relu.forward, None)
 
@@ -600,14 +600,14 @@ def test_sums_over_the_batch_are_accumulated_in_float32(layer):
 
 
 def reductions(jaxpr):
-    """The equations of a flat jaxpr that sum over an axis, whatever primitive they use."""
+    """Returns the equations of a flat jaxpr that sum over an axis, by any primitive."""
     summing = "reduce", "reduce_sum", "dot_general"
     return [equation for equation in jaxpr.eqns if equation.primitive.name in summing]
 
 
 @pytest.mark.parametrize("layer", [DENSE, jp.LayerNorm(FEATURES)], ids=repr)
 def test_no_sum_is_written_in_bfloat16(layer):
-    """The CPU would forgive it, and sum in float32 all the same; other devices do not."""
+    """The CPU would sum in float32 even so; other devices do not."""
     arguments = draw(Case("", layer, (BATCH, FEATURES), 0), jnp.bfloat16)
     sums = reductions(jax.make_jaxpr(partial(pull_back, layer))(*arguments))
     assert len(sums) >= 3
@@ -640,7 +640,7 @@ def test_layer_norm_of_equal_features_is_its_bias():
 
 
 def test_layer_norm_takes_mean_and_variance_in_float32():
-    """bfloat16 near 100 goes in steps of a half: a mean rounded to one would be far off."""
+    """Near 100, bfloat16 has steps of 1/2: a mean rounded to one would be far off."""
     layer = jp.LayerNorm(5)
     x = jnp.asarray([[100, 100.5, 101, 100, 100]], jnp.bfloat16)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), layer.init(jax.random.key(0)))

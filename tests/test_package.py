@@ -1,4 +1,4 @@
-"""What `import jaxpercep` does and does not do, and that every public name says what it is."""
+"""`import jaxpercep` is light, and every public name is documented."""
 
 import ast
 import importlib
@@ -128,7 +128,7 @@ def test_the_pins_exclude_what_is_warned_of():
 
 
 def documented_names(owner, module_name):
-    """(qualified name, object) of every public function, class and method defined in a module."""
+    """Yields (qualified name, object) of every public function, class and method of a module."""
     for name, value in vars(owner).items():
         value = getattr(value, "__func__", value)
         value = value.fget if isinstance(value, property) else value
@@ -151,7 +151,7 @@ def test_every_public_name_is_documented():
 
 
 def has_own_docstring(value):
-    """A docstring written for it: not inherited, and not what dataclass or NamedTuple generate."""
+    """Tells a written docstring from an inherited one, and from those of dataclass, NamedTuple."""
     text = value.__doc__ or ""
     generated = inspect.isclass(value) and text.startswith(f"{value.__name__}(")
     return bool(text.strip()) and not generated

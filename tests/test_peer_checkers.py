@@ -1,4 +1,4 @@
-"""What the usual checkers notice, and what passes them."""
+"""The usual checkers notice some wrong gradients, and pass others."""
 
 import sys
 
@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peer_checkers import check_grads_detects, gradcheck_detects, gradient_of_update
+
+from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
 
 BATCH, RATE = 8, 0.5
 
@@ -16,7 +17,7 @@ def loss(params, x, y):
 
 
 def by_hand(params, x, y):
-    """In NumPy, which takes no tracers."""
+    """Returns the right gradient, in NumPy, which takes no tracers."""
     w, b, x, y = (np.asarray(array) for array in (params["w"], params["b"], x, y))
     a = np.tanh(x @ w + b)
     delta = 2 * (a - y) * (1 - a**2) / a.size
@@ -24,7 +25,7 @@ def by_hand(params, x, y):
 
 
 def changed(**edits):
-    """The gradient with leaves put through functions of theirs."""
+    """Returns a gradient function whose leaves go through the functions given."""
 
     def grad_fun(*args):
         return {name: edits.get(name, np.copy)(leaf) for name, leaf in by_hand(*args).items()}
@@ -41,7 +42,7 @@ def without_bias(*args):
 
 
 def step(grad_fun):
-    """An SGD step along a gradient."""
+    """Returns an SGD step along a gradient."""
 
     def update(params, *batch):
         return jax.tree.map(lambda p, g: p - RATE * g, params, grad_fun(params, *batch))
@@ -50,7 +51,7 @@ def step(grad_fun):
 
 
 def draw(width, off=1.0):
-    """Parameters and data; the targets are `off` away from the outputs."""
+    """Draws parameters and data; the targets are `off` away from the outputs."""
     rng = np.random.default_rng(0)
     w, b = rng.normal(size=(width, width)) / width**0.5, rng.normal(size=width)
     x = rng.normal(size=(BATCH, width))

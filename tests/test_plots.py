@@ -17,7 +17,7 @@ XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 
 
 def saved(figure) -> bytes:
-    """The figure drawn in full: matplotlib checks much of it only then."""
+    """Draws the figure in full, because matplotlib checks much of it only then."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -35,7 +35,7 @@ def assert_equal(array, expected, dtype):
 
 
 def refused(read, path, *arguments, error=ValueError, **options):
-    """The message of the refusal, with the path left out."""
+    """Returns the message of the refusal, without the path."""
     with pytest.raises(error) as caught:
         read(path, *arguments, **options)
     assert str(path) in str(caught.value)
@@ -142,10 +142,13 @@ def test_a_target_in_the_middle_leaves_the_order(write):
         ("a,b,a\n1,2,3\n", "FILE, line 1, column 3 ('a'): the header has this name twice."),
         ("a,a ,b\n1,2,3\n", "FILE, line 1, column 2 ('a'): the header has this name twice."),
         (",a,b\n0,1,2\n", "FILE, line 1, column 1 (''): the header gives this column no name."),
-        ("a,b\n1,\n", "FILE, line 2, column 2 ('b'): '' is no label and no number."),
-        ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): '' is no label and no number."),
-        ("a,b\n1,2\n1,nan\n", "FILE, line 3, column 2 ('b'): 'nan' is no label and no number."),
-        ("a,b\n1,inf\n", "FILE, line 2, column 2 ('b'): 'inf' is no label and no number."),
+        ("a,b\n1,\n", "FILE, line 2, column 2 ('b'): '' is neither a label nor a number."),
+        ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): '' is neither a label nor a number."),
+        (
+            "a,b\n1,2\n1,nan\n",
+            "FILE, line 3, column 2 ('b'): 'nan' is neither a label nor a number.",
+        ),
+        ("a,b\n1,inf\n", "FILE, line 2, column 2 ('b'): 'inf' is neither a label nor a number."),
         (
             "a,b\n1,2\n1,u\n",
             "FILE, line 3, column 2 ('b'): 'u' does not go with '2' in line 2; a ta",
@@ -176,15 +179,15 @@ def test_csv_refuses(write, content, message):
         (
             "kinds",
             ValueError,
-            "target='kinds' is no column of FILE. Did you mean 'kind'? Its column",
+            "target='kinds' is not a column of FILE. Did you mean 'kind'? Its column",
         ),
         (
             "zzz",
             ValueError,
-            "target='zzz' is no column of FILE. Its column names: width, height, k",
+            "target='zzz' is not a column of FILE. Its column names: width, height, k",
         ),
-        (3, ValueError, "target=3 is no column of FILE: it has 3."),
-        (-4, ValueError, "target=-4 is no column of FILE: it has 3."),
+        (3, ValueError, "target=3 is not a column of FILE: it has 3."),
+        (-4, ValueError, "target=-4 is not a column of FILE: it has 3."),
     ],
 )
 def test_csv_refuses_a_target_that_is_not_there(write, target, error, message):
@@ -200,7 +203,9 @@ def test_csv_refuses_a_target_of_another_type(write, target):
 
 def test_a_target_name_needs_a_header_and_a_long_header_is_shortened(write):
     found = refused(load_csv, write("1,2\n"), "kind")
-    assert found == "target='kind' is no column of FILE. Its column names: none (it has no header)."
+    assert (
+        found == "target='kind' is not a column of FILE. Its column names: none (it has no header)."
+    )
     names = ",".join(f"pixel{i}" for i in range(784))
     found = refused(load_csv, write(f"{names}\n"), "label")
     assert "pixel0, pixel1" in found
@@ -268,7 +273,7 @@ def good_npz(save=np.savez):
 
 
 def damaged_npz(mark, offset, save=np.savez):
-    """A file with the byte at `offset` from the last `mark` changed."""
+    """Changes the byte at `offset` from the last `mark` of a file."""
     content = bytearray(good_npz(save))
     content[content.rindex(mark) + offset] ^= 0x7F
     return bytes(content)
@@ -284,8 +289,8 @@ def other_zip():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("1,2\n", "FILE is no NPZ file; write one with np.savez(path, x=x, y=y)."),
-        ("", "FILE is no NPZ file; write"),
+        ("1,2\n", "FILE is not an NPZ file; write one with np.savez(path, x=x, y=y)."),
+        ("", "FILE is not an NPZ file; write"),
         ({}, "FILE has no array 'x'; it holds none."),
         ({"X": X, "y": [1]}, "FILE has no array 'x'; it holds X, y."),
         ({"x": X, "labels": [1]}, "FILE has no array 'y'; it holds x, labels."),
@@ -401,9 +406,9 @@ def test_features_with_and_without_their_target(write, content, target):
             "FILE has 3 columns, the target among them: expected 3 features, or 4 colu",
         ),
         (XY, 3, None, "FILE, line 2, column 3 ('kind'): 'b' is not a finite float32 number"),
-        (XY, 2, "kid", "target='kid' is no column of FILE. Did you mean 'kind'?"),
-        (XY, 2, 3, "target=3 is no column of FILE: it has 3."),
-        ("1,2,3\n", 2, "kind", "target='kind' is no column of FILE. Its column names: none"),
+        (XY, 2, "kid", "target='kid' is not a column of FILE. Did you mean 'kind'?"),
+        (XY, 2, 3, "target=3 is not a column of FILE: it has 3."),
+        ("1,2,3\n", 2, "kind", "target='kind' is not a column of FILE. Its column names: none"),
         ("a,b\n", 2, None, "FILE has a header and no rows."),
         ("", 2, None, "FILE is empty"),
         ({"x": X}, 3, None, "FILE: x has 2 features, the model takes 3."),

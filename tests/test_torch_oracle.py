@@ -1,5 +1,7 @@
 """The same weights, the same loss, another framework: gradients to the rounding of float64."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from cases import LOSSES, assert_agree, draw_params
 
 import jaxpercep as jp
+from jaxpercep.tour.published import load
 
 torch = pytest.importorskip("torch", reason="PyTorch is one of the optional peers")
 F = torch.nn.functional
@@ -34,7 +37,7 @@ ACTIVATIONS = {
 
 
 def torch_model(layer, params, x):
-    """What `layer.apply` computes, in PyTorch's own functions."""
+    """Computes `layer.apply` in PyTorch's own functions."""
     match layer:
         case jp.Serial():
             for part, p in zip(layer.layers, params, strict=True):
@@ -55,7 +58,7 @@ def torch_model(layer, params, x):
 
 
 def torch_loss(loss, p, t):
-    """What `loss.apply` computes, in PyTorch's own functions."""
+    """Computes `loss.apply` in PyTorch's own functions."""
     match loss:
         case jp.SquaredError():
             if loss.reduction == "batch_mean":
@@ -74,7 +77,7 @@ def torch_loss(loss, p, t):
 
 
 def as_tensor(array):
-    """Numbers in float64, class labels in int64; ±1 and 0/1 targets are numbers to PyTorch."""
+    """Keeps numbers in float64, labels in int64; targets of ±1 and 0/1 are numbers to PyTorch."""
     return torch.tensor(np.array(array))
 
 
@@ -135,3 +138,13 @@ def test_probabilities_clamp_like_torch_at_exactly_0_and_1():
     p, t = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.0, 1.0])
     loss = jp.BinaryCrossEntropy(from_logits=False)
     np.testing.assert_array_equal(loss.apply(p, t), F.binary_cross_entropy(*map(as_tensor, (p, t))))
+
+
+@pytest.mark.parametrize("name", ["lab-08-1", "lab-08-2"])
+def test_the_lecture_started_from_these_draws(name):
+    network = load("lecture_lab08")[name]
+    torch.manual_seed(777)
+    for (m, n), published in zip(pairwise(network["sizes"]), network["init"], strict=True):
+        drawn = torch.nn.Linear(m, n)
+        assert drawn.weight.T.tolist() == published["w"]
+        assert drawn.bias.tolist() == published["b"]

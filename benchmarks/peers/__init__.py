@@ -1,4 +1,4 @@
-"""Every way to train that is timed: one small file each, and one line in `METHODS`."""
+"""Lists every way to train that is timed: one small file each, and one line in `METHODS`."""
 
 import importlib
 import importlib.util
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks.results import Setting
+from benchmarks.results import Absence, Reason, Setting
 from benchmarks.workloads import Parameters, Workload
 
 
 class Preparation(NamedTuple):
-    """What it took to make a step ready; None where the framework has no such phase.
+    """The cost of making a step ready; None where the framework has no such phase.
 
     Attributes:
         trace: seconds to trace and lower.
@@ -30,12 +30,16 @@ class Trainer(Protocol):
     """A network of one setting with its optimizer, as users of one framework train it."""
 
     def place(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """The data of some steps, `[steps, batch, ...]`, as the framework wants it; not timed."""
+        """Converts the data of some steps, `[steps, batch, ...]`, for the framework; not timed."""
         ...
 
     def prepare(self, batches: Any) -> Preparation:
-        """Traces and compiles for batches of these shapes; changes no parameters."""
-        ...
+        """Traces and compiles for batches of these shapes, if there is anything to compile.
+
+        It changes no parameters.
+        """
+        del batches
+        return Preparation()
 
     def run(self, batches: Any, passes: int) -> Any:
         """Trains on every batch in order, `passes` times over.
@@ -46,11 +50,11 @@ class Trainer(Protocol):
         ...
 
     def losses(self, result: Any) -> np.ndarray:
-        """What `run` returned, as `[steps]` numbers."""
+        """Converts what `run` returned to `[steps]` numbers."""
         ...
 
     def parameters(self) -> Parameters:
-        """The present parameters."""
+        """Returns copies of the present parameters."""
         ...
 
 
@@ -70,6 +74,7 @@ class Method:
         ours: whether it is jaxpercep's.
         workloads: names of those that it can train; None for all.
         least_depth: hidden layers from which on it makes sense.
+        slow_to_compile: whether compiling takes several seconds whatever the network.
     """
 
     name: str
@@ -81,13 +86,33 @@ class Method:
     ours: bool = False
     workloads: tuple[str, ...] | None = None
     least_depth: int = 0
+    slow_to_compile: bool = False
 
     def missing(self) -> list[str]:
-        """The modules that it requires and that are not installed."""
+        """Lists the modules that it requires and that are not installed."""
         return [name for name in self.requires if importlib.util.find_spec(name) is None]
 
+    def not_installed(self) -> Absence | None:
+        """Says which modules are missing; None if the method can run here."""
+        if missing := self.missing():
+            return self.absent(Reason.NOT_INSTALLED, f"not installed: {', '.join(missing)}")
+        return None
+
+    def unsuitable(self, setting: Setting) -> Absence | None:
+        """Says why the method has no place in a cell of this setting; None if it has one."""
+        if self.workloads is not None and setting.workload not in self.workloads:
+            return self.absent(Reason.UNSUITABLE, f"it cannot train {setting.workload}")
+        if setting.depth < self.least_depth:
+            detail = f"it is for {self.least_depth} hidden layers or more"
+            return self.absent(Reason.UNSUITABLE, detail)
+        return None
+
+    def absent(self, reason: Reason, detail: str) -> Absence:
+        """Returns the absence of this method."""
+        return Absence(self.name, reason, detail)
+
     def build(self, workload: Workload, setting: Setting, initial: Parameters) -> Trainer:
-        """A trainer that starts from these parameters."""
+        """Builds a trainer that starts from these parameters."""
         module = importlib.import_module(self.module)
         return module.build(workload, setting, initial, **dict(self.options))
 
@@ -170,6 +195,7 @@ METHODS: Sequence[Method] = (
         "torch",
         requires=("torch",),
         options=(("compiled", True),),
+        slow_to_compile=True,
     ),
     Method(
         "scikit-learn",

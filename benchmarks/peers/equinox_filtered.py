@@ -32,7 +32,7 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> JaxTrain
 
 
 class FilteredStep:
-    """The step with the arguments that the loop has."""
+    """The step with the arguments of the loop."""
 
     def __init__(self, train_step: Any) -> None:
         self._train_step = train_step
@@ -42,12 +42,12 @@ class FilteredStep:
         return self._train_step((x, y), *state)
 
     def lower(self, state: Any, x: jax.Array, y: jax.Array) -> Any:
-        """What `jax.jit` has there; equinox wraps it."""
+        """Lowers the step as `jax.jit` does; equinox wraps the result."""
         return self._train_step.lower((x, y), *state).lowered
 
 
 def make_model(workload: Workload, setting: Setting, initial: Parameters) -> eqx.nn.Sequential:
-    """The network, with these parameters; equinox's weights are `[out, in]`."""
+    """Builds the network, with these parameters; equinox's weights are `[out, in]`."""
 
     def make() -> eqx.nn.Sequential:
         activation = eqx.nn.Lambda(getattr(jax.nn, workload.activation))
@@ -60,10 +60,10 @@ def make_model(workload: Workload, setting: Setting, initial: Parameters) -> eqx
 
 
 def arrays_of(model: eqx.nn.Sequential) -> list[jax.Array]:
-    """The weights and biases, layer by layer."""
+    """Lists the weights and biases, layer by layer."""
     return [array for layer in model.layers[::2] for array in (layer.weight, layer.bias)]
 
 
 def read(state: Any) -> Parameters:
-    """The parameters."""
+    """Reads the parameters."""
     return [(np.asarray(layer.weight).T, layer.bias) for layer in state[0].layers[::2]]

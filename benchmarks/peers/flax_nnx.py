@@ -1,4 +1,4 @@
-"""flax nnx: modules and an optimizer with state of their own, as its performance guide has it.
+"""flax nnx: modules and an optimizer with state of their own, after its performance guide.
 
 Under `nnx.jit`, `nnx.cached_partial` spares each call the walk through the modules. Under
 `jax.jit`, the training loop is functional: the modules are split into a state outside, and merged
@@ -56,7 +56,7 @@ def build(
 
 
 def make_network(workload: Workload, setting: Setting) -> nnx.Sequential:
-    """The network, with random parameters."""
+    """Builds the network, with random parameters."""
     activation, rngs = getattr(nnx, workload.activation), nnx.Rngs(0)
     pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
     layers = [layer for n, m in pairs for layer in (nnx.Linear(n, m, rngs=rngs), activation)]
@@ -75,5 +75,5 @@ class CachedStep:
         return modules, self._cached(x, y)
 
     def lower(self, modules: Any, x: jax.Array, y: jax.Array) -> Any:
-        """As `jax.jit` has it."""
+        """Lowers the step as `jax.jit` does."""
         return self._jitted.lower(*modules, x, y)

@@ -1,4 +1,4 @@
-"""What the peers written in JAX share: the loop over the batches, and what they take from optax."""
+"""The common parts of the peers in JAX: the loop over the batches, losses and optimizers."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def mean_loss(workload: Workload, prediction: jax.Array, y: jax.Array) -> jax.Array:
-    """The workload's loss, of optax's functions."""
+    """Returns the workload's loss, by optax's functions."""
     match workload.loss:
         case "softmax":
             return optax.softmax_cross_entropy_with_integer_labels(prediction, y).mean()
@@ -30,13 +30,13 @@ def mean_loss(workload: Workload, prediction: jax.Array, y: jax.Array) -> jax.Ar
 
 
 def make_optimizer(workload: Workload) -> optax.GradientTransformation:
-    """The workload's optimizer."""
+    """Returns the workload's optimizer."""
     make = {"sgd": optax.sgd, "adam": optax.adam}[workload.optimizer]
     return make(workload.learning_rate)
 
 
 def stacked(layers: Sequence[Any]) -> Any:
-    """One layer with the parameters of all, along a new first axis."""
+    """Stacks the parameters of all layers along a new first axis."""
 
     def stack(*arrays: jax.Array) -> jax.Array:
         return jnp.stack(arrays)
@@ -60,15 +60,15 @@ class JaxTrainer:
 
     Args:
         step: takes the state and a batch; it may consume the state.
-        state: the first one: of arrays that are nobody else's.
-        read: the parameters in a state.
+        state: the first one; nothing else may hold its arrays.
+        read: takes the parameters from a state.
     """
 
     def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
         self._step, self._state, self._read = step, state, read
 
     def place(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """A pair of arrays for each step."""
+        """Returns a pair of arrays for each step."""
         pairs = zip(x, y, strict=True)
         return jax.block_until_ready([(jnp.array(a), jnp.array(b)) for a, b in pairs])
 
@@ -89,16 +89,16 @@ class JaxTrainer:
         return losses
 
     def losses(self, result: Any) -> np.ndarray:
-        """As numbers."""
+        """Converts them to numbers."""
         return np.array(jax.device_get(result))
 
     def parameters(self) -> Parameters:
-        """Copies of them: views would keep the next step from reusing their memory."""
+        """Returns copies: views would keep the next step from reusing their memory."""
         return [(np.array(w), np.array(b)) for w, b in self._read(self._state)]
 
 
 class OneProgram(JaxTrainer):
-    """All passes over the batches in one call; how many is an argument of the program."""
+    """Runs all passes over the batches in one call; their number is an argument of the program."""
 
     def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
         super().__init__(step, state, read)
@@ -117,7 +117,7 @@ class OneProgram(JaxTrainer):
         self._train = train
 
     def place(self, x: np.ndarray, y: np.ndarray) -> Any:
-        """Two arrays for all steps."""
+        """Returns two arrays for all steps."""
         return jax.block_until_ready((jnp.array(x), jnp.array(y)))
 
     def prepare(self, batches: Any) -> Preparation:

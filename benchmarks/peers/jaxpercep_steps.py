@@ -37,12 +37,12 @@ def build(
 
 
 def make_model(workload: Workload, setting: Setting) -> jp.Serial:
-    """The network."""
+    """Builds the network."""
     return jp.mlp(setting.sizes, getattr(jp, workload.activation))
 
 
 def to_params(initial: Parameters) -> Any:
-    """Parameters of the network: those of its dense layers, and none of the activations."""
+    """Converts to the network's parameters: those of its dense layers; activations have none."""
     dense = [jp.DenseParams(jnp.array(w), jnp.array(b)) for w, b in initial]
     return tuple(part for layer in dense for part in (layer, ()))[:-1]
 
@@ -53,7 +53,7 @@ def from_params(params: Any) -> Parameters:
 
 
 def make_repeated(workload: Workload, setting: Setting) -> jp.Serial:
-    """The network, with its hidden layers after the first, all of one width, in a Repeat."""
+    """Builds the network with its hidden layers after the first, all of one width, in a Repeat."""
     features, width, *_, outputs = setting.sizes
     activation = getattr(jp, workload.activation)
     hidden = jp.Repeat(jp.Serial(jp.Dense(width, width), activation), setting.depth - 1)
@@ -61,7 +61,7 @@ def make_repeated(workload: Workload, setting: Setting) -> jp.Serial:
 
 
 def to_repeated_params(initial: Parameters) -> Any:
-    """Parameters of the network with a Repeat: those that it repeats are stacked."""
+    """Converts to parameters of the network with a Repeat, which are stacked."""
     first, *hidden, last = (jp.DenseParams(jnp.array(w), jnp.array(b)) for w, b in initial)
     return first, (), (stacked(hidden), ()), last
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.peers import Preparation
+from benchmarks.peers import Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
@@ -15,8 +15,8 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> "NumpyTr
     return NumpyTrainer(workload, setting, initial)
 
 
-class NumpyTrainer:
-    """h_k = f(h_k-1 w_k + b_k), and back by the chain rule."""
+class NumpyTrainer(Trainer):
+    """Trains by h_k = f(h_k-1 w_k + b_k), and back by the chain rule."""
 
     def __init__(self, workload: Workload, setting: Setting, initial: Parameters) -> None:
         self._workload = workload
@@ -31,13 +31,8 @@ class NumpyTrainer:
         self._optimizer = make(leaves, grads, workload.learning_rate)
 
     def place(self, x: Floats, y: np.ndarray) -> Any:
-        """A pair of arrays for each step."""
+        """Returns a pair of arrays for each step."""
         return list(zip(x, y, strict=True))
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[float]:
         """Takes the steps."""
@@ -47,11 +42,11 @@ class NumpyTrainer:
         return losses
 
     def losses(self, result: list[float]) -> np.ndarray:
-        """As an array."""
+        """Converts them to an array."""
         return np.array(result)
 
     def parameters(self) -> Parameters:
-        """Copies of them."""
+        """Returns copies of them."""
         return [(w.copy(), b.copy()) for w, b in self._parameters]
 
     def _step(self, x: Floats, y: np.ndarray) -> float:
@@ -68,14 +63,14 @@ class NumpyTrainer:
             np.sum(self._d[k], axis=0, out=db)
             if k > 0:
                 np.matmul(self._d[k], self._parameters[k][0].T, out=self._d[k - 1])
-                # Nobody needs h[k] any more: its derivative takes its place.
+                # h[k] is not needed any more: its derivative takes its place.
                 self._d[k - 1] *= slope(self._workload.activation, h[k])
         self._optimizer.step()
         return loss
 
 
 def activate(name: str, z: Floats) -> None:
-    """Z becomes f(z)."""
+    """Overwrites z with f(z)."""
     match name:
         case "relu":
             np.maximum(z, 0, out=z)
@@ -98,7 +93,7 @@ def slope(name: str, h: Floats) -> Floats:
 
 
 def loss_and_error(name: str, p: Floats, y: np.ndarray, out: Floats) -> float:
-    """The loss; its gradient by the predictions p goes into `out`."""
+    """Returns the loss; writes its gradient by the predictions p into `out`."""
     n = len(p)
     match name:
         case "softmax":

@@ -59,7 +59,7 @@ def build(
 
 
 def read(state: Any) -> Parameters:
-    """The parameters, layer by layer."""
+    """Reads the parameters, layer by layer."""
     (first, hidden, last), _ = state
     if isinstance(hidden, tuple):  # they are stacked
         hidden = zip(*map(np.asarray, hidden), strict=True)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.machine import affinity
-from benchmarks.peers import Preparation
+from benchmarks.peers import Preparation, Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
@@ -23,7 +23,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 def half_squared_error(prediction: Tensor, y: Tensor) -> Tensor:
-    """Summed over features, mean over the batch."""
+    """Returns half the squared error, summed over features, mean over the batch."""
     return 0.5 * functional.mse_loss(prediction, y, reduction="sum") / len(y)
 
 
@@ -45,7 +45,7 @@ def build(
     return trainer(workload, make_model(workload, setting, initial))
 
 
-class TorchTrainer:
+class TorchTrainer(Trainer):
     """Eager: Python calls one operation after the other."""
 
     def __init__(self, workload: Workload, model: nn.Sequential) -> None:
@@ -55,14 +55,9 @@ class TorchTrainer:
         self._optimizer = optimizer(model.parameters(), lr=workload.learning_rate, fused=True)
 
     def place(self, x: Floats, y: np.ndarray) -> Any:
-        """A pair of tensors for each step; PyTorch's labels are int64."""
+        """Returns a pair of tensors for each step; PyTorch's labels are int64."""
         y = y.astype(np.int64) if self._labels else y
         return [(torch.tensor(a), torch.tensor(b)) for a, b in zip(x, y, strict=True)]
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[Tensor]:
         """Takes the steps."""
@@ -72,11 +67,11 @@ class TorchTrainer:
         return losses
 
     def losses(self, result: list[Tensor]) -> np.ndarray:
-        """As numbers."""
+        """Converts them to numbers."""
         return torch.stack(result).numpy()
 
     def parameters(self) -> Parameters:
-        """Copies of them."""
+        """Returns copies of them."""
         return [
             (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
             for layer in linear_layers(self._model)
@@ -99,7 +94,7 @@ class CompiledTrainer(TorchTrainer):
     def __init__(self, workload: Workload, model: nn.Sequential) -> None:
         super().__init__(workload, model)
         start_compiler()
-        # What is compiled is kept with the function's code, 8 times at most: here each has its own.
+        # Compiled programs are kept with the function's code, at most 8: each gets its own copy.
         self._objective.__code__ = self._objective.__code__.replace()
         self._objective = torch.compile(self._objective, fullgraph=True)
 
@@ -111,7 +106,7 @@ class CompiledTrainer(TorchTrainer):
 
 
 def make_model(workload: Workload, setting: Setting, initial: Parameters) -> nn.Sequential:
-    """The network, with these parameters; PyTorch's weights are `[out, in]`."""
+    """Builds the network, with these parameters; PyTorch's weights are `[out, in]`."""
     pairs = zip(setting.sizes[:-1], setting.sizes[1:], strict=True)
     activation = ACTIVATIONS[workload.activation]
     layers = [layer for n, m in pairs for layer in (nn.Linear(n, m), activation())]
@@ -127,7 +122,7 @@ def make_model(workload: Workload, setting: Setting, initial: Parameters) -> nn.
 def start_compiler() -> None:
     """Imports the compiler and has it precompile its headers: that is done once, not per model.
 
-    Its files go into a new folder: with those of an earlier run, compiling would seem to be free.
+    Its files go into a new folder: with those of an earlier run, compiling would seem free.
     """
     folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
@@ -136,12 +131,12 @@ def start_compiler() -> None:
 
 
 def linear_layers(model: nn.Sequential) -> list[nn.Linear]:
-    """Those with parameters."""
+    """Lists the layers with parameters."""
     return [layer for layer in model if isinstance(layer, nn.Linear)]
 
 
 def make_objective(workload: Workload, model: nn.Sequential) -> Objective:
-    """The loss of a batch."""
+    """Returns the loss as a function of a batch."""
     loss = LOSSES[workload.loss]
 
     def objective(x: Tensor, y: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.peers import Preparation
+from benchmarks.peers import Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
 EPSILON = 1e-8 * 0.001**0.5
-"""Of Adam; scikit-learn adds it before it corrects v for its bias, and 1e-8 is meant after."""
+"""Adam's epsilon; scikit-learn adds it before it corrects v for its bias, others add 1e-8 after."""
 
 ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
 
@@ -20,14 +20,14 @@ def build(workload: Workload, setting: Setting, initial: Parameters) -> "Sklearn
     """Builds the trainer.
 
     Raises:
-        ValueError: softmax over two classes, for which scikit-learn has one logit.
+        ValueError: The loss is softmax over two classes, for which scikit-learn has one logit.
     """
     if workload.loss == "softmax" and setting.sizes[-1] == 2:
         raise ValueError("scikit-learn has one logit for two classes, not two: it cannot do this.")
     return SklearnTrainer(workload, setting, initial)
 
 
-class SklearnTrainer:
+class SklearnTrainer(Trainer):
     """Plain gradient descent or Adam, without penalty, momentum or shuffling."""
 
     def __init__(self, workload: Workload, setting: Setting, initial: Parameters) -> None:
@@ -49,9 +49,9 @@ class SklearnTrainer:
         self._start(setting, initial)
 
     def _start(self, setting: Setting, initial: Parameters) -> None:
-        """Has the model allocate what it needs, and then forget what it learned.
+        """Makes the model allocate its arrays, and then forget what it learned.
 
-        It makes its arrays in the first `partial_fit`, and knows no other way to be given weights.
+        It makes its arrays in the first `partial_fit`, and takes weights in no other way.
         """
         x = np.zeros((setting.batch, setting.sizes[0]), np.float32)
         if self._squared:
@@ -66,18 +66,13 @@ class SklearnTrainer:
             coef[...], intercept[...] = w, b
 
     def place(self, x: Floats, y: np.ndarray) -> Any:
-        """A pair of arrays for each step."""
+        """Returns a pair of arrays for each step."""
         return [(a, self._targets(b)) for a, b in zip(x, y, strict=True)]
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
-        """Of one output a vector; of a classifier integer labels."""
+        """Returns a vector for one output, and integer labels for a classifier."""
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         return y if self._squared else y.astype(int)
-
-    def prepare(self, batches: Any) -> Preparation:
-        """Nothing to compile."""
-        del batches
-        return Preparation()
 
     def run(self, batches: Any, passes: int) -> list[float]:
         """Takes the steps, without checking the options and the data again each time."""
@@ -88,10 +83,10 @@ class SklearnTrainer:
         return losses
 
     def losses(self, result: list[float]) -> np.ndarray:
-        """As an array; scikit-learn reports the mean over outputs, and descends on their sum."""
+        """Converts them to an array; scikit-learn reports the mean over outputs, not the sum."""
         return np.array(result) * (self._outputs if self._squared else 1)
 
     def parameters(self) -> Parameters:
-        """Copies of them."""
+        """Returns copies of them."""
         pairs = zip(self._model.coefs_, self._model.intercepts_, strict=True)
         return [(w.copy(), b.copy()) for w, b in pairs]

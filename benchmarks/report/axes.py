@@ -1,4 +1,4 @@
-"""Logarithmic axes whose ticks can be read: few, round, with units, and never in 10^n."""
+"""Logarithmic axes with few, round, readable ticks, never written as 10^n."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,14 +13,14 @@ LADDERS = (
     (1, 3),
     (1,),
 )
-"""The digits that ticks may have, from dense to sparse."""
+"""The leading digits of ticks, from dense to sparse."""
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """The densest set of round numbers in a range that has at most this many members.
+    """Chooses the densest set of round numbers in a range that has at most `most` members.
 
-    Over many decades that is every second or third power of ten; where there are fewer than three
-    round numbers, even steps.
+    Over many decades these are every second or third power of ten. Where a range holds fewer than
+    three round numbers, the steps are even.
     """
     found = [_rungs(low, high, ladder) for ladder in LADDERS]
     if fitting := next((ticks for ticks in found if 3 <= len(ticks) <= most), None):
@@ -38,11 +38,11 @@ def _rungs(low: float, high: float, ladder: Sequence[float]) -> list[float]:
 
 
 def spread_ticks(values: Sequence[float], room: float = 0.11) -> list[float]:
-    """Of increasing values, those whose labels do not touch.
+    """Chooses, of increasing values, those whose labels do not touch.
 
     Args:
-        values: of the ticks; the last one is kept rather than its neighbour.
-        room: of a label, as a part of the axis.
+        values: the candidates; the last one is kept in preference to its neighbours.
+        room: the width of a label, as a fraction of the axis.
     """
     positions = np.log(values)
     length = (positions[-1] - positions[0]) or 1.0
@@ -54,6 +54,6 @@ def spread_ticks(values: Sequence[float], room: float = 0.11) -> list[float]:
 
 
 def set_ticks(axis: Axis, ticks: Sequence[float], text: Callable[[float], str]) -> None:
-    """Sets these ticks, and no others."""
+    """Sets these ticks and no others."""
     axis.set_ticks(ticks, [text(tick) for tick in ticks])
     axis.set_minor_locator(NullLocator())

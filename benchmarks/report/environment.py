@@ -1,4 +1,4 @@
-"""The environment of a run as text, one line a fact."""
+"""The environment of a run as text, one line per fact."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,26 +6,15 @@ from typing import Any
 from benchmarks.report import words
 
 
-def flat(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Nested facts under joined names: `{"thread_pools": {"jax": 2}}` as `thread pools, jax`."""
-    found: dict[str, str] = {}
-    for key, value in environment.items():
-        name = key.replace("_", " ")
-        if isinstance(value, Mapping):
-            found |= {f"{name}, {part}": text for part, text in _parts(value).items()}
-        else:
-            found[name] = _text(value)
-    return found
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Joins the names of nested facts: `{"thread_pools": {"jax": 2}}` as `thread pools, jax`.
 
-
-def _parts(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The same below the first level, where names are those of packages and variables."""
+    Below the first level the names are those of packages and variables, and are kept.
+    """
     found: dict[str, str] = {}
     for key, value in facts.items():
-        if isinstance(value, Mapping):
-            found |= _parts(value, f"{prefix}{key}, ")
-        else:
-            found[f"{prefix}{key}"] = _text(value)
+        name = prefix + key if prefix else key.replace("_", " ")
+        found |= flat(value, f"{name}, ") if isinstance(value, Mapping) else {name: _text(value)}
     return found
 
 

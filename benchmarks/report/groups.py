@@ -1,6 +1,7 @@
-"""The cells of a run by what they have in common: the curves, the grids, and a list of them all."""
+"""The cells of a run grouped by what they have in common: curves, grids, and a list of them all."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +16,9 @@ class Curve:
     """Cells that differ in one number.
 
     Attributes:
-        sweep: which number: the batch, the hidden layers, their width.
+        sweep: the number that varies: batch, number of hidden layers, or their width.
         title: what is fixed.
-        cells: in increasing order of it; at least two.
+        cells: in increasing order of that number; at least two.
     """
 
     sweep: Sweep
@@ -44,7 +45,7 @@ class Grid:
     title: str
     batches: Sequence[int]
     depths: Sequence[int]
-    cells: dict[tuple[int, int], Cell]
+    cells: Mapping[tuple[int, int], Cell]
 
 
 @dataclass(frozen=True)
@@ -56,39 +57,32 @@ class Listing:
 
 
 def measured(results: Results) -> list[Cell]:
-    """The cells in which something was timed."""
+    """Returns the cells in which something was timed."""
     return [cell for cell in results.cells if cell.measurements]
 
 
 def curves(results: Results, sweep: Sweep) -> list[Curve]:
-    """The curves of one sweep: measured cells in which all else is fixed."""
-    found: dict[str, list[Cell]] = {}
-    for cell in measured(results):
-        if sweep in cell.setting.sweeps:
-            found.setdefault(_fixed(cell.setting, sweep), []).append(cell)
-    ordered = {
-        title: sorted(cells, key=lambda cell: getattr(cell.setting, sweep))
-        for title, cells in found.items()
-    }
-    return [Curve(sweep, title, cells) for title, cells in ordered.items() if len(cells) > 1]
+    """Returns the curves of one sweep: measured cells in which everything else is fixed."""
+    return [
+        Curve(sweep, title, sorted(cells, key=lambda cell: getattr(cell.setting, sweep)))
+        for title, cells in _by_title(results, sweep).items()
+        if len(cells) > 1
+    ]
 
 
 def grids(results: Results) -> list[Grid]:
-    """The batch x depth grids."""
-    found: dict[str, dict[tuple[int, int], Cell]] = {}
-    for cell in measured(results):
-        s = cell.setting
-        if "grid" in s.sweeps:
-            found.setdefault(_fixed(s, "grid"), {})[s.depth, s.batch] = cell
-    every = [
-        Grid(title, sorted({b for _, b in cells}), sorted({d for d, _ in cells}), cells)
-        for title, cells in found.items()
-    ]
-    return [grid for grid in every if min(len(grid.batches), len(grid.depths)) > 1]
+    """Returns the grids of batch and depth."""
+    found = []
+    for title, cells in _by_title(results, "grid").items():
+        places = {(cell.setting.depth, cell.setting.batch): cell for cell in cells}
+        depths, batches = (sorted(set(numbers)) for numbers in zip(*places, strict=True))
+        if min(len(batches), len(depths)) > 1:
+            found.append(Grid(title, batches, depths, places))
+    return found
 
 
 def listings(results: Results) -> list[Listing]:
-    """Every curve and grid in full, and what is on none of them, by workload; measured cells."""
+    """Lists every curve and grid in full, then the remaining measured cells by workload."""
     found = [
         Listing(
             f"{curve.title}, by {sweep}",
@@ -101,20 +95,17 @@ def listings(results: Results) -> list[Listing]:
         cells = sorted(grid.cells.items())
         labelled = [(f"depth {depth}, batch {batch}", cell) for (depth, batch), cell in cells]
         found.append(Listing(f"{grid.title}, grid", labelled))
-    seen = {cell.setting.key for listing in found for _, cell in listing.cells}
-    for workload in dict.fromkeys(cell.setting.workload for cell in measured(results)):
-        alone = [
-            (cell.setting.key.removeprefix(f"{workload} "), cell)
-            for cell in measured(results)
-            if cell.setting.workload == workload and cell.setting.key not in seen
-        ]
-        if alone:
-            found.append(Listing(workload, alone))
-    return found
+    listed = {cell.setting.key for listing in found for _, cell in listing.cells}
+    alone: dict[str, list[tuple[str, Cell]]] = defaultdict(list)
+    for cell in measured(results):
+        workload, key = cell.setting.workload, cell.setting.key
+        if key not in listed:
+            alone[workload].append((key.removeprefix(f"{workload} "), cell))
+    return [*found, *(Listing(workload, cells) for workload, cells in alone.items())]
 
 
 def once(found: Sequence[Listing]) -> list[Listing]:
-    """The same without the cells that an earlier one has too."""
+    """Removes from each listing the cells of earlier ones, and listings without cells."""
     seen: set[str] = set()
     kept = []
     for listing in found:
@@ -124,8 +115,17 @@ def once(found: Sequence[Listing]) -> list[Listing]:
     return kept
 
 
+def _by_title(results: Results, sweep: str) -> dict[str, list[Cell]]:
+    """Groups the measured cells of a sweep by what they have in common."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in measured(results):
+        if sweep in cell.setting.sweeps:
+            found[_fixed(cell.setting, sweep)].append(cell)
+    return found
+
+
 def _fixed(setting: Setting, sweep: str) -> str:
-    """What the cells of a curve or grid have in common, in words."""
+    """Describes what the cells of a curve or grid have in common."""
     first, last, width = setting.sizes[0], setting.sizes[-1], setting.width
     network = {
         "batch": "-".join(map(str, setting.sizes)),

@@ -1,4 +1,4 @@
-"""The README's part of the report: compact tables in Markdown, the same for the same results."""
+"""The report as compact tables in Markdown, the same for the same results."""
 
 import re
 from collections.abc import Sequence
@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from benchmarks.report import groups, tables, words
 from benchmarks.report.environment import flat
 from benchmarks.report.groups import Curve
-from benchmarks.report.summary import account, status, warnings
-from benchmarks.report.tables import Entry, Table, against_best
+from benchmarks.report.summary import account, status
+from benchmarks.report.tables import Entry, Table
+from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Results
 
 CELLS = 5
 
 
 def render(results: Results) -> str:
-    """Returns the text: the command and the machine, who leads where, and some cells in full."""
+    """Returns the text: command and machine, which method leads in which cells, some in full."""
     shown = [tables.by_method(results), tables.behind(results)]
     if chosen := spread(results.cells):
         shown.append(beside(results, chosen))
     shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]
     shown.append(tables.absences(results))
+    warned = [f"Warning: {text}." for text in results.warnings]
     parts = [
         f"```bash\n{results.command}\n```",
-        _escaped(" ".join([status(results), *_warnings(results), _machine(results)])),
+        _escaped(" ".join([status(results), *warned, _machine(results)])),
         _escaped(" ".join(account(results))),
         *map(_table, tables.filled(shown)),
     ]
@@ -30,7 +32,7 @@ def render(results: Results) -> str:
 
 
 def spread(cells: Sequence[Cell]) -> list[Cell]:
-    """A handful from the smallest to the largest step, evenly by rank: nothing is hand-picked."""
+    """Chooses a few cells from the smallest to the largest step, evenly by rank."""
     ordered = sorted(cells, key=lambda cell: (cell.flops, cell.setting.key))
     count = min(CELLS, len(ordered))
     if count <= 1:
@@ -39,53 +41,45 @@ def spread(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def beside(results: Results, cells: Sequence[Cell]) -> Table:
-    """Every method in these cells: time a step, and the ratio to the best peer."""
+    """Shows every method in these cells: time per step, and the ratio to the best peer."""
     methods = [m for m in results.methods if any(cell.of(m) for cell in cells)]
     rows = [[method, *(_short(results, cell, method) for cell in cells)] for method in methods]
     caption = (
-        "Time a step, and its ratio to the best peer (= is no difference), in "
-        f"{words.count(len(cells), 'cell')} spread evenly by operations a step"
+        "Time per step, and its ratio to the best peer (= is no difference), in "
+        f"{words.count(len(cells), 'cell')} spread evenly by operations per step"
     )
-    marked = [i for i, method in enumerate(methods) if method in results.ours]
-    return Table(caption, ["method", *(c.setting.key for c in cells)], rows, marked=marked)
+    header = ["method", *(cell.setting.key for cell in cells)]
+    return Table(caption, header, rows, marked=tables.ours(results, rows))
 
 
 def first_calls(results: Results, curve: Curve) -> Table:
-    """Along a curve of depths, what it takes from the built model to the end of its first step."""
-    rows = []
-    for method in results.methods:
-        found = [cell.of(method) for cell in curve.cells]
-        if any(found):
-            times = [words.seconds(m.first_call if m else None) for m in found]
-            rows.append([method, *times])
+    """Shows, by depth, the time from the built model to the end of its first step."""
+    found = {method: [cell.of(method) for cell in curve.cells] for method in results.methods}
+    rows = [
+        [method, *(words.seconds(m.first_call if m else None) for m in measured)]
+        for method, measured in found.items()
+        if any(measured)
+    ]
     caption = f"First call, compiling included, by the number of hidden layers: {curve.title}"
-    marked = [i for i, (method, *_) in enumerate(rows) if method in results.ours]
     header = ["method", *(str(cell.setting.depth) for cell in curve.cells)]
-    return Table(caption, header, rows, marked=marked)
+    return Table(caption, header, rows, marked=tables.ours(results, rows))
 
 
 def _short(results: Results, cell: Cell, method: str) -> str:
-    measurement = cell.of(method)
+    measurement, found = cell.of(method), standing(results, cell, method)
     if measurement is None:
-        return next((a.kind for a in cell.absences if a.method == method), words.NOTHING)
-    time, entry = (
-        words.seconds(measurement.seconds.median),
-        against_best(results, cell, measurement),
-    )
+        return tables.absent(cell, method)
+    time = words.seconds(measurement.seconds.median)
     if method == cell.best_peer:
         return f"{time} (best peer)"
-    if measurement.ratio is None:
+    if found is None:
         return time
-    same = entry.text.startswith("no difference")
-    return f"{time} ({'=' if same else words.number(measurement.ratio.median)})"
-
-
-def _warnings(results: Results) -> list[str]:
-    return [f"Warning: {text}." for text in warnings(results)]
+    same = found.verdict == "no difference"
+    return f"{time} ({'=' if same else words.number(found.ratio.median)})"
 
 
 def _machine(results: Results) -> str:
-    """The facts that bear on speed most, as far as they were recorded."""
+    """Lists the facts that affect speed most, as far as they were recorded."""
     recorded = results.environment
     wanted = {name: recorded.get(name) for name in ("cpu", "cores", "python")}
     facts = flat({**wanted, **recorded.get("versions", {})})
@@ -105,5 +99,5 @@ def _table(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """On one line, with what Markdown and HTML would take for their own escaped."""
+    """Joins lines, and escapes what Markdown and HTML would interpret."""
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(text.split()))

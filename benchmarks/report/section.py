@@ -1,9 +1,9 @@
-"""What one part of the report has to say."""
+"""The content of one part of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.report.svg import Drawing
+from benchmarks.report.drawing import Drawing
 from benchmarks.report.tables import Table
 
 
@@ -17,15 +17,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Block:
-    """Paragraphs, pictures side by side, and tables, under one title.
+    """Paragraphs, tables, and pictures side by side, under one title.
 
     Attributes:
         title: its heading.
         account: plain paragraphs.
-        panels: shown after them.
-        tables: shown last.
-        key: what the colours of the pictures mean: palette name -> text.
-        folded: whether it opens only when it is asked to; then it has no heading.
+        panels: shown last.
+        tables: shown after the paragraphs.
+        key: the meaning of the pictures' colours: palette name -> text.
+        folded: True for a block that the reader opens; it has no heading.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Section:
         key: its id in the page.
         title: its heading.
         account: plain paragraphs.
-        blocks: shown after them; a section that has nothing in them is left out.
+        blocks: shown after them; a section whose blocks are all empty is left out.
     """
 
     key: str

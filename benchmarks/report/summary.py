@@ -9,7 +9,7 @@ from benchmarks.results import Results
 
 
 def status(results: Results) -> str:
-    """Whether the run is complete, in one sentence."""
+    """Says in one sentence whether the run is complete."""
     done, planned = len(measured(results)), words.count(len(results.planned), "planned cell")
     took = f"in {results.seconds / 60:.1f} minutes"
     if results.complete:
@@ -18,16 +18,16 @@ def status(results: Results) -> str:
 
 
 def account(results: Results) -> list[str]:
-    """Where jaxpercep leads, where it does not, and where there is no difference."""
+    """Says where jaxpercep leads, where it is behind, and where there is no difference."""
     found = fastest_standings(results)
     if not found:
         return ["No cell was measured beside a peer."]
     total = words.count(len(found), "cell")
     same = len(having(found, "no difference"))
     return [
-        "In each cell, the fastest of jaxpercep's methods is set beside the fastest peer, by the "
-        "time of a step at steady state. A ratio whose interval holds 1, or that is inside the "
-        "noise floor, is no difference.",
+        "In each cell, the fastest of jaxpercep's methods is compared with the fastest peer, by "
+        "the time per step at steady state. There is no difference where the interval of their "
+        "ratio contains 1, or where the ratio is within the noise floor.",
         _leads(having(found, "faster"), total),
         _behind(having(found, "slower"), total),
         f"In {same} of {total} there is no difference.",
@@ -49,13 +49,8 @@ def _behind(found: Sequence[Standing], total: str) -> str:
 
 
 def _range(factors: Sequence[float], most: Standing, quality: str) -> str:
-    """From the least factor to the most, and where that is."""
+    """Formats the smallest and the largest factor, and the cell of the largest."""
     low, high, key = words.number(factors[0]), words.number(factors[-1]), most.cell.setting.key
     if low == high:
         return f"{low} times as {quality} (at {key})"
     return f"{low} to {high} times as {quality} (most at {key})"
-
-
-def warnings(results: Results) -> list[str]:
-    """What the run had to say against itself."""
-    return [str(text) for text in results.environment.get("warnings", [])]

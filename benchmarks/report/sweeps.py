@@ -1,4 +1,4 @@
-"""The sections that are curves: the sweeps, compile time, percent of peak."""
+"""The sections with curves: the sweeps, compile time, percent of peak."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,8 +24,8 @@ def _compile(m: Measurement) -> float | None:
     return None if m.compile is None else m.compile + (m.trace or 0.0)
 
 
-STEP = Quantity("time a step", words.tick, lambda _, m: m.seconds)
-SAMPLE = Quantity("time a sample", words.tick, _per_sample)
+STEP = Quantity("time per step", words.tick, lambda _, m: m.seconds)
+SAMPLE = Quantity("time per sample", words.tick, _per_sample)
 RATIO = Quantity("time / time of the best peer", "{:g}".format, lambda _, m: m.ratio)
 PEAK = Quantity("% of the matrix-product peak", "{:g}".format, lambda _, m: _percent(m))
 COMPILE = Quantity("time to trace and compile", words.tick, lambda _, m: _compile(m))
@@ -33,23 +33,17 @@ BEST = Reference("the best peer of each cell", lambda cell: cell.of(cell.best_pe
 
 
 def sweep(results: Results, name: Sweep) -> Section:
-    """The curves of one sweep: jaxpercep's methods, their ratio to the best peer, the peers."""
+    """Shows one sweep as curves: jaxpercep's methods, their ratio to the best peer, the peers."""
     quantity = SAMPLE if name == "batch" else STEP
-
-    def limit(cell: Cell) -> float:
-        return noise(results, cell)
-
-    def ours_fastest(cell: Cell) -> Measurement | None:
-        return fastest(results, cell)
-
-    reference = Reference("jaxpercep's fastest", ours_fastest)
+    reference = Reference("jaxpercep's fastest", lambda cell: fastest(results, cell))
     blocks = []
     for curve in groups.curves(results, name):
         ours, peers = _split(results, curve, quantity)
         compared, _ = _split(results, curve, RATIO)
+        ratio = "jaxpercep beside the best peer"
         panels = [
             *_panels("jaxpercep", curve, quantity, ours, peers, BEST),
-            *_panels("jaxpercep beside the best peer", curve, RATIO, compared, floor=limit),
+            *_panels(ratio, curve, RATIO, compared, floor=lambda cell: noise(results, cell)),
             *_panels("Peers", curve, quantity, peers, ours, reference),
         ]
         blocks.append(Block(curve.title, panels=panels))
@@ -57,14 +51,14 @@ def sweep(results: Results, name: Sweep) -> Section:
 
 
 _SWEEPS = {
-    "batch": "Time a sample against the batch, the network fixed.",
-    "depth": "Time a step against the number of hidden layers, their width and the batch fixed.",
-    "width": "Time a step against the width of the hidden layers, their number and batch fixed.",
+    "batch": "Time per sample against batch size, with the network fixed.",
+    "depth": "Time per step against the number of hidden layers, with width and batch fixed.",
+    "width": "Time per step against the width of the hidden layers, with depth and batch fixed.",
 }
 
 
 def compile_time(results: Results) -> Section:
-    """Compile time against depth."""
+    """Shows compile time against depth."""
     blocks = []
     for curve in groups.curves(results, "depth"):
         ours, peers = _split(results, curve, COMPILE)
@@ -73,12 +67,12 @@ def compile_time(results: Results) -> Section:
             *_panels("Peers", curve, COMPILE, peers, ours),
         ]
         blocks.append(Block(curve.title, panels=panels))
-    account = ["Tracing and compiling happen once. Methods that compile nothing are not shown."]
+    account = ["Tracing and compiling happen once. Methods that do not compile are not shown."]
     return Section("compile", "Compile time against depth", account, blocks)
 
 
 def peak(results: Results) -> Section:
-    """Percent of the machine's matrix-product peak, along every curve."""
+    """Shows the percentage of the machine's matrix-product peak along every curve."""
     panels: list[Panel] = []
     for name in groups.SWEEPS:
         for curve in groups.curves(results, name):
@@ -86,8 +80,8 @@ def peak(results: Results) -> Section:
             panels += _panels(f"{curve.title}, by {name}", curve, PEAK, ours, peers, BEST)
     account = [
         f"The peak is {words.number(results.peak_gflops)} GFLOP/s: large float32 matrix products, "
-        "measured on this machine in this run. Operations are counted by formula, without the "
-        "gradient of the first layer's input, which nobody needs."
+        "measured on this machine in this run. Operations are counted by formula; the gradient of "
+        "the network's input, which training does not need, is not counted."
     ]
     return Section("peak", "Percent of peak", account, [Block("", panels=panels)])
 
@@ -101,7 +95,7 @@ def _panels(
     reference: Reference | None = None,
     floor: Callable[[Cell], float] | None = None,
 ) -> list[Panel]:
-    """As many panels as it takes to tell the methods apart, about as many methods in each."""
+    """Draws as many panels as it takes to tell the methods apart, each with about as many."""
     count = -(-len(methods) // LINES)
     found = []
     for i in range(count):
@@ -114,7 +108,7 @@ def _panels(
 
 
 def _split(results: Results, curve: Curve, quantity: Quantity) -> tuple[list[str], list[str]]:
-    """Those of jaxpercep's methods, and those of the peers, that have a number on the curve."""
+    """Returns jaxpercep's methods, and the peers, that have a number on the curve."""
     known = [
         method
         for method in results.methods

@@ -1,4 +1,4 @@
-"""Rows of text: what the page, the README's part and the terminal show of the numbers."""
+"""The numbers as rows of text, for the page, the Markdown and the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,19 +6,12 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.report import words
-from benchmarks.report.verdicts import (
-    Standing,
-    fastest_standings,
-    having,
-    noise,
-    standings,
-    verdict,
-)
+from benchmarks.report.verdicts import Standing, fastest_standings, having, standing, standings
 from benchmarks.results import Absence, Cell, Measurement, Results
 
 
 class Entry(NamedTuple):
-    """A text that is coloured: `"faster"` or `"slower"`, where jaxpercep is."""
+    """A text with a colour: `"faster"` or `"slower"`, where jaxpercep is, or none."""
 
     text: str
     tone: str
@@ -30,8 +23,8 @@ class Table:
 
     Attributes:
         caption: above it.
-        header: of the columns.
-        rows: one entry a column.
+        header: one name per column.
+        rows: one entry per column.
         texts: indices of the columns that are short text.
         long: indices of those that may take several lines; the others are numbers.
         marked: indices of the rows that stand out.
@@ -46,29 +39,38 @@ class Table:
 
 
 def filled(found: Sequence[Table]) -> list[Table]:
-    """Those that have rows."""
+    """Returns the tables that have rows."""
     return [table for table in found if table.rows]
 
 
-def against_best(results: Results, cell: Cell, measurement: Measurement) -> Entry:
-    """The ratio to the best peer with its interval, or that there is no difference."""
-    if measurement.method == cell.best_peer:
+def ours(results: Results, rows: Sequence[Sequence[object]]) -> list[int]:
+    """Returns the indices of the rows that begin with one of jaxpercep's methods."""
+    return [i for i, (method, *_) in enumerate(rows) if method in results.ours]
+
+
+def against_best(results: Results, cell: Cell, method: str) -> Entry:
+    """Returns the ratio to the best peer with its interval, or says that there is no difference."""
+    if method == cell.best_peer:
         return Entry("best peer", "")
-    if measurement.ratio is None:
+    found = standing(results, cell, method)
+    if found is None:
         return Entry(words.NOTHING, "")
-    found = verdict(measurement.ratio, noise(results, cell))
-    if found == "no difference":
-        return Entry(f"no difference ({words.span(measurement.ratio)})", "")
-    tone = found if measurement.method in results.ours else ""
-    return Entry(words.ratio(measurement.ratio), tone)
+    if found.verdict == "no difference":
+        return Entry(f"no difference ({words.span(found.ratio)})", "")
+    return Entry(words.ratio(found.ratio), found.verdict if method in results.ours else "")
+
+
+def absent(cell: Cell, method: str) -> str:
+    """Says how a method without a measurement is absent from a cell: `"skipped"`, for example."""
+    return next((a.kind for a in cell.absences if a.method == method), words.NOTHING)
 
 
 def by_method(results: Results) -> Table:
-    """In how many cells each of jaxpercep's methods leads, and by how much."""
+    """Counts the cells in which each of jaxpercep's methods leads, with the median ratio."""
     found = {method: standings(results, method) for method in results.ours}
     rows = [[method, *_summary(some)] for method, some in found.items() if some]
     header = ["method", "leads", "no difference", "behind", "median ratio"]
-    return Table("Each method of jaxpercep's against the best peer of each cell", header, rows)
+    return Table("Each of jaxpercep's methods against the best peer of each cell", header, rows)
 
 
 def _summary(found: Sequence[Standing]) -> list[str]:
@@ -77,13 +79,13 @@ def _summary(found: Sequence[Standing]) -> list[str]:
 
 
 def behind(results: Results) -> Table:
-    """The cells where even the fastest of jaxpercep's methods is slower than a peer."""
+    """Lists the cells in which even the fastest of jaxpercep's methods is slower than a peer."""
     rows = [
         [
             one.cell.setting.key,
             one.peer.method,
             Entry(words.number(one.ratio.median), "slower"),
-            one.ours.bound or words.NOTHING,
+            one.own.bound or words.NOTHING,
         ]
         for one in having(fastest_standings(results), "slower")
     ]
@@ -92,16 +94,16 @@ def behind(results: Results) -> Table:
 
 
 def duels(results: Results) -> Table:
-    """A row for each cell: who, how long, and the ratio."""
+    """Compares jaxpercep's fastest method with the best peer, a row for each cell."""
     header = ["cell", "jaxpercep's fastest", "its step", "best peer", "its step", "ratio"]
     rows = [
         [
             one.cell.setting.key,
-            one.ours.method,
-            words.seconds(one.ours.seconds.median),
+            one.own.method,
+            words.seconds(one.own.seconds.median),
             one.peer.method,
             words.seconds(one.peer.seconds.median),
-            against_best(results, one.cell, one.ours),
+            against_best(results, one.cell, one.own.method),
         ]
         for one in fastest_standings(results)
     ]
@@ -109,25 +111,24 @@ def duels(results: Results) -> Table:
 
 
 MEASURED = (
-    "method", "time a step", "ratio to best peer", "samples/s", "GFLOP/s", "of peak",
+    "method", "time per step", "ratio to best peer", "samples/s", "GFLOP/s", "of peak",
     "of bandwidth", "bound by", "trace", "compile", "first call", "dispatch", "temporaries",
     "peak RSS", "error", "notes",
 )  # fmt: skip
 
 
 def measured(results: Results, cell: Cell) -> Table:
-    """All numbers of one cell, the fastest method first."""
+    """Lists all numbers of one cell, the fastest method first."""
     ordered = sorted(cell.measurements, key=lambda m: m.seconds.median)
-    marked = [i for i, m in enumerate(ordered) if m.method in results.ours]
-    rows = [_row(results, cell, m) for m in ordered]
-    return Table("Fastest first", MEASURED, rows, texts=(0, 7), long=(15,), marked=marked)
+    rows, texts = [_row(results, cell, m) for m in ordered], (0, 7)
+    return Table("Fastest first", MEASURED, rows, texts, (15,), marked=ours(results, rows))
 
 
 def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
     return [
         m.method,
         words.timed(m.seconds),
-        against_best(results, cell, m),
+        against_best(results, cell, m.method),
         words.rate(m.samples_per_second),
         words.number(m.gflops),
         words.percent(m.peak_fraction),
@@ -145,7 +146,7 @@ def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
 
 
 def absences(results: Results) -> Table:
-    """What was skipped, refused or failed; a row for what has the same reason in the same cells."""
+    """Lists what was skipped, refused or failed; equal reasons in equal cells share a row."""
     cells: dict[Absence, list[str]] = {}
     for cell in results.cells:
         for absence in cell.absences:
@@ -154,13 +155,13 @@ def absences(results: Results) -> Table:
     where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
-        methods.setdefault((absence.kind, absence.reason, place), []).append(absence.method)
+        methods.setdefault((absence.kind, absence.detail, place), []).append(absence.method)
     rows = [[", ".join(names), *what] for what, names in methods.items()]
-    header = ["methods", "what", "why", "where"]
+    header = ["methods", "outcome", "reason", "cells"]
     return Table("Skipped, refused, failed", header, rows, texts=(0, 1), long=(2, 3))
 
 
 def _where(keys: Sequence[str]) -> str:
     if len(keys) <= 2:
         return " and ".join(keys)
-    return f"{words.count(len(keys), 'cell')}, as {keys[0]}"
+    return f"{words.count(len(keys), 'cell')}, such as {keys[0]}"

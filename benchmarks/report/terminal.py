@@ -1,4 +1,4 @@
-"""What a run prints: a table for each curve and each row of the grid, methods by cells."""
+"""The terminal's tables: one for each curve and each row of the grid, methods by cells."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,19 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmarks.report import groups, words
-from benchmarks.report.summary import account, status, warnings
-from benchmarks.report.tables import against_best
+from benchmarks.report.summary import account, status
+from benchmarks.report.tables import absent
+from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Results
 
 COLUMNS = 5
-"""The most cells beside each other: what 80 characters hold."""
+"""The largest number of cells side by side in 80 characters."""
 
-TONES = {"faster": "green", "slower": "red", "": "dim"}
+TONES = {"faster": "green", "slower": "red", "no difference": "dim"}
 
 
 def table(results: Results) -> RenderableType:
-    """Time a step of every method in every cell; below ours, the ratio or "no difference"."""
+    """Shows the time per step of every method in every cell, with the ratio below ours."""
     parts: list[RenderableType] = []
     for listing in groups.listings(results):
         count = -(-len(listing.cells) // COLUMNS)  # tables of about the same width
@@ -27,7 +28,7 @@ def table(results: Results) -> RenderableType:
         for start in range(0, len(listing.cells), size):
             shown = listing.cells[start : start + size]
             parts.append(_table(results, listing.title, shown))
-    parts += [Text(f"Warning: {text}.", "yellow") for text in warnings(results)]
+    parts += [Text(f"Warning: {text}.", "yellow") for text in results.warnings]
     parts += [Text(sentence) for sentence in (status(results), *account(results))]
     return Group(*parts)
 
@@ -40,27 +41,23 @@ def _table(results: Results, title: str, cells: Sequence[tuple[str, Cell]]) -> R
     for label, _ in cells:
         grid.add_column(Text(label), justify="right")
     for method in results.methods:
-        if any(cell.of(method) or _absent(cell, method) for _, cell in cells):
-            style = "bold" if method in results.ours else ""
-            entries = (entry(results, cell, method) for _, cell in cells)
-            grid.add_row(Text(method), *entries, style=style)
+        entries = [entry(results, cell, method) for _, cell in cells]
+        if any(text.plain != words.NOTHING for text in entries):
+            grid.add_row(Text(method), *entries, style="bold" if method in results.ours else "")
     return grid
 
 
 def entry(results: Results, cell: Cell, method: str) -> Text:
-    """Time a step; below it the ratio to the best peer, for ours, or that this is the best peer."""
+    """Formats the time per step; below it the ratio, for ours, or that this is the best peer."""
     measurement = cell.of(method)
     if measurement is None:
-        return Text(_absent(cell, method) or words.NOTHING, "dim")
+        return Text(absent(cell, method), "dim")
     text = Text(words.seconds(measurement.seconds.median))
-    if method in results.ours and measurement.ratio is not None:
-        _, tone = against_best(results, cell, measurement)
-        short = words.number(measurement.ratio.median) if tone else "no difference"
-        text.append(f"\n{short}", TONES[tone])
-    elif method == cell.best_peer:
+    found = standing(results, cell, method)
+    if method == cell.best_peer:
         text.append("\nbest peer", "cyan")
+    elif method in results.ours and found is not None:
+        same = found.verdict == "no difference"
+        shown = found.verdict if same else words.number(found.ratio.median)
+        text.append(f"\n{shown}", TONES[found.verdict])
     return text
-
-
-def _absent(cell: Cell, method: str) -> str | None:
-    return next((a.kind for a in cell.absences if a.method == method), None)

@@ -1,4 +1,4 @@
-"""What `jaxpercep compare` does: it runs the file, checks what it defines, and compares."""
+"""Implements `jaxpercep compare`: runs the file, checks its definitions, and compares."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.commands.arguments import Compare, UsageError
-from jaxpercep.compare import GradientReport, compare_gradients
+from jaxpercep.compare import GradientReport, compare_gradients, compare_updates
 
 _WRONG = ("manual_wrong", "autodiff_wrong", "both_wrong", "compiler_wrong")
 
@@ -26,7 +26,7 @@ _WRONG = ("manual_wrong", "autodiff_wrong", "both_wrong", "compiler_wrong")
 def compare(arguments: Compare) -> int:
     """Compares the gradients of a file and prints the report; returns the exit code.
 
-    What the file prints goes to standard error: standard output holds the report alone.
+    Output of the file goes to standard error, so that standard output holds the report alone.
 
     Raises:
         UsageError: The file cannot be used.
@@ -41,7 +41,7 @@ def compare(arguments: Compare) -> int:
 
 
 def _report(file: Path, module: ModuleType) -> GradientReport:
-    """Compares what the file defines, once each part of it is known to run."""
+    """Compares the file's definitions once each of them is known to run."""
     loss, example = _function(file, module, "loss"), _function(file, module, "example")
     name = _candidate_name(file, module)
     candidate = _function(file, module, name)
@@ -63,11 +63,9 @@ def _report(file: Path, module: ModuleType) -> GradientReport:
     if rate is not None:
         _check_new_params(file, params, result)
 
-    with _blamed(file, f"loss and {name} must run in float64 too", surely=False):
+    with _blamed(file, f"loss and {name} must run in float64 too", always=False):
         if rate is None:
             return compare_gradients(loss, candidate, *args)
-        from jaxpercep.compare import compare_updates
-
         return compare_updates(loss, candidate, *args, learning_rate=rate)
 
 
@@ -78,8 +76,8 @@ def _report(file: Path, module: ModuleType) -> GradientReport:
 def _imported(file: Path) -> Generator[ModuleType]:
     """Runs the file as a module, with its folder on the path as for `python FILE.py`.
 
-    Nothing else imports the module's name. Neither it nor its neighbours stay: the next file may
-    have others of the same names.
+    Nothing else imports the module by its name. Afterwards the module and its neighbours are
+    forgotten, since the next file may have others of the same names.
     """
     code = _compiled(file)
     module = ModuleType(f"compared_{file.stem}")
@@ -110,7 +108,7 @@ def _compiled(file: Path) -> CodeType:
     except SyntaxError as error:
         place = f"{file}:{error.lineno}" if error.lineno else str(file)
         raise UsageError(
-            f"{place}: expected Python, as UTF-8. Mend what raised SyntaxError: {error.msg}"
+            f"{place}: expected Python in UTF-8. Fix the SyntaxError: {error.msg}"
         ) from error
 
 
@@ -119,26 +117,27 @@ def _top_level_modules() -> set[str]:
 
 
 @contextmanager
-def _blamed(file: Path, expected: str, *, surely: bool = True) -> Generator[None]:
-    """Turns what the file's own code raises into a `UsageError` that names its line.
+def _blamed(file: Path, expected: str, *, always: bool = True) -> Generator[None]:
+    """Turns errors of the file's own code into a `UsageError` that names the line.
 
-    Not surely: what comes from no line of the file is a fault of ours, and stays as it is.
+    With always=False, an error that no line of the file has caused is a bug of ours, and is raised
+    unchanged.
     """
     try:
         yield
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # of sys.exit() too, whose code would pass for a verdict
+    except BaseException as error:  # SystemExit too, whose code would be taken for a verdict
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_code.co_filename == str(file)]
-        if not lines and not surely:
+        if not lines and not always:
             raise
         place, cause = (f"{file}:{lines[-1]}", "this line, which") if lines else (file, "what")
         came = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise UsageError(f"{place}: {expected}. Mend {cause} raised {came}") from error
+        raise UsageError(f"{place}: {expected}. Fix {cause} raised {came}") from error
 
 
-# What the file defines, and what that returns.
+# The file's definitions and their results.
 
 
 def _function(file: Path, module: ModuleType, name: str) -> Callable[..., Any]:
@@ -175,7 +174,7 @@ def _learning_rate(file: Path, module: ModuleType) -> float:
 
 
 def _check_example(file: Path, args: Any) -> None:
-    if type(args) is not tuple or not args:  # a NamedTuple is params that nobody wrapped
+    if type(args) is not tuple or not args:  # a NamedTuple is params without a tuple around them
         came = "()" if type(args) is tuple else _described(args)
         raise UsageError(
             f"{file}: example() returned {came}: expected the tuple (params, *batch). Return "

@@ -10,78 +10,45 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jaxpercep.compare.arbitration import Verdict
-from jaxpercep.compare.diagnosis import Diagnosis
+from jaxpercep.compare.evaluation.arbitration import Verdict
+from jaxpercep.compare.evaluation.leaves import LeafReport
+from jaxpercep.compare.explanation.diagnosis import Diagnosis
 
 WIDTH = 110
 SHOWN = 12  # leaves in a table; of more, the worst
 
 WHAT = {
     "match": "the gradients match",
-    "manual_wrong": "the hand-written gradient is wrong; finite differences side with autodiff",
-    "autodiff_wrong": "autodiff is wrong; finite differences side with the hand-written gradient",
-    "both_wrong": "both gradients are wrong, by finite differences",
-    "kink": "the arguments lie on a kink, and both gradients between its one-sided derivatives",
-    "compiler_wrong": "the compiled function is not the function",
+    "manual_wrong": "the hand-written gradient is wrong; finite differences agree with autodiff",
+    "autodiff_wrong": "autodiff is wrong; finite differences agree with the hand-written gradient",
+    "both_wrong": "both gradients are wrong, according to finite differences",
+    "kink": "the arguments are on a kink, and both gradients lie between its one-sided derivatives",
+    "compiler_wrong": "compiled and uncompiled code disagree",
     "inconclusive": "the gradients differ, and finite differences cannot tell which is right",
 }
 ADVICE = {
     "autodiff_wrong": (
-        "Look for a custom_jvp or custom_vjp rule that is wrong, a stop_gradient, or a branch of "
-        "where() that is not finite (guard its argument as well)."
+        "Look for a wrong custom_jvp or custom_vjp rule, a stop_gradient, or a branch of where() "
+        "that is not finite (guard its argument as well)."
     ),
-    "kink": "Move the arguments off the kink, or take the convention of jax.nn.",
-    "compiler_wrong": "Try another version of jaxlib, and report it.",
+    "kink": "Move the arguments off the kink, or follow the convention of jax.nn.",
+    "compiler_wrong": "Try another version of jaxlib, and report the bug.",
 }
 
 
 @dataclass(frozen=True)
-class LeafReport:
-    """One leaf of the two gradients.
-
-    Attributes:
-        path: where in the tree, as `jax.tree_util.keystr` writes it.
-        shape: of the leaf.
-        dtype: the caller's.
-        max_absolute_error: max |candidate - autodiff|, evaluated in float64 where both can.
-        max_relative_error: the same over max |autodiff|.
-        ulps: error of the candidate in the caller's dtype against float64 autodiff, in units in
-            the last place of the leaf's largest number.
-        autodiff_ulps: the same of autodiff in the caller's dtype.
-        cosine: of the angle between the two; 1 if both are zero, nan if one is.
-        tolerance: the largest relative error that rounding explains, measured.
-        worst_index: where the error is largest.
-        ok: whether the error is within rounding, or there is nothing to compare.
-        note: why a leaf was not measured; then the numbers are nan.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    max_absolute_error: float
-    max_relative_error: float
-    ulps: float
-    autodiff_ulps: float
-    cosine: float
-    tolerance: float
-    worst_index: tuple[int, ...]
-    ok: bool
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class GradientReport:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         verdict: `"match"`, `"manual_wrong"`, `"autodiff_wrong"`, `"both_wrong"`, `"kink"`,
             `"compiler_wrong"` or `"inconclusive"`.
-        leaves: one `LeafReport` a leaf.
-        explanations: the simplest that there are, each a set of mistakes that together make the
-            candidate what it is. Several fit equally well where there are several.
+        leaves: one `LeafReport` per leaf.
+        explanations: the simplest ones, each a set of mistakes that together reproduce the
+            candidate. If there are several, they fit equally well.
         formula: the dtype in which the two formulas were compared: float64, unless the candidate
             computes in a narrower one; then its rounding was measured and allowed for.
-        remark: what else there is to say, or None.
+        remark: a further remark, or None.
     """
 
     verdict: Verdict
@@ -92,7 +59,7 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradients match."""
+        """True if the gradients match."""
         return self.verdict == "match"
 
     @property
@@ -103,7 +70,7 @@ class GradientReport:
 
     @property
     def sensitivity(self) -> float:
-        """The smallest relative error of a leaf that this comparison would have seen."""
+        """The smallest relative error of a leaf that this comparison would have detected."""
         return max((leaf.tolerance for leaf in self.leaves if not leaf.note), default=0.0)
 
     def raise_if_wrong(self) -> None:
@@ -112,7 +79,7 @@ class GradientReport:
             raise AssertionError(f"gradients do not match\n{self}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready data; numbers that are not finite, which JSON lacks, as None."""
+        """Returns the report as JSON-ready data; numbers that are not finite become None."""
         summary = {
             "verdict": self.verdict,
             "ok": self.ok,
@@ -148,7 +115,7 @@ class GradientReport:
             yield _table(self.leaves)
 
     def _mistakes(self) -> Iterator[Text]:
-        """The messages; those of one explanation together, each once."""
+        """Yields the messages, each once, grouped by explanation."""
         for number, explanation in enumerate(self.explanations):
             opening = "  or: " if number else "  "
             for message in dict.fromkeys(diagnosis.message for diagnosis in explanation):
@@ -156,14 +123,14 @@ class GradientReport:
                 opening = "  and: "
 
     def _how(self) -> str:
-        """How the two were compared, and what would not have been seen."""
+        """Describes how the two were compared, and which errors would have been detected."""
         count = sum(not leaf.note for leaf in self.leaves)
         leaves = "1 leaf" if count == 1 else f"{count} leaves"
         if self.formula == "float64":
             how = "compared in float64"
         else:
-            how = f"compared against the measured noise of {self.formula}, in which it computes"
-        return f"{leaves} {how}; an error above {self.sensitivity:.0e} of a leaf is seen"
+            how = f"compared within the measured noise of {self.formula}, the type it computes in"
+        return f"{leaves} {how}; relative errors above {self.sensitivity:.0e} are detected"
 
 
 def _finite(data: Any) -> Any:
@@ -175,7 +142,7 @@ def _finite(data: Any) -> Any:
 
 
 def _table(leaves: tuple[LeafReport, ...]) -> Table:
-    """The leaves in their order; of many, the worst, and how many there are beside."""
+    """Tabulates the leaves in their order; of many, only the worst, and the number of others."""
     shown = leaves
     if len(leaves) > SHOWN:
         shown = tuple(sorted(leaves, key=_badness, reverse=True)[: SHOWN - 1])
@@ -197,7 +164,7 @@ def _badness(leaf: LeafReport) -> tuple[bool, float]:
 
 
 def _row(leaf: LeafReport) -> list[str | Text]:
-    name = Text(f"grad{leaf.path}")  # names are no markup
+    name = Text(f"grad{leaf.path}")  # names are not markup
     shape = "x".join(map(str, leaf.shape)) or "scalar"
     if leaf.note:
         note = Text(leaf.note, style="" if leaf.ok else "red")

@@ -2,12 +2,12 @@
 
 `from_linen(model, variables)` and `from_nnx(model, module)` return the parameters of `model`, the
 same network in jaxpercep; `to_linen(model, params, variables)` and `to_nnx(model, params, module)`
-go back. Every array has exactly one counterpart: nothing is made up, dropped or converted, and what
-does not fit is refused by name. `flax_layers` says in which order flax applies its layers,
-`matching` finds the counterparts, `transfer` moves the arrays.
+go back. Every array has exactly one counterpart: nothing is made up, dropped or converted, and a
+layer that does not fit is refused by name. `flax_layers` finds the order in which flax applies its
+layers, `matching` the counterparts, and `transfer` moves the arrays.
 
-Parameters are all that is compared. Activations, a LayerNorm's epsilon in linen (1e-6 there by
-default, 1e-5 here) and compute types leave no trace in them: compare the outputs once.
+Only parameters are compared. Activations, a LayerNorm's epsilon in linen (1e-6 there by default,
+1e-5 here) and compute types leave no trace in them: compare the outputs once.
 """
 
 from jaxpercep.interop.linen import from_linen, to_linen

@@ -1,10 +1,10 @@
-"""The layers in a tree of flax parameters, and which of them may be applied next.
+"""Layers in a tree of flax parameters, in the order of application as far as it is known.
 
-A tree of parameters does not say in which order its layers are applied: JAX sorts the keys of a
-dict, flax the attributes of a module that it has copied. Numbers say it. Of siblings that differ by
-a number alone (`Dense_9` and `Dense_10`, `layers_0` and `layers_2`, the items of a list) the
-smaller comes first. Between others (`Dense_0` and `LayerNorm_0`, `hidden` and `out`) nothing is
-known, unless `order` says it.
+A tree of parameters does not tell the order in which its layers are applied: JAX sorts the keys of
+a dict, and flax the attributes of a module that it has copied. Numbers tell it. Of siblings that
+differ only by a number (`Dense_9` and `Dense_10`, `layers_0` and `layers_2`, the items of a list)
+the smaller comes first. Between others (`Dense_0` and `LayerNorm_0`, `hidden` and `out`) nothing is
+known unless `order` gives it.
 """
 
 from collections import defaultdict, deque
@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
-"""The names from the root of a tree down to a layer."""
+"""Names from the root of a tree down to a layer."""
 
 _PARAMETERS = ({"kernel"}, {"kernel", "bias"}, {"scale"}, {"bias"}, {"scale", "bias"})
-"""What flax calls the parameters of Dense (nnx: Linear) and of LayerNorm, whole or in part."""
+"""Flax's names of the parameters of Dense (nnx: Linear) and of LayerNorm, whole or in part."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Leaf:
 class FlaxLayer:
     """A Dense (Linear) or LayerNorm of flax, with the places of its parameters.
 
-    `epsilon` is that of a LayerNorm in an nnx module; None where it is not known.
+    `epsilon` is that of a LayerNorm in an nnx module, or None if it is not known.
     """
 
     path: Path
@@ -55,17 +55,17 @@ class FlaxLayer:
 
 
 class FlaxLayers:
-    """All layers of a tree; `heads` are those that may be applied next, until they are taken.
+    """All layers of a tree; `heads` returns those that may be applied next, until they are taken.
 
     Args:
         tree: nested mappings with a `Leaf` for every array.
-        order: names of layers, or of modules that hold some, first applied first; None where the
-            numbers in the names suffice.
-        epsilons: of the LayerNorms whose epsilon is known.
+        order: names of layers, or of modules that contain them, in the order of application; None
+            if the numbers in the names suffice.
+        epsilons: the epsilon of each LayerNorm for which it is known.
 
     Raises:
-        TypeError: something in the tree is no array, or `order` is no sequence of strings.
-        ValueError: a layer that jaxpercep does not have, or an order that does not fit the tree.
+        TypeError: A leaf of the tree is not an array, or `order` is not a sequence of strings.
+        ValueError: jaxpercep has no such layer, or `order` does not fit the tree.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class FlaxLayers:
         self._taken: set[FlaxLayer] = set()
 
     def heads(self) -> list[FlaxLayer]:
-        """The layers that no other one is known to come before."""
+        """Returns the layers that are not known to come after another one."""
         return _heads(self._tree, self._taken)
 
     def take(self, layer: FlaxLayer) -> None:
-        """Counts the layer as applied."""
+        """Marks the layer as applied."""
         self._taken.add(layer)
 
     def left(self) -> list[FlaxLayer]:
-        """The layers that were not taken."""
+        """Returns the layers that were not taken."""
         return [layer for layer in self.all if layer not in self._taken]
 
 
@@ -103,7 +103,7 @@ def shown(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def unsupported(layer: str, what: str) -> ValueError:
-    """The error for a flax layer that has no counterpart."""
+    """Returns the error for a flax layer that has no counterpart."""
     return ValueError(
         f"flax layer {layer!r} ({what}) has no counterpart: jaxpercep has Dense (kernel, bias) and "
         "LayerNorm (scale, bias). Leave it in flax, wrapped in AutodiffLayer(init, apply)."
@@ -122,8 +122,8 @@ def _read(
             yield from _read(value, inner, epsilons)
         else:
             raise TypeError(
-                f"{joined(inner)} is a {type(value).__name__}, not an array; what flax has "
-                "boxed, flax.linen.unbox(variables) takes out."
+                f"{joined(inner)} is a {type(value).__name__}, not an array; if flax has "
+                "boxed it, pass flax.linen.unbox(variables)."
             )
     if leaves:
         layer = FlaxLayer(path, leaves, epsilons.get(path))
@@ -133,7 +133,7 @@ def _read(
 
 
 def _ranks(layers: list[FlaxLayer], order: Sequence[str]) -> list[Path]:
-    """The place in the order of each layer, or of a module around it, as the head of a path."""
+    """Returns the place in the order of each layer, or of a module around it, as a path head."""
     if isinstance(order, str) or not all(isinstance(name, str) for name in order):
         raise TypeError(f"order={order!r}: expected names, ['first', 'second', ...].")
     ranks: list[Path] = []
@@ -149,7 +149,7 @@ def _ranks(layers: list[FlaxLayer], order: Sequence[str]) -> list[Path]:
 
 
 _Sorted: TypeAlias = "FlaxLayer | list[deque[_Sorted]]"
-"""A layer, or groups of siblings in order; how the groups interlace is not known."""
+"""A layer, or groups of siblings in order; the order between groups is not known."""
 
 
 def _sorted(layers: list[tuple[Path, FlaxLayer]]) -> _Sorted:

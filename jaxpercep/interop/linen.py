@@ -18,22 +18,23 @@ def from_linen(
 ) -> Params:
     """Returns the parameters of `model` that a linen module has in `variables`, bit for bit.
 
-    kernel is w, bias is b, scale is scale. The arrays are the very ones given, but for those that a
-    Repeat stacks where flax has them layer by layer.
+    kernel is w, bias is b, scale is scale. The arrays are the very ones given, except those that a
+    Repeat stacks and flax has layer by layer.
 
     Args:
         model: the same network, of Dense, LayerNorm and layers without parameters, in Serial,
             Residual and Repeat.
-        variables: what `module.init` returned or training made of it, a dict or a FrozenDict;
-            or what is in its `"params"`; or gradients of either.
-        order: paths of the flax layers, or of the modules that hold some, first applied first, as
-            `["embed", "blocks/0", "head"]`: needed where numbered names and shapes do not tell.
+        variables: the result of `module.init`, or of training, a dict or a FrozenDict; or its
+            `"params"`; or gradients of either.
+        order: paths of the flax layers, or of the modules that contain them, in the order of
+            application, as `["embed", "blocks/0", "head"]`: needed if numbers in the names and
+            shapes do not tell it.
 
     Raises:
-        TypeError: variables that are no mapping of arrays, a layer of the model with parameters of
-            a form of its own, arrays of different dtypes for a Repeat to stack.
-        ValueError: a flax layer without a counterpart, another number of layers, other shapes, a
-            missing bias, collections beside `"params"`, or an order that is not known.
+        TypeError: `variables` is not a mapping of arrays, a layer of the model has parameters of a
+            form of its own, or the arrays that a Repeat stacks differ in dtype.
+        ValueError: A flax layer has no counterpart; the numbers of layers, or their shapes, differ;
+            a bias is missing; there are collections beside `"params"`; or the order is not known.
     """
     return _transfer(model, variables, order).to_jaxpercep()
 
@@ -50,12 +51,13 @@ def to_linen(
     Args:
         model: the same network, as in `from_linen`.
         params: its parameters, or gradients.
-        variables: what `module.init` returns, or its shapes alone: `jax.eval_shape(module.init,
-            key, x)`. The names and containers are taken from it.
+        variables: the result of `module.init`, or its shapes alone: `jax.eval_shape(module.init,
+            key, x)`. It gives the names and containers.
         order: as in `from_linen`.
 
     Raises:
-        TypeError, ValueError: as `from_linen`; params that are not those of the model.
+        TypeError: As in `from_linen`.
+        ValueError: As in `from_linen`, or `params` are not those of the model.
     """
     return _transfer(model, variables, order).to_flax(params)
 
@@ -64,7 +66,7 @@ def _transfer(model: Layer, variables: Mapping[str, Any], order: Sequence[str] |
     check_layer("model", model)
     if not isinstance(variables, Mapping):
         raise TypeError(
-            f"variables is a {type(variables).__name__}, expected what module.init(key, x) returns."
+            f"variables is a {type(variables).__name__}, expected a result of module.init(key, x)."
         )
     leaves, structure, numbered = flattened(variables)
     layers = FlaxLayers(_params_of(numbered), order)
@@ -85,6 +87,6 @@ def _params_of(variables: Mapping[str, Any]) -> Mapping[str, Any]:
     if others:
         raise ValueError(
             f"variables has {', '.join(others)} beside params: a layer with state (BatchNorm, say) "
-            "has no counterpart in jaxpercep. What does not change the output, leave out."
+            "has no counterpart in jaxpercep. Leave out collections that do not change the output."
         )
     return variables["params"]

@@ -1,8 +1,8 @@
-"""Which flax layer is the counterpart of which layer of a model.
+"""Finds the flax layer that is the counterpart of each layer of a model.
 
 The model is walked in the order of application. For each of its layers, exactly one of the flax
-layers that may be applied next must have its parameters and shapes. None: it is another network.
-Several: the names do not tell, and nothing is guessed.
+layers that may be applied next must have its parameters and shapes. If none has, it is another
+network. If several have, the names do not tell, and nothing is guessed.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from jaxpercep.layer import Layer, Params
 from jaxpercep.norm import LayerNorm, LayerNormParams
 
 _Lead: TypeAlias = tuple[int, ...]
-"""The axes in front of every shape: the `times` of each Repeat around that flax has stacked too."""
+"""Leading axes of every shape: the `times` of each surrounding Repeat that flax has stacked too."""
 
 
 def match(model: Layer, layers: FlaxLayers) -> Params:
     """Returns the model's parameters with, for each array, its place among flax's leaves.
 
-    A place is an integer array of shape `[]`; where a Repeat's layers are one by one in flax, of
-    shape `[times]`.
+    A place is an integer array of shape `[]`, or `[times]` if flax has the layers of a Repeat one
+    by one.
 
     Raises:
-        ValueError: the layers do not fit, or do so in more than one way.
-        TypeError: a layer of the model has parameters of a form of its own.
+        ValueError: The layers do not fit, or fit in more than one way.
+        TypeError: A layer of the model has parameters of a form of its own.
     """
     places = _places(layers, model, "", ())
     if left := layers.left():
@@ -58,7 +58,7 @@ def _places(layers: FlaxLayers, layer: Layer, where: str, lead: _Lead) -> Params
 
 
 def _repeated(layers: FlaxLayers, layer: Repeat, where: str, lead: _Lead) -> Params:
-    """Parameters that flax has stacked too (nn.scan, nnx.vmap), or those of `times` layers."""
+    """Matches parameters that flax stacks too (nn.scan, nnx.vmap), or `times` single layers."""
     inner, stacked = f"{where}.layer", (*lead, layer.times)
     first = _first(layer.layer, ())
     if lead or first is None:
@@ -80,7 +80,7 @@ def _stacked(*places: np.ndarray) -> np.ndarray:
 
 
 def _first(layer: Layer, lead: _Lead) -> tuple[Dense | LayerNorm, _Lead] | None:
-    """The first layer inside that has parameters, and the axes that Repeats put in front."""
+    """Returns the first layer inside that has parameters, and the leading axes of Repeats."""
     match layer:
         case Dense() | LayerNorm():
             return layer, lead
@@ -120,7 +120,7 @@ def _shapes(layer: Dense | LayerNorm, lead: _Lead) -> dict[str, tuple[int, ...]]
     return shapes
 
 
-# What to say
+# Messages
 
 
 def _ambiguous(layer: Layer, where: str, found: Sequence[FlaxLayer]) -> ValueError:
@@ -149,7 +149,7 @@ def _misfit(
 
 
 def _advice(flax_layer: FlaxLayer) -> str:
-    """What the flax layer would be in the model."""
+    """Says which layer of a model the flax layer would be."""
     match flax_layer.shapes:
         case {"kernel": (*stacked, n, m)} if len(stacked) < 2:
             bias = "" if "bias" in flax_layer.leaves else ", use_bias=False"
@@ -157,9 +157,9 @@ def _advice(flax_layer: FlaxLayer) -> str:
         case {"scale": (*stacked, n), "bias": _} if len(stacked) < 2:
             layer = repr(LayerNorm(n, flax_layer.epsilon or 1e-6))
         case {"kernel": _}:
-            return f"{flax_layer.name!r} is no Dense: the kernel of one has two axes."
+            return f"{flax_layer.name!r} is not a Dense: its kernel would have two axes."
         case _:
-            return "A LayerNorm here has both scale and bias: give that of flax both."
+            return "A LayerNorm here has both scale and bias: give the one in flax both."
     layer = f"Repeat({layer}, {stacked[0]})" if stacked else layer
     return f"{flax_layer.name!r} would be {layer}."
 

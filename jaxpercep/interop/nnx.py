@@ -11,28 +11,30 @@ from jaxpercep.interop.transfer import Transfer, flattened
 from jaxpercep.layer import Layer, Params, check_layer
 
 Source: TypeAlias = nnx.Module | nnx.State[Any, Any]
-"""What holds the parameters of an nnx network."""
+"""A holder of the parameters of an nnx network."""
 
 
 def from_nnx(model: Layer, source: Source, *, order: Sequence[str] | None = None) -> Params:
     """Returns the parameters of `model` that an nnx module or state has, bit for bit.
 
-    kernel is w, bias is b, scale is scale. The arrays are the very ones given, but for those that a
-    Repeat stacks where flax has them layer by layer.
+    kernel is w, bias is b, scale is scale. The arrays are the very ones given, except those that a
+    Repeat stacks and flax has layer by layer.
 
     Args:
         model: the same network, of Dense, LayerNorm and layers without parameters, in Serial,
             Residual and Repeat.
-        source: a module; or a state of it, or the gradients of `nnx.grad`. Of a module the kinds of
-            its layers and each LayerNorm's epsilon are checked too. Random keys are passed over.
-        order: paths of the flax layers, or of the modules that hold some, first applied first, as
-            `["embed", "blocks/0", "head"]`: needed where numbered names and shapes do not tell.
+        source: a module, a state of it, or the gradients of `nnx.grad`. In a module the kinds of
+            its layers and each LayerNorm's epsilon are checked too. Random keys are ignored.
+        order: paths of the flax layers, or of the modules that contain them, in the order of
+            application, as `["embed", "blocks/0", "head"]`: needed if numbers in the names and
+            shapes do not tell it.
 
     Raises:
-        TypeError: source is no module or state, a layer of the model has parameters of a form of
-            its own, arrays of different dtypes for a Repeat to stack.
-        ValueError: a flax layer without a counterpart, another number of layers, other shapes or
-            epsilon, a missing bias, variables that are no parameters, an order that is not known.
+        TypeError: `source` is neither a module nor a state, a layer of the model has parameters of
+            a form of its own, or the arrays that a Repeat stacks differ in dtype.
+        ValueError: A flax layer has no counterpart; the numbers of layers, their shapes or an
+            epsilon differ; a bias is missing; a variable is not a parameter; or the order is not
+            known.
     """
     return _transfer(model, source, order).to_jaxpercep()
 
@@ -47,11 +49,12 @@ def to_nnx(
     Args:
         model: the same network, as in `from_nnx`.
         params: its parameters, or gradients.
-        source: the module or a state of it; the paths and the metadata are taken from it.
+        source: the module or a state of it, which gives the paths and the metadata.
         order: as in `from_nnx`.
 
     Raises:
-        TypeError, ValueError: as `from_nnx`; params that are not those of the model.
+        TypeError: As in `from_nnx`.
+        ValueError: As in `from_nnx`, or `params` are not those of the model.
     """
     return _transfer(model, source, order).to_flax(params)
 
@@ -74,7 +77,7 @@ def _transfer(model: Layer, source: Source, order: Sequence[str] | None) -> Tran
 
 
 def _checked_epsilons(module: nnx.Module) -> dict[Path, float]:
-    """The epsilon of every LayerNorm; refuses other modules that hold parameters."""
+    """Returns the epsilon of every LayerNorm; refuses other modules that hold parameters."""
     epsilons: dict[Path, float] = {}
     for path, inner in nnx.iter_modules(module):
         if isinstance(inner, nnx.LayerNorm):

@@ -16,8 +16,8 @@ class Transfer:
     """A model's parameters and the leaves of a flax tree, array by array.
 
     Attributes:
-        leaves: of the flax tree.
-        structure: of the flax tree.
+        leaves: the leaves of the flax tree.
+        structure: its structure.
         places: the model's parameters with, for each array, its place among the leaves.
     """
 
@@ -29,7 +29,7 @@ class Transfer:
         """Returns the leaves as parameters of the model: the very arrays, stacked for a Repeat.
 
         Raises:
-            TypeError: arrays of different dtypes would be stacked.
+            TypeError: The arrays to be stacked differ in dtype.
         """
         return jax.tree.map_with_path(self._gathered, self.places)
 
@@ -37,7 +37,7 @@ class Transfer:
         """Returns the flax tree with the model's parameters as its leaves.
 
         Raises:
-            ValueError: params of another structure or other shapes than the model's.
+            ValueError: `params` differ from the model's in structure or shapes.
         """
         _check_structure(params, self.places)
         leaves = list(self.leaves)
@@ -64,7 +64,7 @@ class Transfer:
             )
         if any(isinstance(part, jax.core.Tracer) for part in parts):
             return jnp.stack(parts)
-        stacked = np.stack(parts)  # jnp.stack compiles, for seconds where there are many
+        stacked = np.stack(parts)  # jnp.stack compiles, for seconds if there are many
         on_host = all(isinstance(part, np.ndarray) for part in parts)
         return stacked if on_host else jnp.asarray(stacked)  # jnp would narrow NumPy's float64
 

@@ -1,4 +1,4 @@
-"""The lecture, reproduced: six experiments, by autodiff and by the manual chain rule."""
+"""Six experiments of the lecture, reproduced by autodiff and by the manual chain rule."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
+from jaxpercep._files import write_whole
 from jaxpercep.tour.chain_rule import chain_rule
 from jaxpercep.tour.handwritten_digits import read_digits, vanishing_gradients
 from jaxpercep.tour.logic import mlp_on_xor, perceptron_on_xor, threshold_neuron
@@ -29,19 +30,18 @@ def run(out: Path) -> None:
     """Runs every part; writes pictures, report.html and results.json to `out`.
 
     Each part's account is printed as soon as it is done. The figures in results.json are the same
-    in every run on one machine: seeds are fixed and no time is recorded.
+    in every run on one machine, because seeds are fixed and no times are recorded.
     """
-    out.mkdir(parents=True, exist_ok=True)
     console = Console()
     sections = []
     for number, section in enumerate(_sections(console), start=1):
         _print(console, number, section)
         for picture in section.pictures:
-            _write(out / f"{picture.name}.png", picture.png())
+            write_whole(out / f"{picture.name}.png", picture.png)
             console.print(f"  [dim]picture:[/] {out / picture.name}.png\n", soft_wrap=True)
         sections.append(section)
-    _write(out / "report.html", render(sections).encode())
-    _write(out / "results.json", _to_json({s.key: s.results for s in sections}).encode())
+    write_whole(out / "report.html", render(sections))
+    write_whole(out / "results.json", _to_json({s.key: s.results for s in sections}))
     console.print(f"[bold]Report:[/] {out / 'report.html'}", soft_wrap=True)
     console.print(f"[bold]Figures:[/] {out / 'results.json'}", soft_wrap=True)
 
@@ -61,13 +61,6 @@ def _print(console: Console, number: int, section: Section) -> None:
         for row in table.rows:
             grid.add_row(*row)
         console.print(Padding(grid, (0, 2, 1, 2)))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes under a temporary name first, so that no half-written file is ever left."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _to_json(results: Mapping[str, Any]) -> str:

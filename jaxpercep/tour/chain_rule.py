@@ -1,4 +1,4 @@
-"""The chain rule on the published 2-2-2 example, every figure of it, in float64."""
+"""The chain rule on the published 2-2-2 example, with all of its figures, in float64."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ LONG_RUN = 10_000
 
 
 def chain_rule() -> Section:
-    """Forward, backward and update of the published example, to every printed digit."""
+    """Recomputes the published example, forward, backward and update, to every printed digit."""
     published = load("mazur")
     with jax.enable_x64(True):
         groups = _compute(published)
@@ -44,17 +44,17 @@ def chain_rule() -> Section:
         "The chain rule, number by number",
         [
             "The best-known worked example of backpropagation: two inputs, two hidden neurons, two "
-            "outputs, half the summed squared error, learning rate 0.5, biases kept fixed. "
-            f"{len(figures) - len(off)} of its {len(figures)} forward, backward and updated "
-            "figures come out to every printed digit, by the manual chain rule; its gradients "
-            f"and autodiff's {agree(long_run['max_gradient_difference'])}. "
+            "outputs, half the summed squared error, learning rate 0.5, biases kept fixed. The "
+            f"manual chain rule reproduces {len(figures) - len(off)} of its {len(figures)} "
+            "forward, backward and updated figures to every printed digit; its gradients and "
+            f"autodiff's {agree(long_run['max_gradient_difference'])}. "
             + "".join(_misprint(name, figures[name]) for name in off),
-            "Two more figures as published are wrong, and not by rounding: the error "
+            "Two more published figures are wrong, by more than rounding: the error "
             f"after one update is {long_run['error_after_one_update']:.9f}, not "
             f"{wrong['error_after_one_update']}, and after 10,000 updates the outputs are "
             f"{_listed(long_run['outputs_after_10000_updates'])}, not "
-            f"{_listed(wrong['outputs_after_10000_updates'])}. Those come from sending the error "
-            "back through output weights that were already updated.",
+            f"{_listed(wrong['outputs_after_10000_updates'])}. Those come from propagating "
+            "the gradient through output weights that were already updated.",
         ],
         {"figures": figures, "misprinted": off, **long_run},
         [Table("Worked example", ["figure", "published", "computed", "agrees"], rows)],
@@ -74,7 +74,7 @@ def _data(published: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
 
 
 def _compute(published: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Walks forward and back through the layers, keeping every number on the way."""
+    """Runs forward and backward through the layers, and keeps every number on the way."""
     params, (x, target) = _params(published), _data(published)
     outputs: list[jax.Array] = [x]
     residuals: list[jax.Array] = []
@@ -141,7 +141,7 @@ def _pairs(published: dict[str, Any], computed: dict[str, Any]) -> list[tuple[st
 
 
 def _agrees(published: float, computed: float) -> bool:
-    """Whether the computed value rounds to the digits that were printed."""
+    """Compares after rounding the computed value to the digits that were printed."""
     digits = len(repr(published).partition(".")[2])
     return round(computed, digits) == published
 
@@ -152,7 +152,7 @@ def _misprint(name: str, figure: dict[str, Any]) -> str:
 
 
 def _long_run(published: dict[str, Any]) -> dict[str, Any]:
-    """Both methods' gradients, and 1 and 10,000 updates of the weights with fixed biases."""
+    """Compares both methods' gradients, and updates the weights 1 and 10,000 times."""
     params, (x, target) = _params(published), _data(published)
     _, manual = value_and_grad(MODEL, HALF_SQUARED_ERROR, "manual")(params, x, target)
     _, auto = value_and_grad(MODEL, HALF_SQUARED_ERROR)(params, x, target)

@@ -1,4 +1,4 @@
-"""Real data: 1,797 handwritten digits of 8x8 pixels, and what depth does to gradients."""
+"""Real data: 1,797 handwritten digits of 8x8 pixels, and the effect of depth on gradients."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,7 @@ STEPS_PER_SNAPSHOT = 25
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it is trained."""
+    """A network and its training."""
 
     title: str
     model: Serial
@@ -39,7 +39,7 @@ class Recipe:
     one_hot: bool
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """Returns labels as the loss takes them."""
+        """Returns labels in the form that the loss takes."""
         return np.eye(10, dtype=np.float32)[labels] if self.one_hot else labels
 
 
@@ -75,7 +75,7 @@ RECIPES = {
 
 
 def read_digits() -> Section:
-    """Each recipe by the manual chain rule over five seeds, and by autodiff for the first."""
+    """Trains each recipe by the manual chain rule from five seeds, and by autodiff from one."""
     data = digits()
     trained = {
         name: [_train(recipe, data, seed, "manual") for seed in SEEDS]
@@ -98,14 +98,14 @@ def read_digits() -> Section:
         "digits",
         "Reading handwritten digits",
         [
-            f"{len(data.train.x)} digits to learn from, {len(data.test.x)} to be tested on, the "
-            "same split for all. The first network is the lecture's: sigmoid layers, the deltas "
-            "of half the summed squared error derived by hand, batches of 10. The last ends in "
+            f"{len(data.train.x)} training digits and {len(data.test.x)} test digits, split in the "
+            "same way for all networks. The first network is the lecture's: sigmoid layers, deltas "
+            "of half the summed squared error derived by hand, batches of 10. The last one ends in "
             "softmax with cross entropy. Seeds change the initial weights and the order of the "
             "samples.",
-            "Started from N(0, 1) weights the first network sometimes loses a digit for good: an "
-            "output neuron that begins saturated gets no error through its sigmoid, and stays "
-            "silent. Scaling the weights to the layer's size (Glorot) prevents it.",
+            "With N(0, 1) initial weights, the first network sometimes never learns one digit: an "
+            "output neuron that starts saturated gets almost no gradient through its sigmoid, and "
+            "stays silent. Scaling the weights to the layer's size (Glorot) prevents it.",
             f"At the trained weights manual and autodiff gradients {agree(worst)} in float64.",
         ],
         results,
@@ -115,7 +115,7 @@ def read_digits() -> Section:
 
 
 def vanishing_gradients() -> Section:
-    """The gradient norm of every layer of a deep sigmoid stack and of a ReLU stack."""
+    """Measures every layer's gradient norm in a deep sigmoid stack and in a ReLU stack."""
     data = digits()
     norms = {
         f"{name}, {DEPTH} hidden layers": _gradient_norms(activation, w_init, data)
@@ -126,7 +126,7 @@ def vanishing_gradients() -> Section:
     }
     steps = [i * STEPS_PER_SNAPSHOT for i in range(SNAPSHOTS)]
     of_sigmoid, of_relu = norms.values()
-    # How much of the last layer's gradient arrives at the first one, before any training.
+    # The fraction of the last layer's gradient that arrives at the first one, before training.
     arriving = {
         "sigmoid": of_sigmoid[0, 0] / of_sigmoid[0, -1],
         "relu": of_relu[0, 0] / of_relu[0, -1],
@@ -136,9 +136,9 @@ def vanishing_gradients() -> Section:
         "Vanishing gradients",
         [
             f"{DEPTH} hidden layers of {WIDTH} neurons on the digits, gradient descent at 0.1. "
-            "Every sigmoid on the way back multiplies the error by at most 1/4. Before training, "
-            f"the first layer's gradient is {arriving['sigmoid']:.0e} of the last one's in the "
-            f"sigmoid stack, and {arriving['relu']:.2g} of it in the ReLU stack.",
+            "In the backward pass, every sigmoid multiplies the gradient by at most 1/4. Before "
+            f"training, the first layer's gradient is {arriving['sigmoid']:.0e} of the last "
+            f"layer's in the sigmoid stack, and {arriving['relu']:.2g} of it in the ReLU stack.",
         ],
         {
             "steps": steps,
@@ -203,7 +203,7 @@ def _reading_pictures(data: Split, params: Params) -> list[Picture]:
     np.add.at(counts, (data.test.y, read), 1)
     wrong = np.flatnonzero(read != data.test.y)
     wrong = wrong[np.argsort(-probabilities[wrong, read[wrong]])][:12]
-    title = f"{(read == data.test.y).sum()} of {len(read)} test digits read right"
+    title = f"{(read == data.test.y).sum()} of {len(read)} test digits read correctly"
     return [
         Picture(
             "digits_confusion",
@@ -212,7 +212,7 @@ def _reading_pictures(data: Split, params: Params) -> list[Picture]:
         ),
         Picture(
             "digits_misread",
-            "The test digits it misreads, the surest mistakes first.",
+            "The test digits that it misreads, the most confident mistakes first.",
             misread(
                 data.test.x[wrong].reshape(-1, 8, 8),
                 data.test.y[wrong],
@@ -225,7 +225,7 @@ def _reading_pictures(data: Split, params: Params) -> list[Picture]:
 
 
 def _gradient_norms(activation: Activation, w_init: str, data: Split) -> np.ndarray:
-    """Norms of the weight gradients, `[SNAPSHOTS, DEPTH + 1]`, taken between stretches of `fit`."""
+    """Returns norms of the weight gradients, `[SNAPSHOTS, DEPTH + 1]`, between calls of `fit`."""
     model = mlp([64, *[WIDTH] * DEPTH, 10], activation, w_init=w_init)
     loss, optimizer = SoftmaxCrossEntropy(), optax.sgd(0.1)
     gradient = jax.jit(value_and_grad(model, loss, "manual"))

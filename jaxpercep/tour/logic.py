@@ -1,4 +1,4 @@
-"""Logic gates: what a perceptron learns, what it cannot, and what a hidden layer changes."""
+"""Logic gates: a perceptron learns AND and OR but not XOR; a hidden layer learns XOR."""
 
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ DEEP_SEEDS = range(5)
 
 
 def threshold_neuron() -> Section:
-    """Rosenblatt's rule on AND, OR and XOR, with a certificate for each outcome."""
+    """Runs Rosenblatt's rule on AND, OR and XOR, with a certificate for each outcome."""
     results = {gate: _learn_gate(gate) for gate in ("AND", "OR", "XOR")}
     rows = [
         [
@@ -54,10 +54,10 @@ def threshold_neuron() -> Section:
             "A threshold neuron fires where w x + b > 0. Rosenblatt's rule adds or subtracts every "
             "sample it gets wrong. On separable data it makes at most (R/gamma)^2 mistakes, with "
             "radius R and margin gamma of the data (Novikoff, 1962).",
-            "AND and OR are learned within the bound. XOR never is, and here is the proof: the "
-            f"four samples, each times its label, average to zero with weights {witness}. A "
-            "neuron right on all four would need label * (w x + b) > 0 for each, and so for their "
-            "average, which is 0.",
+            "AND and OR are learned within the bound. XOR never is, and this is the proof: with "
+            f"weights {witness} the four samples, each times its label, average to zero. A neuron "
+            "that is right on all four needs label * (w x + b) > 0 for each, and therefore for "
+            "their average, which is 0.",
         ],
         results,
         [Table("Rosenblatt's rule from zero weights", header, rows)],
@@ -65,7 +65,7 @@ def threshold_neuron() -> Section:
 
 
 def perceptron_on_xor() -> Section:
-    """The sigmoid perceptron on XOR, stuck at ln 2, against the published table."""
+    """Trains the sigmoid perceptron on XOR: stuck at ln 2, as in the published table."""
     model, published = perceptron(2), load("lecture_lab08")["lab-08-1"]
     results = _reproduce(model, published)
     worst = max(results[method]["max_absolute_difference"] for method in METHODS)
@@ -76,17 +76,17 @@ def perceptron_on_xor() -> Section:
         [
             "Sigmoid, cross entropy and gradient descent with learning rate 1 for 10,000 steps. "
             f"The loss stays at {results['manual']['final_loss']:.4f} = ln 2 and the outputs at "
-            f"{outputs}: the best a single line can do is not to decide.",
-            "From the published initial weights the whole published loss table comes out: largest "
-            f"absolute difference {worst:.1e} over {results['table_rows']} rows and both gradient "
-            f"methods. {_agreement(results)}",
+            f"{outputs}: the best that a single line can do is to remain undecided.",
+            "From the published initial weights, the whole published loss table is reproduced: the "
+            f"largest absolute difference is {worst:.1e} over {results['table_rows']} rows and "
+            f"both gradient methods. {_agreement(results)}",
         ],
         results,
     )
 
 
 def mlp_on_xor() -> Section:
-    """The 2-2-1 network on XOR against the published table, and a deeper one."""
+    """Trains the 2-2-1 network on XOR, as in the published table, and a deeper one."""
     model, published = mlp([2, 2, 1], sigmoid, sigmoid), load("lecture_lab08")["lab-08-2"]
     results = _reproduce(model, published)
     deep = _train_deep()
@@ -97,9 +97,9 @@ def mlp_on_xor() -> Section:
         "A hidden layer solves XOR",
         [
             "The same loss and optimizer, with two hidden neurons. Loss after 10,000 steps: "
-            f"{results['manual']['final_loss']:.6f}. Against the published table the largest "
-            f"relative difference is {difference:.1e}, against the published outputs the largest "
-            f"difference is {output_difference:.1e}. {_agreement(results)}",
+            f"{results['manual']['final_loss']:.6f}. The largest relative difference to the "
+            f"published table is {difference:.1e}, and the largest difference to the published "
+            f"outputs is {output_difference:.1e}. {_agreement(results)}",
             f"The deeper network 2-10-10-10-1 learns XOR from {deep['solved']} of "
             f"{len(DEEP_SEEDS)} random starts (final losses {min(deep['final_losses']):.1e} to "
             f"{max(deep['final_losses']):.1e}): its long plateau at ln 2 is the price of three "

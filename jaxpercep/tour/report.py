@@ -9,7 +9,7 @@ from jaxpercep.tour.section import Picture, Section
 
 
 def render(sections: Sequence[Section]) -> str:
-    """Returns the page; pictures are inlined, nothing is fetched."""
+    """Returns the page; pictures are part of it, and nothing is fetched."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jaxpercep.tour", "."),
         autoescape=True,
@@ -21,4 +21,4 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _data_uri(picture: Picture) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.png()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"

@@ -1,8 +1,9 @@
-"""What one part of the tour has to say; the terminal and the HTML report show the same."""
+"""The content of one part of the tour, the same in the terminal and in the HTML report."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ class Picture:
     caption: str
     figure: Figure
 
+    @cached_property
     def png(self) -> bytes:
         """The figure as a PNG file, the same bytes for the same figure."""
         buffer = io.BytesIO()
@@ -54,5 +56,5 @@ class Section:
 
 
 def agree(error: float) -> str:
-    """How well two methods agree, in words."""
+    """Says how well two methods agree."""
     return f"agree to {error:.0e}" if error else "agree exactly"

@@ -1,16 +1,18 @@
 """A run of the suite that never took place: `Results` as a default run leaves them, by seed."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.results import (
+    SCHEMA,
     Absence,
-    BreakEven,
     Cell,
     Goal,
     Interval,
     Measurement,
+    Reason,
     Results,
     Setting,
 )
@@ -19,7 +21,7 @@ ROUNDS = 15
 
 
 class Speed(NamedTuple):
-    """How fast a method pretends to be: seconds a call, FLOP/s, seconds to compile a layer."""
+    """The made-up speed of a method: seconds a call, FLOP/s, seconds to compile a layer."""
 
     call: float
     rate: float
@@ -45,6 +47,7 @@ OURS = [name for name in METHODS if name.startswith("jaxpercep")]
 PEERS = [name for name in METHODS if name not in OURS]
 
 
+@cache
 def settings() -> list[Setting]:
     """Some forty cells: the three curves, the grid, and a few that stand alone."""
     found: dict[str, Setting] = {}
@@ -88,6 +91,7 @@ def example(seed: int = 0, *, cells: int | None = None, noise: float = 0.02) -> 
     done = [_cell(rng, setting, noise) for setting in planned[:cells]]
     complete = len(done) == len(planned)
     return Results(
+        schema=SCHEMA,
         name="example",
         command=f"python -m benchmarks --name example --seed {seed}",
         profile="default",
@@ -98,14 +102,14 @@ def example(seed: int = 0, *, cells: int | None = None, noise: float = 0.02) -> 
         planned=[setting.key for setting in planned],
         seed=seed,
         environment=_environment(),
+        warnings=[],
         peak_gflops=412.0,
         copy_bandwidth=18.4e9,
         methods={name: f"{name}, as its users write it" for name in METHODS}
         | {"mxnet": "mxnet, as its users wrote it"},
         ours=OURS,
-        absences=[Absence("mxnet", "skipped", "mxnet is not installed")],
+        absences=[Absence("mxnet", Reason.NOT_INSTALLED, "not installed: mxnet")],
         cells=done,
-        break_even=[pair for cell in done for pair in _break_even(cell)],
         goals=_goals(rng) if complete else [],
     )
 
@@ -113,9 +117,9 @@ def example(seed: int = 0, *, cells: int | None = None, noise: float = 0.02) -> 
 def _cell(rng: np.random.Generator, setting: Setting, noise: float) -> Cell:
     pairs = list(zip(setting.sizes[:-1], setting.sizes[1:], strict=True))
     products = sum(2 * setting.batch * a * b for a, b in pairs)
-    flops = 3.0 * products - 2 * setting.batch * setting.sizes[0] * setting.sizes[1]
-    moved = 4.0 * sum(3 * a * b + 4 * setting.batch * b for a, b in pairs)
-    load = rng.lognormal(0, 0.01, ROUNDS)  # of the machine: what a round's methods share
+    flops = 3 * products - 2 * setting.batch * setting.sizes[0] * setting.sizes[1]
+    moved = 4 * sum(3 * a * b + 4 * setting.batch * b for a, b in pairs)
+    load = rng.lognormal(0, 0.01, ROUNDS)  # of the machine, common to the methods of a round
     absences = list(_absences(setting))
     absent = {absence.method for absence in absences}
     cell = Cell(setting, flops, moved, [], absences)
@@ -174,7 +178,8 @@ def _measurement(
 
 def interval(samples: np.ndarray) -> Interval:
     """The median and a rough interval, that of a notched box plot."""
-    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75])
+    places = np.multiply([0.25, 0.5, 0.75], len(samples) - 1)
+    low, median, high = np.interp(places, range(len(samples)), np.sort(samples))
     half = 1.57 * (high - low) / np.sqrt(len(samples))
     return Interval(float(median), float(median - half), float(median + half))
 
@@ -182,25 +187,14 @@ def interval(samples: np.ndarray) -> Interval:
 def _absences(setting: Setting) -> list[Absence]:
     found = []
     if setting.depth > 64:
-        found.append(Absence("torch.compile", "skipped", "compiling takes over 30 s"))
-        found.append(Absence("flax nnx (nnx.jit)", "failed", "RecursionError: maximum depth"))
+        found.append(Absence("torch.compile", Reason.LONG_FIRST_CALL, "over 30 s"))
+        found.append(Absence("flax nnx (nnx.jit)", Reason.FAILED, "RecursionError: maximum depth"))
     if setting.workload == "xor":
         found.append(
-            Absence("scikit-learn", "refused", "parameters deviate by 3.1e-02, the bound is 1e-03")
+            Absence("scikit-learn", Reason.WRONG, "w of layer 1 is off by 3.1e-02, bound 1e-03")
         )
     if setting.workload == "classification-adam":
-        found.append(Absence("numpy", "skipped", "it cannot train this workload"))
-    return found
-
-
-def _break_even(cell: Cell) -> list[BreakEven]:
-    found = []
-    for ours in (m for m in cell.measurements if m.method in OURS):
-        for peer in (m for m in cell.measurements if m.method in PEERS):
-            later = ours.first_call - peer.first_call
-            gain = peer.seconds.median - ours.seconds.median
-            steps = 0 if later <= 0 else round(later / gain) if gain > 0 else None
-            found.append(BreakEven(cell.setting.key, ours.method, peer.method, steps))
+        found.append(Absence("numpy", Reason.UNSUITABLE, "it cannot train this workload"))
     return found
 
 

@@ -15,7 +15,7 @@ from benchmarks.workloads import Parameters, Workload
 
 
 class Trainer:
-    """Trains in NumPy, and does what its habit is."""
+    """Trains in NumPy, with a habit."""
 
     def __init__(self, workload: Workload, initial: Parameters, habit: str) -> None:
         self._workload, self._parameters, self._habit = workload, initial, habit

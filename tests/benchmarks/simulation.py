@@ -1,4 +1,4 @@
-"""A laboratory without processes: methods that train, and take as long as they are told to."""
+"""A pool of workers without processes: methods that train, and take as long as they are told."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks import truth
-from benchmarks.laboratory import CommandError
+from benchmarks.measure.messages import CallError, Task
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.worker import Worker, one_line
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method, Preparation
 from benchmarks.results import Setting
-from benchmarks.worker import Station, Task, reason
 from benchmarks.workloads import Floats, Parameters, Workload
 
 MIB = 2**20
@@ -75,7 +76,7 @@ class Trainer:
             ]
             return self._losses
         if self._fails == "sample":
-            raise CommandError("its process ended by SIGSEGV", ended=True)
+            raise CallError("its process ended by SIGSEGV", ended=True)
         return self._losses * (np.nan if self._fails == "diverge" else 1)
 
     def losses(self, result: Any) -> Any:
@@ -103,6 +104,7 @@ def method(
     ours: bool = False,
     workloads: tuple[str, ...] | None = None,
     least_depth: int = 0,
+    slow_to_compile: bool = False,
 ) -> Method:
     """Takes `call + sample * batch` seconds a step, and `compiling * depth` to compile."""
     options = {
@@ -124,57 +126,55 @@ def method(
         ours,
         workloads,
         least_depth,
+        slow_to_compile,
     )
 
 
-class Simulation:
-    """A laboratory whose clock is `TIME`, which it sets to 0.
+class Simulation(WorkerPool):
+    """A pool whose clock is `TIME`, which it sets to 0.
 
     Attributes:
-        calls: what was asked of it: process, command, name.
+        calls: the calls made: process, function, name.
         interrupt_at: the number of the sample, or epoch, at which Ctrl-C is pressed.
     """
 
     def __init__(
         self, interrupt_at: int | None = None, pools: int = 2, noise_seed: int = 0
     ) -> None:
+        super().__init__(cores=[0], patience=60)
         self.calls: list[tuple[str, str, str]] = []
         self.interrupt_at, self._pools = interrupt_at, pools
-        self._stations: dict[str, Station] = {}
+        self._workers: dict[str, Worker] = {}
         TIME.restart(noise_seed)
 
     def clock(self) -> float:
         return TIME.now
 
-    def call(
-        self, process: str, command: str, patience: float | None = None, **arguments: Any
-    ) -> Any:
-        del patience
-        self.calls.append((process, command, arguments.get("name", "")))
-        if command == "peaks":
+    def call(self, process: str, function: Any, *args: Any) -> Any:
+        self.calls.append((process, function.__name__, args[0] if args else ""))
+        if function is Worker.peaks:
             return Peaks(100.0, 1e10)
-        if command in ("pools", "libraries"):
-            return {"workers": self._pools} if command == "pools" else ["blas 1.0"]
-        if command in ("sample", "train") and self.samples == self.interrupt_at:
+        if function is Worker.pools:
+            return {"workers": self._pools}
+        if function is Worker.libraries:
+            return ["blas 1.0"]
+        if function in (Worker.sample, Worker.train) and self.samples == self.interrupt_at:
             raise KeyboardInterrupt
-        station = self._stations.setdefault(process, Station(self.clock))
+        worker = self._workers.setdefault(process, Worker(self.clock))
         try:
-            return getattr(station, command)(**arguments)
-        except CommandError:
-            del self._stations[process]
+            return function(worker, *args)
+        except CallError:
+            del self._workers[process]
             raise
         except Exception as error:
-            raise CommandError(reason(error)) from error
+            raise CallError(one_line(error)) from error
 
     @property
     def samples(self) -> int:
-        return sum(command in ("sample", "train") for _, command, _ in self.calls)
+        return sum(function in ("sample", "train") for _, function, _ in self.calls)
 
     def drop(self) -> None:
-        self._stations.clear()
+        self._workers.clear()
 
-    def peak_memories(
-        self, tasks: Sequence[Task], patience: float
-    ) -> list[int | CommandError | None]:
-        del patience
+    def peak_memories(self, tasks: Sequence[Task]) -> list[int | CallError | None]:
         return [300 * MIB for _ in tasks]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from simulation import Simulation, method
 
-from benchmarks import goals
-from benchmarks.goals import Digits, Pursuit
-from benchmarks.laboratory import CommandError
+from benchmarks.measure import goals
+from benchmarks.measure.goals import Digits, GoalTrainer
+from benchmarks.measure.messages import CallError
 from benchmarks.plan import goal_setting
 from jaxpercep.datasets import digits
 
@@ -16,7 +16,7 @@ STEP = 1e-4 + 64e-6
 
 def pursue(learning_rate: float = 0.2, fails: str = "") -> list[goals.Goal]:
     learner = method("learner", learns=True, fails=fails)
-    return Pursuit(Simulation(), 64, learning_rate, 0, 60).run(learner)
+    return GoalTrainer(Simulation(), 64, learning_rate, 0).train(learner)
 
 
 def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own() -> None:
@@ -56,5 +56,5 @@ def test_a_goal_that_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_that_diverges_is_no_goal() -> None:
-    with pytest.raises(CommandError, match="diverged"):
+    with pytest.raises(CallError, match="diverged"):
         pursue(fails="diverge")

@@ -78,7 +78,9 @@ def test_the_processor_and_its_governor(tmp_path: Path) -> None:
     assert describe(tmp_path / "nothing")["governor"] == "unknown"
 
 
-def test_the_record_is_complete_and_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_record_is_complete_and_has_no_names_of_users_or_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_to={Path.home()}/dump --xla_cpu_x=/tmp/b")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     found = describe()

@@ -1,6 +1,5 @@
-"""The whole run in simulated time, with Ctrl-C and after it; what the command line answers."""
+"""The whole run in simulated time, with Ctrl-C and after it; the answers of the command line."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -8,19 +7,20 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import without_jax
 from simulation import TIME, Simulation, method
 
-from benchmarks import arguments, goals, machine, peers, plan, run, session
+from benchmarks import arguments, machine, peers, plan, run
 from benchmarks.__main__ import main
 from benchmarks.folder import unfinished
+from benchmarks.measure import goals, runner
 from benchmarks.peers import Method
 from benchmarks.plan import Profile
-from benchmarks.results import Results, Setting, load
+from benchmarks.results import Reason, Results, Setting, load
 
 SMALL = [(8, 16, 4), (8, 16, 16, 4), (8, 32, 4)]
 SETTINGS = tuple(Setting("classification", sizes, 16, ("width",)) for sizes in SMALL)
@@ -45,35 +45,34 @@ PROFILE = Profile(
 
 
 class Suite:
-    """The suite with methods, profile and laboratory of its own.
+    """The suite with methods, profile and workers of its own.
 
     Attributes:
         out: where results go.
-        laboratory: the one of the next run.
+        pool: the workers of the next run.
         methods: those of the next run.
         profile: that of the next run.
     """
 
     def __init__(self, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.out, self.laboratory, self.methods = out, Simulation(), METHODS
+        self.out, self.pool, self.methods = out, Simulation(), METHODS
         self.profile = PROFILE
         self._monkeypatch = monkeypatch
 
-    def __call__(self, *words: object, laboratory: Simulation | None = None) -> int:
-        self.laboratory = laboratory or Simulation()
+    def __call__(self, *words: object, pool: Simulation | None = None) -> int:
+        self.pool = pool or Simulation()
         with self._monkeypatch.context() as patch:
-            patch.setattr(run, "opened", self._opened)
+            patch.setattr(run, "WorkerPool", self._start)
             patch.setattr(run, "METHODS", self.methods)
             patch.setattr(peers, "METHODS", self.methods)
             patch.setitem(plan.PROFILES, "quick", lambda: self.profile)
             patch.setattr(run.report, "write", self._write)
-            patch.setattr(session, "BURSTING", SETTINGS[0])
+            patch.setattr(runner, "BURSTING", SETTINGS[0])
             return main(["--quick", "--out", str(self.out), *map(str, words)])
 
-    @contextlib.contextmanager
-    def _opened(self, cores: Any) -> Generator[Simulation]:
-        assert cores == machine.cores()
-        yield self.laboratory
+    def _start(self, cores: list[int], patience: float) -> Simulation:
+        assert (cores, patience) == (machine.cores(), self.profile.patience)
+        return self.pool
 
     def _write(self, results: Results, folder: Path) -> None:
         (folder / "report.md").write_text(f"{len(results.cells)} cells", "utf-8")
@@ -108,10 +107,9 @@ def test_a_run_leaves_its_results(suite: Suite, capsys: pytest.CaptureFixture[st
     assert all(len(cell.measurements) == 3 for cell in results.cells)
     assert (results.peak_gflops, results.copy_bandwidth) == (100, 1e10)
     assert results.ours == ["jaxpercep manual"]
-    assert len(results.break_even) == 3 * 2
     assert results.environment["threads"] == {"jax": 2, "torch": 2}
     assert results.environment["load_after"]
-    assert "warnings" not in results.environment
+    assert results.warnings == []
     assert content(suite.out) == {"quick"}
     assert content(suite.folder) == {"results.json", "report.md"}
     out, err = capsys.readouterr()
@@ -120,9 +118,9 @@ def test_a_run_leaves_its_results(suite: Suite, capsys: pytest.CaptureFixture[st
     assert "3/3 classification 8-32-4 batch 16: jaxpercep manual" in err
 
 
-def test_too_many_threads_are_told(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
-    assert suite(laboratory=Simulation(pools=99)) == 0
-    warnings = suite.results().environment["warnings"]
+def test_too_many_threads_are_a_warning(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    assert suite(pool=Simulation(pools=99)) == 0
+    warnings = suite.results().warnings
     assert len(warnings) == 2
     assert warnings[0].startswith("jax works with 99 threads, allowed are ")
     assert warnings[0] in capsys.readouterr().err
@@ -140,9 +138,9 @@ def test_methods_that_do_not_take_part_are_listed(suite: Suite) -> None:
     suite.methods = (*METHODS, absent)
     assert suite("--methods", "jaxpercep manual", "optax", "mxnet") == 0
     results = suite.results()
-    assert {a.method: (a.kind, a.reason) for a in results.absences} == {
-        "torch": ("skipped", "not among --methods"),
-        "mxnet": ("skipped", "not installed: no_such_module"),
+    assert {a.method: (a.reason, a.detail) for a in results.absences} == {
+        "torch": (Reason.NOT_SELECTED, "not among --methods"),
+        "mxnet": (Reason.NOT_INSTALLED, "not installed: no_such_module"),
     }
     assert set(results.methods) == {*(m.name for m in METHODS), "mxnet"}
     assert [m.method for m in results.cells[0].measurements] == ["jaxpercep manual", "optax"]
@@ -161,12 +159,25 @@ def test_cells_for_which_there_is_no_time(suite: Suite, capsys: pytest.CaptureFi
     assert first.measurements
     assert not last.measurements
     assert [a.method for a in last.absences] == [m.name for m in METHODS]
-    assert {(a.kind, a.reason) for a in last.absences} == {("skipped", plan.OUT_OF_TIME)}
+    assert {(a.kind, a.reason) for a in last.absences} == {("skipped", Reason.OUT_OF_TIME)}
     assert not suite.folder.exists()
     assert re.search("ended by time limit after [12] of 3 cells", capsys.readouterr().out)
     assert suite("--resume") == 0
     assert all(cell.measurements for cell in suite.results().cells)
     assert not kept.exists()
+
+
+def test_a_cell_whose_methods_are_too_slow_does_not_interrupt_the_run(suite: Suite) -> None:
+    large = Setting("classification", (8, 16, 4), 4096)
+    suite.profile = dataclasses.replace(PROFILE, settings=(large, *SETTINGS))
+    suite.methods = tuple(method(name, 1e-5, 2e-4) for name in "abc")  # 0.8 s a step in one cell
+    assert suite() == 0
+    results = suite.results()
+    assert (results.complete, results.interrupted) == (True, None)
+    slow, *others = results.cells
+    assert slow.measurements == []
+    assert [absence.reason for absence in slow.absences] == 3 * [Reason.TOO_SLOW]
+    assert all(len(cell.measurements) == 3 for cell in others)
 
 
 @pytest.mark.parametrize("limit", [8, 16, 32])
@@ -182,12 +193,12 @@ def test_a_run_keeps_to_its_time(suite: Suite, limit: int) -> None:
     assert all(cell.of("slow") is None for cell in results.cells[:2])
 
 
-# Ctrl-C, and what comes after.
+# Ctrl-C, and resuming.
 
 
 def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
     samples = 4 * PROFILE.rounds
-    assert suite(laboratory=Simulation(interrupt_at=2 * samples)) == 130
+    assert suite(pool=Simulation(interrupt_at=2 * samples)) == 130
     kept = unfinished(suite.folder)
     results = suite.results(kept)
     assert (results.complete, results.interrupted) == (False, "Ctrl-C")
@@ -197,7 +208,7 @@ def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[s
     first = results.cells[0]
 
     assert suite() == 2
-    assert "holds a run that was interrupted: go on with it by --resume" in capsys.readouterr().err
+    assert "holds a run that was interrupted: continue it with --resume" in capsys.readouterr().err
 
     assert suite("--resume") == 0
     results = suite.results()
@@ -205,21 +216,21 @@ def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[s
     assert results.cells[0] == first
     assert [cell.setting for cell in results.cells] == list(SETTINGS)
     assert content(suite.out) == {"quick"}
-    assert suite.laboratory.samples == 2 * samples
-    assert ("jax", "peaks", "") not in suite.laboratory.calls
+    assert suite.pool.samples == 2 * samples
+    assert ("jax", "peaks", "") not in suite.pool.calls
 
 
 def test_ctrl_c_leaves_the_results_of_an_earlier_run(suite: Suite) -> None:
     assert suite("--seed", 1) == 0
     before = suite.results()
-    assert suite("--seed", 2, laboratory=Simulation(interrupt_at=50)) == 130
+    assert suite("--seed", 2, pool=Simulation(interrupt_at=50)) == 130
     assert suite.results() == before
     assert suite("--seed", 2, "--resume") == 0
     assert suite.results().seed == 2
 
 
 def test_ctrl_c_before_the_first_cell(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
-    assert suite(laboratory=Simulation(interrupt_at=3)) == 130
+    assert suite(pool=Simulation(interrupt_at=3)) == 130
     assert "interrupted before the first cell: nothing to keep" in capsys.readouterr().err
     assert content(suite.out) == set()
 
@@ -229,15 +240,15 @@ def test_ctrl_c_before_the_first_cell(suite: Suite, capsys: pytest.CaptureFixtur
     [
         ({"seed": 9}, "seed was 9, now 0"),
         ({"planned": ["x"]}, "other planned"),
-        ({"absences": [{"method": "m", "kind": "skipped", "reason": "r"}]}, "other absences"),
+        ({"absences": [{"method": "m", "reason": "failed", "detail": "x"}]}, "other absences"),
         ({"cpu": "Z80"}, "cpu was Z80, now "),
         ({"versions": {"numpy": "0.1"}}, "numpy was 0.1, now "),
     ],
 )
-def test_another_run_is_not_gone_on_with(
+def test_another_run_is_not_resumed(
     suite: Suite, capsys: pytest.CaptureFixture[str], change: dict[str, Any], message: str
 ) -> None:
-    assert suite(laboratory=Simulation(interrupt_at=50)) == 130
+    assert suite(pool=Simulation(interrupt_at=50)) == 130
     path = unfinished(suite.folder) / "results.json"
     document = json.loads(path.read_text("utf-8"))
     place = document if change.keys() <= document.keys() else document["environment"]
@@ -253,20 +264,22 @@ def test_another_run_is_not_gone_on_with(
 INTERRUPTIBLE = """
 import dataclasses, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path[:0] = [sys.argv.pop(1)]
+sys.path[:0] = sys.argv.pop(1).split(",")
 from planted import planted
 from test_main import PROFILE
-from benchmarks import peers, plan, run, session
+from benchmarks import peers, plan, run
 from benchmarks.__main__ import main
-session.BURSTING = PROFILE.settings[0]
+from benchmarks.measure import runner
+runner.BURSTING = PROFILE.settings[0]
 peers.METHODS = run.METHODS = (planted(), dataclasses.replace(planted("thin"), process="other"))
-plan.PROFILES["quick"] = lambda: dataclasses.replace(PROFILE, seconds=600, rounds=40)
+plan.PROFILES["quick"] = lambda: dataclasses.replace(PROFILE, seconds=600, rounds=12)
 sys.exit(main())
 """
 
 
 def test_ctrl_c_in_real_processes(tmp_path: Path) -> None:
-    words = [str(Path(__file__).parent), "--quick", "--out", str(tmp_path)]
+    folders = Path(__file__).parents[:2]  # of `planted` and of `helpers`
+    words = [",".join(map(str, folders)), "--quick", "--out", str(tmp_path)]
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *words],
         stdout=subprocess.PIPE,
@@ -307,7 +320,7 @@ def test_two_runs_of_the_same_code_are_silent(
     suite: Suite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert suite("--name", "old", "--seed", 1) == 0
-    assert suite("--name", "new", "--seed", 2, laboratory=Simulation(noise_seed=9)) == 0
+    assert suite("--name", "new", "--seed", 2, pool=Simulation(noise_seed=9)) == 0
     capsys.readouterr()
     assert compare(suite) == 0
     assert "0 slower, 0 faster" in capsys.readouterr().out
@@ -317,7 +330,7 @@ def test_a_planted_slowdown_is_loud(suite: Suite, capsys: pytest.CaptureFixture[
     assert suite("--name", "old") == 0
     slower = method("jaxpercep manual", 1.15e-5, 1.15e-6, ours=True)
     suite.methods = (slower, *METHODS[1:])
-    assert suite("--name", "new", laboratory=Simulation(noise_seed=9)) == 0
+    assert suite("--name", "new", pool=Simulation(noise_seed=9)) == 0
     old, new = (suite.results(suite.out / name) for name in ("old", "new"))
     for before, after in zip(old.cells, new.cells, strict=True):
         for name, expected in (("jaxpercep manual", 1.15), ("optax", 1.0)):
@@ -341,7 +354,7 @@ def test_goals_are_pursued_by_those_who_are_right(
     monkeypatch.setattr(goals, "MAX_EPOCHS", 40)
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     learner = method("learner", learns=True, noise=0.01)
-    slow = method("torch.compile")
+    slow = method("slow", slow_to_compile=True)
     suite.profile = dataclasses.replace(suite.profile, compiling=frozenset([SETTINGS[0].key]))
     suite.methods = (METHODS[0], learner, method("wrong", gradient=1.1), slow)
     assert suite("--seed", 4) == 0
@@ -353,18 +366,17 @@ def test_goals_are_pursued_by_those_who_are_right(
         ("learner", 256),
     ]
     assert [goal.steps is None for goal in results.goals] == [True, True, False, False]
-    assert results.environment["warnings"] == [
-        "time to accuracy of torch.compile: it compiles for several seconds: a quick "
-        "run does so in 1 cell"
+    assert results.warnings == [
+        "time to accuracy of slow: it compiles for several seconds: a quick run does so in 1 cell"
     ]
 
 
-def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goals_are_resumed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     suite.methods = tuple(method(name, learns=True, noise=0.01) for name in "ab")
     monkeypatch.setattr(goals, "MAX_EPOCHS", 5)
     rounds, first = 3 * PROFILE.rounds, 4
-    assert suite(laboratory=Simulation(interrupt_at=rounds + first + 2)) == 130
+    assert suite(pool=Simulation(interrupt_at=rounds + first + 2)) == 130
     kept = suite.results(unfinished(suite.folder))
     assert len(kept.cells) == 1
     assert [goal.method for goal in kept.goals] == ["a", "a"]
@@ -372,52 +384,42 @@ def test_goals_are_gone_on_with(suite: Suite, monkeypatch: pytest.MonkeyPatch) -
     assert [goal.method for goal in suite.results().goals] == ["a", "a", "b", "b"]
 
 
-# What the command line answers.
+# Answers of the command line.
 
-WITHOUT_JAX = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        assert name.partition(".")[0] not in ("jax", "jaxlib"), f"imports {name}"
-sys.meta_path.insert(0, Refuse())
-from benchmarks.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
+ANSWERS = {
+    "--help": (0, "--time-limit SECONDS"),
+    "compare --help": (0, "--threshold FLOAT"),
+    "--quick --full": (2, "--quick and --full are not allowed together"),
+    "--methods torhc": (2, "--methods 'torhc': expected one of "),
+    "--name a/b": (2, "error: --name 'a/b': expected letters, digits, '.', '-' and '_'."),
+    "--time-limit 0": (2, "error: --time-limit 0.0: expected above 0 seconds."),
+    "--time-limit nan": (2, "error: --time-limit nan: expected above 0 seconds."),
+    "--seed -1": (2, "error: --seed -1: expected at least 0 and below 2**32."),
+    "--resume --out nowhere": (2, "error: --resume: there is no run to continue at nowhere"),
+    "compare nowhere .": (2, "compare: error: OLD='nowhere': there is no such file or folder."),
+    "compare . . --threshold 2": (2, "error: --threshold 2.0: expected at least 0 and below 1."),
+}
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "expected"),
-    [
-        ("--help", 0, "--time-limit SECONDS"),
-        ("compare --help", 0, "--threshold FLOAT"),
-        ("--quick --full", 2, "--quick and --full are not allowed together"),
-        ("--methods torhc", 2, "--methods 'torhc': is not of "),
-        ("--name a/b", 2, "error: --name 'a/b': expected letters, digits, '.', '-' and '_'."),
-        ("--time-limit 0", 2, "error: --time-limit 0.0: expected above 0 seconds."),
-        ("--time-limit nan", 2, "error: --time-limit nan: expected above 0 seconds."),
-        ("--seed -1", 2, "error: --seed -1: expected at least 0 and below 2**32."),
-        ("--resume", 2, "error: --resume: there is no run to go on with at "),
-        ("compare nowhere .", 2, "compare: error: OLD='nowhere': there is no such file or folder."),
-        ("compare . . --threshold 2", 2, "error: --threshold 2.0: expected at least 0 and below"),
-    ],
-)
 def test_help_and_wrong_arguments_are_answered_without_jax(
-    words: str, code: int, expected: str, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-c", WITHOUT_JAX, *words.split()]
-    if words.startswith("--resume"):
-        command += ["--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert expected in (done.stderr if code else done.stdout)
-    assert not (done.stdout if code else done.stderr)
-    assert done.returncode == code
+    monkeypatch.chdir(tmp_path)  # where there is no run
+    results = without_jax("benchmarks.__main__", *ANSWERS)
+    for (code, expected), result in zip(ANSWERS.values(), results, strict=True):
+        assert result.code == code
+        assert expected in (result.err if code else result.out)
+        assert not (result.out if code else result.err)
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"quick/thesis.tex": ""}, "holds no results of a run: it has no results.json"),
-        ({"quick/results.json": "{}"}, "holds no benchmark results: it has no field 'schema'"),
+        ({"quick/thesis.tex": ""}, "is not a benchmark run: it has no results.json"),
+        (
+            {"quick/results.json": "{}"},
+            "is not a benchmark run: Object missing required field `schema`",
+        ),
         ({"quick": ""}, "is a file; move it away"),
     ],
 )
@@ -439,7 +441,9 @@ def test_files_beside_the_results_are_not_lost(
     assert suite() == 0
     (suite.folder / "notes.txt").write_text("mine", "utf-8")
     assert suite() == 2
-    assert "holds results and also 'notes.txt', which would be lost" in capsys.readouterr().err
+    assert (
+        "holds a benchmark run and also 'notes.txt', which would be lost" in capsys.readouterr().err
+    )
 
 
 def test_the_files_of_two_runs(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from benchmarks import truth
 from benchmarks.peers import METHODS, Method
@@ -49,7 +50,7 @@ def _standard_promotion():
 def fitting(method, setting):
     """The setting, with three hidden layers of one width where a method repeats one."""
     first, width, *_, last = setting.sizes
-    alike = dataclasses.replace(setting, sizes=(first, width, width, width, last))
+    alike = replace(setting, sizes=(first, width, width, width, last))
     return alike if method.least_depth else setting
 
 
@@ -86,7 +87,7 @@ def assert_true(trainer, losses, case, passes=1):
     assert truth.check(initial, trainer.parameters(), losses, reference) is None
 
 
-# What each of them has to do
+# Training
 
 
 @pytest.mark.parametrize(("method", "name"), PAIRS)
@@ -98,9 +99,9 @@ def test_a_method_trains_as_float64_does(method, name):
     assert_true(trainer, losses, case)
     parameters, kept = trainer.parameters(), losses.copy()
     copies = [(w.copy(), b.copy()) for w, b in parameters]
-    result = trainer.run(batches, 2)  # goes on from there
+    result = trainer.run(batches, 2)  # continues from there
     assert_true(trainer, trainer.losses(result), case, passes=3)
-    assert_same(parameters, copies)  # what was read is no view of what trains on
+    assert_same(parameters, copies)  # copies, not views of what trains further
     np.testing.assert_array_equal(losses, kept)
 
 

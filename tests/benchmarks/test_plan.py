@@ -1,22 +1,20 @@
 """The cells of each profile, and what they may cost."""
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 from simulation import method
 
-from benchmarks.costs import cost, goals_cost
+from benchmarks.measure.costs import cost, goals_cost
 from benchmarks.plan import (
     PROFILES,
-    SLOW_TO_COMPILE,
     Profile,
     distinct_batches,
     goal_setting,
+    left_out,
     merged,
-    refusal,
     smallest,
 )
-from benchmarks.results import Setting
+from benchmarks.results import Absence, Reason, Setting
 from benchmarks.workloads import WORKLOADS
 
 
@@ -36,7 +34,7 @@ def test_settings_are_measured_once_and_can_be_trained(profile: Profile) -> None
         assert set(setting.sweeps) <= {"batch", "depth", "width", "grid"}
         for small in (setting, smallest(setting)):
             workload = WORKLOADS[small.workload]
-            initial = workload.initial(dataclasses.replace(small), 0)
+            initial = workload.initial(small, 0)
             assert [w.shape[0] for w, _ in initial] == list(small.sizes[:-1])
         assert smallest(setting).depth == setting.depth
 
@@ -95,44 +93,44 @@ def test_cells_that_are_named_are_there(profile: Profile) -> None:
 
 
 def test_the_estimate_fits_the_limit(profile: Profile) -> None:
-    methods = [method(name) for name in "abcdefghijkl"] + [method(SLOW_TO_COMPILE[0])]
+    methods = [method(name) for name in "abcdefghijkl"] + [method("m", slow_to_compile=True)]
     total = sum(cost(profile, setting, methods) for setting in profile.settings)
     total += goals_cost(profile, methods)
     assert total < 1.2 * profile.seconds
 
 
 def test_slow_compilers_have_few_cells_in_a_quick_run() -> None:
-    profile, slow = PROFILES["quick"](), method("torch.compile")
-    reasons = [refusal(profile, slow, setting) for setting in profile.settings]
-    assert reasons.count(None) == 1
-    said = {reason for reason in reasons if reason}
-    assert said == {"it compiles for several seconds: a quick run does so in 1 cell"}
+    profile, slow = PROFILES["quick"](), method("slow", slow_to_compile=True)
+    found = [left_out(profile, slow, setting) for setting in profile.settings]
+    assert found.count(None) == 1
+    detail = "it compiles for several seconds: a quick run does so in 1 cell"
+    assert set(found) - {None} == {Absence("slow", Reason.SLOW_TO_COMPILE, detail)}
     full = PROFILES["full"]()
     curve = [s for s in full.settings if "batch" in s.sweeps]
-    assert not any(refusal(full, slow, setting) for setting in curve)
+    assert not any(left_out(full, slow, setting) for setting in curve)
 
 
 def test_workloads_that_a_method_cannot_train() -> None:
     profile, other = PROFILES["quick"](), method("other", workloads=("regression",))
     for setting in profile.settings:
-        said = refusal(profile, other, setting)
-        assert said == (
-            None if setting.workload == "regression" else f"it cannot train {setting.workload}"
-        )
+        absence = Absence("other", Reason.UNSUITABLE, f"it cannot train {setting.workload}")
+        expected = None if setting.workload == "regression" else absence
+        assert left_out(profile, other, setting) == expected
 
 
 def test_methods_for_deep_networks() -> None:
     profile, deep = PROFILES["default"](), method("deep", least_depth=16)
     for setting in profile.settings:
-        said = refusal(profile, deep, setting)
-        assert said == (None if setting.depth >= 16 else "it is for 16 hidden layers or more")
+        absence = Absence("deep", Reason.UNSUITABLE, "it is for 16 hidden layers or more")
+        expected = None if setting.depth >= 16 else absence
+        assert left_out(profile, deep, setting) == expected
 
 
 def test_one_setting_may_be_on_several_sweeps() -> None:
     a, b = Setting("classification", (4, 8, 2), 16, ("batch",)), Setting("xor", (2, 2, 1), 4)
-    again = dataclasses.replace(a, sweeps=("depth",))
+    again = replace(a, sweeps=("depth",))
     found = merged([a, b, again, a])
-    assert found == (dataclasses.replace(a, sweeps=("batch", "depth")), b)
+    assert found == (replace(a, sweeps=("batch", "depth")), b)
 
 
 def test_few_batches_of_slow_steps() -> None:

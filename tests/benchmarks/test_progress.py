@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from benchmarks.progress import Board, board
+from benchmarks.measure.progress import ProgressBar, progress_bar
 
 
 def left(limit: float, *done: tuple[float, float]) -> str:
-    """What the bar says of 100 seconds after `done`: (time, cost)."""
+    """Returns the time left of 100 seconds on the bar after `done`: (time, cost)."""
     now, text = [0.0], io.StringIO()
     console = Console(file=text, force_terminal=True, width=80)
     with Progress(
@@ -19,7 +19,7 @@ def left(limit: float, *done: tuple[float, float]) -> str:
         console=console,
         auto_refresh=False,
     ) as bar:
-        found = Board(bar, 100, limit, lambda: now[0])
+        found = ProgressBar(bar, 100, limit, lambda: now[0])
         for moment, cost in done:
             now[0] = moment
             found.advance(cost, f"{cost} seconds")
@@ -45,8 +45,8 @@ def test_the_time_left(limit: float, done: list[tuple[float, float]], expected: 
     assert left(limit, *done) == expected
 
 
-def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    with board(10, 20) as found:
+def test_there_is_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar(10, 20) as found:
         found.show("building")
         found.advance(5, "1/2 a cell")
     out, err = capsys.readouterr()

@@ -21,7 +21,7 @@ CELL = Setting("xor", (2, 2, 1), 4)
 def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *map(str, words)]
     path = os.pathsep.join([str(ROOT), str(HERE), *sys.path])
-    # What says that this test runs beside others would switch the timing off.
+    # The variables of pytest-xdist would switch the timing off.
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     return subprocess.run(
         command,
@@ -35,7 +35,7 @@ def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], Path]:
-    """What it printed, its JSON, and where it is."""
+    """Its output, its JSON, and the file that holds it."""
     folder = tmp_path_factory.mktemp("speed")
     file = folder / "speed.json"
     options = ("-p", "speed_plugin", "-p", "no:cacheprovider", "--benchmark-only")

@@ -1,4 +1,4 @@
-"""What is trained, and what it has to come to: data, first parameters, the truth in float64."""
+"""Workloads: data, first parameters, and the truth in float64."""
 
 import dataclasses
 import itertools
@@ -359,7 +359,7 @@ def a_neuron_at_its_kink():
     return workload, initial, x, np.ones((1, 2, 1), np.float32)
 
 
-def test_a_kink_that_float32_cannot_decide_accuses_nobody():
+def test_a_kink_that_float32_cannot_decide_is_no_fault():
     case = a_neuron_at_its_kink()
     reference = truth.reference(*case)
     losses, other = truth.train(*case, other_side=True)

@@ -1,0 +1,174 @@
+"""Measures a cell: its samples, and the dispatch and memory beside them."""
+
+import statistics
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.derived import add_limits, add_ratios
+from benchmarks.flops import step_bytes, step_flops
+from benchmarks.measure.expectations import expected_first_call, known_dispatch
+from benchmarks.measure.messages import CallError, Task
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.sampler import Instance, Sampler
+from benchmarks.measure.worker import Worker
+from benchmarks.peaks import Peaks
+from benchmarks.peers import Method
+from benchmarks.plan import OUT_OF_TIME, Profile, left_out, smallest
+from benchmarks.results import Absence, Cell, Measurement, Reason, Setting
+from benchmarks.statistics import median_interval, paired_ratio
+from benchmarks.workloads import WORKLOADS
+
+DISPATCH_STEPS = 4
+DISPATCH_SAMPLES = 5
+
+
+def empty_cell(setting: Setting) -> Cell:
+    """Returns a cell in which nothing is measured yet."""
+    optimizer = WORKLOADS[setting.workload].optimizer
+    return Cell(setting, step_flops(setting), step_bytes(setting, optimizer), [], [])
+
+
+@dataclass(frozen=True)
+class CellMeasurer:
+    """Measures cells, one after the other.
+
+    Attributes:
+        pool: the workers.
+        profile: its limits.
+        methods: all that take part.
+        peaks: of the machine.
+        seed: of the run.
+        show: shows the present activity.
+    """
+
+    pool: WorkerPool
+    profile: Profile
+    methods: Sequence[Method]
+    peaks: Peaks
+    seed: int
+    show: Callable[[str], None]
+
+    def measure(
+        self, setting: Setting, earlier: Sequence[Cell], seconds: float, deadline: float
+    ) -> Cell:
+        """Measures a cell.
+
+        Args:
+            setting: the network and the batch.
+            earlier: the cells that are done; methods that compiled too long are not tried deeper.
+            seconds: for building, checking and timing: the cell's share of the time limit.
+            deadline: the end of the time limit, on the pool's clock.
+        """
+        cell = empty_cell(setting)
+        seed = zlib.crc32(f"{self.seed} {setting.key}".encode())  # whatever was measured before
+        admitted = self._admitted(cell, earlier)
+        sampler = Sampler(self.pool, self.profile, setting, admitted, seed, deadline, self.show)
+        instances = sampler.sample(seconds)
+        cell.absences += sampler.absences
+        cell.measurements += [_measurement(cell, one, seed) for one in instances if not one.second]
+        _add_null(cell, instances, seed)
+        tasks = {instance.name: sampler.task(instance.method) for instance in instances}
+        self._add_dispatch(cell, tasks, earlier, deadline)
+        self.pool.drop()
+        self._add_memory(cell, tasks, deadline)
+        for measurement in cell.measurements:
+            add_limits(cell, measurement, self.peaks)
+        add_ratios(cell, [method.name for method in self.methods if method.ours], seed)
+        return cell
+
+    def _admitted(self, cell: Cell, earlier: Sequence[Cell]) -> list[Method]:
+        """Returns the methods that have a place in this cell, which says why others have none."""
+        found = []
+        for method in self.methods:
+            absence = left_out(self.profile, method, cell.setting)
+            if absence := absence or self._long_first_call(method, cell.setting, earlier):
+                cell.absences.append(absence)
+            else:
+                found.append(method)
+        return found
+
+    def _long_first_call(
+        self, method: Method, setting: Setting, earlier: Sequence[Cell]
+    ) -> Absence | None:
+        limit = self.profile.first_call
+        expected = expected_first_call(earlier, method.name, setting)
+        if expected <= limit:
+            return None
+        detail = (
+            f"judging by smaller depths, its first call would take about {expected:.0f} s; a "
+            f"{self.profile.name} run allows {limit:g} s"
+        )
+        return method.absent(Reason.LONG_FIRST_CALL, detail)
+
+    def _add_dispatch(
+        self, cell: Cell, tasks: dict[str, Task], earlier: Sequence[Cell], deadline: float
+    ) -> None:
+        """Adds the cost of a call beside the computation: a step of the smallest such network."""
+        setting, profile = cell.setting, self.profile
+        if (setting.workload, setting.depth) not in profile.dispatch:
+            cell.notes.append(f"dispatch: a {profile.name} run measures it at other depths")
+            return
+        for measurement in cell.measurements:
+            name = measurement.method
+            measurement.dispatch = known_dispatch(earlier, name, setting)
+            if measurement.dispatch is None:
+                self.show(f"dispatch of {name}")
+                try:
+                    measurement.dispatch = self._dispatch(tasks[name], deadline)
+                except CallError as failure:
+                    measurement.notes.append(f"dispatch: {failure.detail}")
+
+    def _dispatch(self, task: Task, deadline: float) -> float:
+        if self.pool.clock() > deadline:
+            raise CallError(OUT_OF_TIME)
+        task = task._replace(setting=smallest(task.setting), steps=DISPATCH_STEPS)
+        process, name, call = task.method.process, f"dispatch of {task.method.name}", self.pool.call
+        call(process, Worker.build, name, task)
+        passes, _ = call(process, Worker.calibrate, name, self.profile.sample / 2)
+        samples = [call(process, Worker.sample, name, passes) for _ in range(DISPATCH_SAMPLES)]
+        return statistics.median(samples) / (passes * DISPATCH_STEPS)
+
+    def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:
+        """Adds the peak memory of each method, in a process that has done nothing else."""
+        if cell.setting.key not in self.profile.memory:
+            note = f"a {self.profile.name} run does not measure it in this cell"
+            cell.notes.append(f"peak memory: {note}")
+            return
+        if self.pool.clock() > deadline:
+            cell.notes.append(f"peak memory: {OUT_OF_TIME}")
+            return
+        self.show("peak memory")
+        found = self.pool.peak_memories([tasks[m.method] for m in cell.measurements])
+        for measurement, answer in zip(cell.measurements, found, strict=True):
+            if isinstance(answer, int):
+                measurement.peak_rss = answer
+            else:
+                why = answer.detail if answer else "this system does not report it"
+                measurement.notes.append(f"peak memory: {why}")
+
+
+def _measurement(cell: Cell, instance: Instance, seed: int) -> Measurement:
+    """Summarizes the samples of a method."""
+    preparation, seconds = instance.built.preparation, median_interval(instance.times, seed)
+    return Measurement(
+        method=instance.name,
+        times=instance.times,
+        passes=instance.passes,
+        seconds=seconds,
+        first_call=instance.built.first_call,
+        samples_per_second=cell.setting.batch / seconds.median,
+        gflops=cell.flops / seconds.median / 1e9,
+        error=instance.error,
+        trace=preparation.trace,
+        compile=preparation.compile,
+        temporary_bytes=preparation.temporary_bytes,
+    )
+
+
+def _add_null(cell: Cell, instances: Sequence[Instance], seed: int) -> None:
+    """Adds the ratio of a method's second instance to its first: 1, but for the noise."""
+    by_name = {instance.name: instance for instance in instances}
+    for second in (instance for instance in instances if instance.second):
+        first = by_name[second.method.name]
+        cell.null, cell.null_method = paired_ratio(second.times, first.times, seed), first.name

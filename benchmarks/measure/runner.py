@@ -1,0 +1,169 @@
+"""A run from its first cell to its last: the division of time, and what is kept on the way."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.measure.cells import CellMeasurer, empty_cell
+from benchmarks.measure.costs import cost, goals_cost, sampling_cost
+from benchmarks.measure.goals import GoalTrainer
+from benchmarks.measure.messages import CallError, Task
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.progress import ProgressBar
+from benchmarks.measure.worker import Worker
+from benchmarks.peaks import Peaks
+from benchmarks.peers import Method
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting, left_out
+from benchmarks.results import Cell, Reason, Results, Setting
+from benchmarks.workloads import WORKLOADS
+
+BURST = 0.3  # seconds in which threads are counted
+BURSTING = Setting("classification", (64, 512, 512, 10), 1024)  # large enough for every thread
+
+
+@dataclass
+class Runner:
+    """A run that is under way.
+
+    Attributes:
+        results: of the run so far; added to cell by cell.
+        profile: what it measures.
+        methods: those that take part.
+        pool: the workers.
+        seconds: time limit.
+        keep: saves the results; called after each cell.
+    """
+
+    results: Results
+    profile: Profile
+    methods: Sequence[Method]
+    pool: WorkerPool
+    seconds: float
+    keep: Callable[[], None]
+
+    def run(self, progress: ProgressBar) -> None:
+        """Measures what is missing; the results say whether there was time for everything."""
+        self._progress, self._start = progress, self.pool.clock()
+        results, results.interrupted = self.results, None
+        results.warnings.clear()  # they are found out again
+        self._survey()
+        self._measure_cells()
+        self._train_to_goals()
+        results.complete = results.interrupted is None
+        self.keep()
+
+    def total(self) -> float:
+        """Estimates the seconds that the whole run takes."""
+        return sum(map(self._cost, self._missing())) + self._cost_of_goals()
+
+    def _missing(self) -> list[Setting]:
+        done = {cell.setting.key for cell in self.results.cells}
+        return [setting for setting in self.profile.settings if setting.key not in done]
+
+    def _cost(self, setting: Setting) -> float:
+        return cost(self.profile, setting, self.methods)
+
+    def _cost_of_goals(self) -> float:
+        return goals_cost(self.profile, self.methods)
+
+    def _left(self) -> float:
+        return self.seconds - (self.pool.clock() - self._start)
+
+    def _survey(self) -> None:
+        """Measures the machine's peaks, and counts the threads of each process at work."""
+        results = self.results
+        if not results.peak_gflops:  # a resumed run keeps its yardstick
+            self._progress.show("this machine's peaks")
+            results.peak_gflops, results.copy_bandwidth = self.pool.call("jax", Worker.peaks)
+        for process in dict.fromkeys(method.process for method in self.methods):
+            self._progress.show(f"threads of {process}")
+            try:
+                self._count_threads(process)
+            except CallError as failure:
+                self._warn(f"threads of {process}: {failure.detail}")
+        self.pool.drop()
+
+    def _count_threads(self, process: str) -> None:
+        environment, call = self.results.environment, self.pool.call
+        method = next(method for method in self.methods if method.process == process)
+        workload, steps = WORKLOADS["classification"], distinct_batches(BURSTING)
+        task = Task(method, workload, BURSTING, steps, self.results.seed)
+        call(process, Worker.build, "burst", task)
+        pools = call(process, Worker.pools, "burst", BURST)
+        environment.setdefault("libraries", {})[process] = call(process, Worker.libraries)
+        environment.setdefault("thread_pools", {})[process] = pools
+        most = max(pools.values(), default=0)
+        environment.setdefault("threads", {})[process] = most
+        if most > environment["cores"]:
+            self._warn(f"{process} works with {most} threads, allowed are {environment['cores']}")
+
+    def _measure_cells(self) -> None:
+        results, missing = self.results, self._missing()
+        peaks = Peaks(results.peak_gflops, results.copy_bandwidth)
+        show = self._progress.show
+        measurer = CellMeasurer(self.pool, self.profile, self.methods, peaks, results.seed, show)
+        costs = [*map(self._cost, missing)]
+        for number, setting in enumerate(missing):
+            if self._left() < costs[number] / 2:
+                self._add(self._unreached(setting), costs[number])
+                continue
+            rest = sum(costs[number:]) + self._cost_of_goals()
+            share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
+            cell = measurer.measure(setting, results.cells, share, self._start + self.seconds)
+            self._add(cell, costs[number])
+
+    def _unreached(self, setting: Setting) -> Cell:
+        cell = empty_cell(setting)
+        cell.absences += [m.absent(Reason.OUT_OF_TIME, OUT_OF_TIME) for m in self.methods]
+        return cell
+
+    def _add(self, cell: Cell, estimate: float) -> None:
+        results, planned = self.results, self.results.planned
+        results.cells.append(cell)
+        if cell.out_of_time:
+            results.interrupted = "time limit"
+        results.cells.sort(key=lambda cell: planned.index(cell.setting.key))
+        self.keep()
+        self._progress.advance(estimate, f"{len(results.cells)}/{len(planned)} {_line(cell)}")
+
+    def _train_to_goals(self) -> None:
+        """Measures the time to an accuracy, of the methods that have been found to be right."""
+        results = self.results
+        done = {(goal.method, goal.batch) for goal in results.goals}
+        right = {m.method for cell in results.cells for m in cell.measurements}
+        wrong = {a.method for c in results.cells for a in c.absences if a.reason is Reason.WRONG}
+        for batch, rate in self.profile.goals:
+            trainer = GoalTrainer(self.pool, batch, rate, results.seed)
+            for method in self.methods:
+                if method.name in right - wrong and (method.name, batch) not in done:
+                    self._train_to_goal(trainer, method)
+
+    def _train_to_goal(self, trainer: GoalTrainer, method: Method) -> None:
+        what = f"time to accuracy of {method.name}"
+        if absence := left_out(self.profile, method, goal_setting(trainer.batch)):
+            self._warn(f"{what}: {absence.detail}")
+            return
+        what += f", batch {trainer.batch}"
+        if self._left() <= 0:
+            self.results.interrupted = "time limit"
+            self._warn(f"time to accuracy: {OUT_OF_TIME}")
+            return
+        self._progress.show(what)
+        try:
+            self.results.goals += trainer.train(method)
+        except CallError as failure:
+            self._warn(f"{what}: {failure.detail}")
+        self.keep()
+
+    def _warn(self, text: str) -> None:
+        if text not in self.results.warnings:
+            self.results.warnings.append(text)
+            self._progress.advance(0.0, f"warning: {text}")
+
+
+def _line(cell: Cell) -> str:
+    """Describes a cell in one line."""
+    kinds = [absence.kind for absence in cell.absences]
+    absent = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
+    best = min(cell.measurements, key=lambda m: m.seconds.median, default=None)
+    fastest = f"{best.method} {best.seconds.median * 1e6:.3g} us a step" if best else "nothing"
+    return f"{cell.setting.key}: {', '.join([fastest, f'{len(cell.measurements)} timed', *absent])}"

@@ -1,0 +1,185 @@
+"""The methods of one cell: each is built, shown to compute the same, and timed in turn with all."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, TypeVar
+
+from benchmarks import truth
+from benchmarks.measure.messages import Built, CallError, Task
+from benchmarks.measure.order import balanced_order
+from benchmarks.measure.pool import WorkerPool
+from benchmarks.measure.worker import Worker, settle
+from benchmarks.peers import Method
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
+from benchmarks.results import Absence, Reason, Setting
+from benchmarks.workloads import workload_of
+
+MIN_ROUNDS = 6  # fewer give no interval worth the name
+FAR_MORE = 5.0  # times what is usual in a cell
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Instance:
+    """An instance of a method that is sampled in the rounds.
+
+    Attributes:
+        name: under which it was built.
+        method: of which it is an instance.
+        built: the result of its first steps.
+        error: their deviation from float64 truth.
+        second: whether it is the second instance of its method.
+        passes: over the batches, that make a sample.
+        turn: seconds that a sample takes, with the warm-up before it.
+        times: seconds a step, of each round.
+    """
+
+    name: str
+    method: Method
+    built: Built
+    error: float
+    second: bool = False
+    passes: int = 0
+    turn: float = 0.0
+    times: list[float] = field(default_factory=list)
+
+
+class StartOverError(Exception):
+    """A method is out, and took with it what the others had built."""
+
+
+class Sampler:
+    """Samples the methods of one setting; the first of jaxpercep's takes part twice.
+
+    Attributes:
+        absences: of the methods that could not be sampled.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        profile: Profile,
+        setting: Setting,
+        methods: Sequence[Method],
+        seed: int,
+        deadline: float,
+        show: Callable[[str], None],
+    ) -> None:
+        self.absences: list[Absence] = []
+        self._start = pool.clock()
+        self._pool, self._profile, self._setting = pool, profile, setting
+        self._methods, self._seed, self._show = list(methods), seed, show
+        self._deadline = deadline  # of the run, on the pool's clock
+        self._workload = workload_of(setting)
+        self._steps = distinct_batches(setting)
+        self._initial = self._workload.initial(setting, seed)
+        batches = self._workload.batches(setting, self._steps, seed)
+        self._truth = truth.reference(self._workload, self._initial, *batches)
+        settle()  # our own threads have worked
+
+    def sample(self, seconds: float) -> list[Instance]:
+        """Builds and times the methods in about that time; returns the instances with times."""
+        end = self._start + seconds
+        while True:
+            try:
+                instances = self._build_all()
+                # Building may have taken it all: some time is for the rounds whatever happened.
+                return self._time_all(instances, max(end - self._pool.clock(), seconds / 4))
+            except StartOverError:
+                self._pool.drop()
+
+    def task(self, method: Method) -> Task:
+        """Returns what a method of this cell trains."""
+        return Task(method, self._workload, self._setting, self._steps, self._seed)
+
+    def _build_all(self) -> list[Instance]:
+        found: list[Instance] = []
+        for method in list(self._methods):
+            if self._pool.clock() > self._deadline:
+                self._remove(method, Reason.OUT_OF_TIME, OUT_OF_TIME)
+            elif instance := self._build(method.name, method):
+                found.append(instance)
+        twin = next((e for e in found if e.method.ours), found[0] if found else None)
+        if twin is not None and (second := self._build(f"{twin.name}, again", twin.method)):
+            second.second = True
+            found.append(second)
+        return found
+
+    def _build(self, name: str, method: Method) -> Instance | None:
+        """Builds and checks an instance; None if the method is out, and the others are not hurt."""
+        self._show(f"building {name}")
+        try:
+            built = self._pool.call(method.process, Worker.build, name, self.task(method))
+        except CallError as failure:
+            self._remove(method, failure.reason, failure.detail)
+            if failure.ended:
+                raise StartOverError from failure
+            return None
+        result = self._initial, built.parameters, built.losses, self._truth
+        if wrong := truth.check(*result):
+            self._remove(method, Reason.WRONG, wrong)
+            self._pool.call(method.process, Worker.drop, name)
+            return None
+        return Instance(name, method, built, truth.deviation(*result))
+
+    def _time_all(self, instances: list[Instance], seconds: float) -> list[Instance]:
+        for instance in instances:
+            self._show(f"calibrating {instance.name}")
+            found = self._ask(instance, Worker.calibrate, instance.name, self._profile.sample)
+            instance.passes, instance.turn = found
+        instances, rounds = self._fit(instances, seconds)
+        for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
+            self._show(f"round {number + 1} of {rounds}")
+            for instance in (instances[i] for i in order):
+                seconds = self._ask(instance, Worker.sample, instance.name, instance.passes)
+                instance.times.append(seconds / (instance.passes * self._steps))
+        return instances
+
+    def _fit(self, instances: list[Instance], seconds: float) -> tuple[list[Instance], int]:
+        """Returns the instances that are timed, and in how many rounds.
+
+        If `MIN_ROUNDS` do not fit into the time, those go that need far more of it than the others;
+        the excess of the rest is at the expense of the cells that follow.
+        """
+        left = self._deadline - self._pool.clock()
+        reason = Reason.OUT_OF_TIME if left < seconds else Reason.TOO_SLOW
+        while instances:
+            turns = [instance.turn for instance in instances]
+            rounds = int(min(seconds, left) / sum(turns))
+            if rounds >= MIN_ROUNDS:
+                return instances, min(rounds, self._profile.rounds)
+            alike = max(turns) < FAR_MORE * statistics.median(turns)
+            if alike and MIN_ROUNDS * sum(turns) < left:
+                return instances, MIN_ROUNDS
+            instances = self._without_slowest(instances, reason)
+        return [], 0
+
+    def _without_slowest(self, instances: list[Instance], reason: Reason) -> list[Instance]:
+        slowest = max(instances, key=lambda instance: instance.turn)
+        limit = "the run's time limit"
+        if reason is Reason.TOO_SLOW:
+            limit = f"this cell's share of {limit}"
+        detail = f"a sample takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into {limit}"
+        self._remove(slowest.method, reason, detail)
+        return [instance for instance in instances if instance.method != slowest.method]
+
+    def _ask(
+        self,
+        instance: Instance,
+        function: Callable[Concatenate[Worker, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Calls the worker of an instance; if the call fails, its method is out."""
+        try:
+            return self._pool.call(instance.method.process, function, *args, **kwargs)
+        except CallError as failure:
+            self._remove(instance.method, failure.reason, failure.detail)
+            raise StartOverError from failure
+
+    def _remove(self, method: Method, reason: Reason, detail: str) -> None:
+        self._methods = [other for other in self._methods if other != method]
+        self.absences.append(method.absent(reason, detail))

@@ -1,0 +1,23 @@
+"""Wrong hand-written backward passes, each with the cause that a comparison has to name.
+
+A mistake is one edit of a right backward pass of `catalogue.networks`, as it would be seen in a
+diff: `{text that was there: text with the mistake}`.
+"""
+
+from catalogue.mistakes.derivative_at_output import DERIVATIVE_AT_OUTPUT
+from catalogue.mistakes.dropped_path import DROPPED_PATH
+from catalogue.mistakes.leaves import SEEN_FROM_A_LEAF
+from catalogue.mistakes.missing_derivative import MISSING_DERIVATIVE
+from catalogue.mistakes.mistake import Mistake
+from catalogue.mistakes.unexplained import UNEXPLAINED
+from catalogue.mistakes.weights import STALE_WEIGHTS, WRONG_ORIENTATION
+
+MISTAKES: tuple[Mistake, ...] = (
+    *SEEN_FROM_A_LEAF,
+    *MISSING_DERIVATIVE,
+    *DERIVATIVE_AT_OUTPUT,
+    *WRONG_ORIENTATION,
+    *DROPPED_PATH,
+    *STALE_WEIGHTS,
+    *UNEXPLAINED,
+)

@@ -1,0 +1,77 @@
+"""A mistake: one edit of a right backward pass, and what a comparison should say of it."""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from catalogue.networks.network import Network
+
+
+class Mistake(NamedTuple):
+    """A wrong backward pass, and what a comparison should find out about it.
+
+    Attributes:
+        name: a unique name.
+        fun: the loss, `fun(params, *batch)`.
+        wrong: the mistaken gradient, or SGD step.
+        right: the same without the mistake.
+        args: float32 arrays.
+        cause: the first of the causes that reproduces `wrong` exactly.
+        leaves: paths of the wrong leaves, for causes seen from a leaf and for `unexplained`; ()
+            means every leaf.
+        lines: tags of the lines accepted as the place, for the other causes. For `unexplained`,
+            those between the last right gradient and the first wrong one.
+        location: the iteration, counted from 1, where the mistake sits in one alone.
+        factor: the candidate's for `scaled`; c for `weight_decay`, where wrong = right + c w.
+        kind: whether `wrong` returns gradients, or parameters after a step.
+        learning_rate: of that step.
+        forward: for causes in the flow, edits of `fun` whose gradient by autodiff is `wrong`; they
+            may use the functions of `forward.py`.
+        named: whether a comparison finds cause and place; it detects every mistake.
+        check_grads: whether `jax.test_util.check_grads` notices it.
+        gradcheck: whether `torch.autograd.gradcheck` notices it.
+    """
+
+    name: str
+    fun: Callable[..., Any]
+    wrong: Callable[..., Any]
+    right: Callable[..., Any]
+    args: tuple[Any, ...]
+    cause: str
+    leaves: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    location: str | None = None
+    factor: float | None = None
+    kind: Literal["gradients", "updates"] = "gradients"
+    learning_rate: float | None = None
+    forward: dict[str, str] | None = None
+    named: bool = True
+    check_grads: bool = True
+    gradcheck: bool = True
+
+
+def rewritten(
+    function: Callable[..., Any], edits: dict[str, str], **names: Any
+) -> Callable[..., Any]:
+    """Returns the function after edits of its source, each of a text that occurs once.
+
+    Raises:
+        ValueError: A text does not occur exactly once.
+    """
+    source = textwrap.dedent(inspect.getsource(function))
+    for old, new in edits.items():
+        if source.count(old) != 1:
+            raise ValueError(f"{old!r} occurs {source.count(old)} times in {function.__name__}.")
+        source = source.replace(old, new)
+    namespace = function.__globals__ | names
+    exec(compile(source, f"<{function.__name__} rewritten>", "exec"), namespace)
+    return namespace[function.__name__]
+
+
+def mistake(
+    network: Network, name: str, cause: str, edits: dict[str, str], **claims: Any
+) -> Mistake:
+    """Returns the mistake that these edits of the network's right backward pass make."""
+    wrong = rewritten(network.right, edits)
+    return Mistake(name, network.fun, wrong, network.right, network.args, cause, **claims)

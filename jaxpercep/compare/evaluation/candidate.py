@@ -1,0 +1,162 @@
+"""The hand-written gradient."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.function import UNFIT
+from jaxpercep.compare.evaluation.noise import NoisyProgram, noisy_outputs
+from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Plain, run
+from jaxpercep.compare.program.jaxprs import Traced, bits, trace
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The hand-written gradient, evaluated in float64 where it can be.
+
+    Attributes:
+        grad_fun: the caller's, of the arguments.
+        expected: the leaves that it should return.
+        at: `at(args) -> answer`.
+        answer: at the arguments in question.
+        formula: the narrowest type it computes in: inside if it can be traced, else of its result.
+        traced: None if it cannot be traced, like plain NumPy code.
+        noisy: the leaves of its answer with noise in every operation; likewise.
+    """
+
+    grad_fun: Callable[..., Any]
+    expected: Leaves
+    at: Callable[[tuple[Any, ...]], Answer]
+    answer: Answer
+    formula: str
+    traced: Traced | None = None
+    noisy: NoisyProgram | None = None
+
+    @classmethod
+    def of(
+        cls,
+        grad_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        expected: Leaves,
+        native: Answer | None = None,
+    ) -> "Candidate":
+        """Evaluates a candidate at args.
+
+        If it does not take them, its answer in the caller's dtype, `native`, stands in for them.
+        """
+        try:
+            traced = trace(grad_fun, args)
+        except Exception:  # anything: it needs concrete arrays, or is wrong with these as well
+            return cls._untraced(grad_fun, args, expected, native)
+        return cls._of_graph(grad_fun, expected, traced, traced.graph(), args)
+
+    @classmethod
+    def _untraced(
+        cls,
+        grad_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        expected: Leaves,
+        native: Answer | None,
+    ) -> "Candidate":
+        def at(args: tuple[Any, ...]) -> Answer:
+            return trees.answer(grad_fun(*trees.copied(args)), expected)
+
+        try:
+            answer = at(args)
+        except UNFIT:
+            if native is None:
+                raise
+            return cls(grad_fun, expected, lambda _: native, native, _narrowest_of(native))
+        formula = _narrowest_of(answer)
+        if native is not None:
+            formula = min((formula, _rounds_arguments_to(at, args, answer)), key=bits)
+        return cls(grad_fun, expected, at, answer, formula)
+
+    @classmethod
+    def _of_graph(
+        cls,
+        grad_fun: Callable[..., Any],
+        expected: Leaves,
+        traced: Traced,
+        graph: Graph,
+        args: tuple[Any, ...],
+        formula: str | None = None,
+    ) -> "Candidate":
+        """Compiles a candidate as one program, which is faster than compiling each operation."""
+        run_graph, noisy = RUN_ONCE(partial(_outputs_of, graph)), noisy_outputs(graph)
+        answer_of = partial(_answer_of, traced, expected)
+
+        def at(args: tuple[Any, ...]) -> Answer:
+            return answer_of(run_graph(jax.tree.leaves(trees.copied(args))))
+
+        def with_noise(values: Sequence[Any], eps: float, seed: int) -> list[Any]:
+            return answer_of(noisy(values, eps, seed)).leaves
+
+        answer = at(args)
+        if formula is None:
+            formula = min((traced.narrowest(), _narrowest_of(answer)), key=bits)
+        return cls(grad_fun, expected, at, answer, formula, traced, with_noise)
+
+    def with_moved_constants(self, values: Sequence[Any]) -> Answer | None:
+        """Moves each constant of a narrow type by half an ulp; returns None without such ones."""
+        if self.traced is None or (graph := self.traced.with_moved_constants()) is None:
+            return None
+        outputs = RUN_ONCE(partial(_outputs_of, graph))(values)
+        return _answer_of(self.traced, self.expected, outputs)
+
+    def in_float64(self, args: tuple[Any, ...], *, widen: bool) -> "Candidate":
+        """Gives the candidate float64.
+
+        Args:
+            args: in float64.
+            widen: widen its graph instead, as that of the function was: both then draw the same
+                random numbers, for example.
+        """
+        if widen and self.traced is not None:
+            graph = self.traced.graph(widen=True)
+            return Candidate._of_graph(
+                self.grad_fun, self.expected, self.traced, graph, args, formula="float64"
+            )
+        return Candidate.of(self.grad_fun, args, self.expected, self.answer)
+
+
+def _rounds_arguments_to(
+    at: Callable[[tuple[Any, ...]], Answer], args: tuple[Any, ...], answer: Answer
+) -> str:
+    """Finds the type that a candidate rounds its arguments to.
+
+    Its answer stays the same if any arguments are rounded to that type beforehand.
+    """
+
+    def same(some: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+        return all(apart == 0 for apart in distances(at(some).leaves, at(others).leaves))
+
+    generic = [trees.nudged(args, 0.01, seed) for seed in range(2)]
+    if all(apart == 0 for apart in distances(at(generic[0]).leaves, answer.leaves)):
+        return "float64"  # its answer is the same everywhere
+    for dtype in ("bfloat16", "float16", "float32"):
+        if all(
+            same(numbers, trees.cast(trees.cast(numbers, dtype), "float64")) for numbers in generic
+        ):
+            return dtype
+    return "float64"
+
+
+def _narrowest_of(answer: Answer) -> str:
+    types = (leaf.dtype for leaf in answer.leaves if leaf is not None)
+    floating = (dtype.name for dtype in types if jnp.issubdtype(dtype, jnp.floating))
+    return min(floating, key=bits, default="float64")
+
+
+def _answer_of(traced: Traced, expected: Leaves, outputs: Sequence[Any]) -> Answer:
+    return trees.answer(jax.tree.unflatten(traced.structure, outputs), expected)
+
+
+def _outputs_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    return run(graph, values, Plain())

@@ -1,0 +1,67 @@
+"""Both sides as the caller has them, and the switch to double precision."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.sides import Sides
+from jaxpercep.compare.evaluation.trees import Leaves
+from jaxpercep.compare.program.jaxprs import bits
+
+
+class Native(NamedTuple):
+    """Both gradients in the caller's dtype.
+
+    Attributes:
+        sides: the gradients.
+        leaves: to differentiate by.
+        dtype: the narrowest floating type among the arguments.
+        x64: True if the caller computes in double precision.
+    """
+
+    sides: Sides
+    leaves: Leaves
+    dtype: str
+    x64: bool
+
+    @classmethod
+    def of(
+        cls,
+        fun: Callable[..., Any],
+        grad_fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        argnums: int | tuple[int, ...],
+    ) -> "Native":
+        """Evaluates both gradients at args, as the caller would."""
+        leaves = trees.differentiated(args, argnums)
+        x64 = bool(jax.config.read("jax_enable_x64"))
+        return cls(Sides.of(fun, grad_fun, args, leaves), leaves, _narrowest(args), x64)
+
+    @contextmanager
+    def double_precision(self) -> Generator[None]:
+        """Computes in float64, which includes the NumPy arrays that the functions have captured.
+
+        JAX caches its conversion of a NumPy array, even across a change of this setting. So the
+        caches are cleared on the way in, and again on the way out: the caller's next program must
+        not find arrays in float64.
+        """
+        traced = (self.sides.function.traced, self.sides.candidate.traced)
+        captured = not self.x64 and any(t is not None and t.captures_numpy for t in traced)
+        try:
+            if captured:
+                jax.clear_caches()
+            with jax.enable_x64(True):
+                yield
+        finally:
+            if captured:
+                jax.clear_caches()
+
+
+def _narrowest(args: Any) -> str:
+    """Returns the narrowest floating type among the leaves of arguments."""
+    types = [jnp.result_type(leaf) for leaf in jax.tree.leaves(args) if trees.is_floating(leaf)]
+    return min((dtype.name for dtype in types), key=bits)

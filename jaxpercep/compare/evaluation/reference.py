@@ -1,0 +1,76 @@
+"""Both gradients in float64 and in the caller's dtype, and the rounding to allow for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxpercep.compare.evaluation.compilation import miscompilation
+from jaxpercep.compare.evaluation.native import Native
+from jaxpercep.compare.evaluation.rounding import noise_of_function, spread_of_function, tolerances
+from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
+from jaxpercep.compare.program.graph import Graph
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Both gradients, leaf by leaf, and what it takes to explain their difference.
+
+    Attributes:
+        leaves: to differentiate by.
+        autodiff: `jax.grad`, evaluated in float64.
+        candidate: the gradient in question, evaluated in float64 where it can be.
+        floor: the largest error that rounding explains, absolute, by leaf.
+        autodiff_native: `jax.grad` in the caller's dtype.
+        candidate_native: the gradient in question in the caller's dtype.
+        formula: the narrowest type that the candidate computes in although it is given float64.
+        function: all leaves of the arguments -> value, in float64.
+        values: of these leaves, in float64.
+        graph: of the function, or None if it cannot be traced with abstract arguments.
+        miscompiled: how the compiled function differs from its operations one by one, or None.
+    """
+
+    leaves: Leaves
+    autodiff: Sequence[np.ndarray]
+    candidate: Answer
+    floor: list[float]
+    autodiff_native: Sequence[np.ndarray]
+    candidate_native: Answer
+    formula: str
+    function: Callable[[Sequence[Any]], Any]
+    values: list[Any]
+    graph: Graph | None
+    miscompiled: str | None
+
+
+def evaluate(native: Native, rate: float | None = None) -> Evaluation:
+    """Evaluates both gradients in double precision, also with every number moved by an ulp.
+
+    Args:
+        native: both sides in the caller's dtype.
+        rate: if the candidate is implied by a step of this learning rate.
+    """
+    wide, own = native.sides.in_float64(), native.sides
+    noise = noise_of_function(wide)
+    floor = tolerances(own, wide, noise, rate)
+    apart = distances(wide.candidate.answer.leaves, wide.autodiff.leaves)
+    # Compiled or not, a number within rounding of a kink may be on either side of it.
+    spreads = {
+        dtype: spread_of_function(noise, dtype, wide.autodiff, jumps=True)
+        for dtype in ("float64", native.dtype)
+    }
+    agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
+    return Evaluation(
+        leaves=native.leaves,
+        autodiff=wide.autodiff.leaves,
+        candidate=wide.candidate.answer,
+        floor=floor,
+        autodiff_native=own.autodiff.leaves,
+        candidate_native=own.candidate.answer,
+        formula=wide.candidate.formula,
+        function=wide.function.call,
+        values=wide.values,
+        graph=wide.function.graph,
+        miscompiled=miscompilation(native, wide, spreads, agree=agree),
+    )

@@ -1,0 +1,138 @@
+"""Measures the rounding of both sides: the largest difference between two right formulas."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.function import ValueAndGradient
+from jaxpercep.compare.evaluation.noise import RUNS, noisy_outputs
+from jaxpercep.compare.evaluation.sides import Sides
+from jaxpercep.compare.evaluation.trees import distances, larger, largest
+from jaxpercep.compare.program.graph import RUN_ONCE
+from jaxpercep.compare.program.jaxprs import trace
+
+# Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
+# leaves a margin, for example for functions that are off by several ulps; a narrower type has none.
+SAFETY = 16
+SAFETY_IF_NARROW = 8
+
+Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
+"""`(eps, seed) -> results`, with every number moved by a relative eps."""
+
+
+def tolerances(native: Sides, wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
+    """Returns for each leaf the largest error that rounding explains, absolute.
+
+    Args:
+        native: both sides in the caller's dtype.
+        wide: both sides in float64.
+        noise: that of the function.
+        rate: if the candidate is implied by a step of this learning rate. An ulp of the parameters
+            is then eps / rate of a gradient.
+    """
+    candidate, gradient = wide.candidate, wide.autodiff.leaves
+    eps = float(jnp.finfo(candidate.formula).eps)
+    safety = SAFETY if candidate.formula == "float64" else SAFETY_IF_NARROW
+    sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, gradient)]
+    weights = [largest(wide.values[i]) if rate else 0.0 for i in wide.function.positions]
+    measured = _measured(native, wide, noise)
+    terms = zip(measured, sizes, _of_constants(wide), weights, strict=True)
+    return [
+        safety * max(spread, eps * size) + 4 * constants + 4 * eps * weight / (rate or 1.0)
+        for spread, size, constants, weight in terms
+    ]
+
+
+def _measured(native: Sides, wide: Sides, noise: Noisy) -> list[float]:
+    """Returns for each leaf the larger spread of the two sides."""
+    candidate, gradient = wide.candidate, wide.autodiff.leaves
+    measured = larger(
+        spread_of_function(noise, candidate.formula, wide.autodiff).leaves,
+        _spread(_noise_of_candidate(wide), candidate.formula, candidate.answer.leaves),
+    )
+    if wide.function.narrow or candidate.formula != "float64":
+        return larger(measured, distances(native.autodiff.leaves, gradient))
+    return measured
+
+
+def noise_of_function(wide: Sides) -> Noisy:
+    """Returns the function's value and gradient with noise in every operation.
+
+    The noise is in the arguments alone if the function cannot be traced.
+    """
+    function, args, values = wide.function, wide.args, wide.values
+    if function.graph is None:
+        gradient = function.gradient()
+        return lambda eps, seed: gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
+    # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
+    noisy = noisy_outputs(trace(function.gradient(jit=None), (values,)).graph())
+    return lambda eps, seed: noisy(values, eps, seed)
+
+
+def _noise_of_candidate(wide: Sides) -> Noisy:
+    """Returns the candidate's leaves with noise: in every operation, or in its arguments."""
+    candidate, args, values = wide.candidate, wide.args, wide.values
+    if candidate.noisy is not None:
+        return lambda eps, seed: candidate.noisy(values, eps, seed)
+    return lambda eps, seed: candidate.at(trees.nudged(args, eps, seed)).leaves
+
+
+def spread_of_function(
+    noise: Noisy, dtype: str, right: ValueAndGradient[np.ndarray], *, jumps: bool = False
+) -> ValueAndGradient[float]:
+    """Measures how far value and gradient move if every number moves by an ulp of a type."""
+    value, *leaves = _spread(noise, dtype, right.every(), jumps=jumps)
+    return ValueAndGradient(value, leaves)
+
+
+def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
+    """Measures how far each result moves if every number moves by an ulp of a type.
+
+    Rounding moves a result in proportion to its size. A result that a smaller one moves as far has
+    jumped: it decided on which side of a kink or of a discontinuity a number is. That says nothing
+    about rounding, and is left out unless jumps are asked for.
+    """
+    eps = float(jnp.finfo(dtype).eps)
+    ulps, further = (16, 16) if eps < 1e-5 else (1, 4)
+    spreads = [0.0] * len(right)
+    for seed in range(RUNS):
+        near, far = noisy(ulps * eps, seed), noisy(further * ulps * eps, seed)
+        for i, (one, other, base) in enumerate(zip(near, far, right, strict=True)):
+            if base is not None and np.shape(one) == np.shape(base):
+                proportional, jump = _changes(one, other, base)
+                spreads[i] = max(spreads[i], proportional / ulps, jump if jumps else 0.0)
+    return spreads
+
+
+def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
+    """Returns the largest change to near where that to far is in proportion, and elsewhere.
+
+    Changes that are not finite do not count.
+    """
+    with np.errstate(invalid="ignore"):
+        small, large = (
+            np.atleast_1d(np.asarray(moved, np.float64)) - base for moved in (near, far)
+        )
+        for change in (small, large):
+            np.abs(change, out=change)
+        large /= 2
+        rounded = small < large
+        jumped = np.isfinite(small) & ~rounded
+    proportional, jump = (np.max(small, initial=0.0, where=where) for where in (rounded, jumped))
+    return float(proportional), float(jump)
+
+
+def _of_constants(wide: Sides) -> list[float]:
+    """Measures how far half an ulp in constants of a narrow type moves the two sides."""
+    function, candidate, values = wide.function, wide.candidate, wide.values
+    noise = [0.0] * len(function.positions)
+    if moved := function.with_moved_constants():
+        gradient = moved.gradient(RUN_ONCE)(values).leaves
+        noise = larger(noise, distances(gradient, wide.autodiff.leaves))
+    if answer := candidate.with_moved_constants(values):
+        noise = larger(noise, distances(answer.leaves, candidate.answer.leaves))
+    return [change if np.isfinite(change) else 0.0 for change in noise]

@@ -1,0 +1,1 @@
+"""A function as a graph of operations: read from its jaxpr, and followed by its gradient."""

@@ -1,0 +1,46 @@
+"""The origin of an equation: the user's lines, the calls that led there, the named scopes."""
+
+import site
+import sysconfig
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxpercep.compare.program.graph import Frame
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+
+class Place(NamedTuple):
+    """The origin of an equation: the user's lines, and the named scopes around it."""
+
+    frames: tuple[Frame, ...]
+    scopes: tuple[str, ...]
+
+    def then(self, info: Any) -> "Place":
+        """Returns the place of an equation in a function called from here."""
+        # Scopes of `Serial` only: JAX also names its own parts and its transformations.
+        own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
+        users = tuple(frame for frame in chain(info.traceback) if not is_library(frame.file))
+        return Place(self.frames + users, self.scopes + own)
+
+
+def chain(traceback: Any) -> tuple[Frame, ...]:
+    """Lists the lines that led to an equation since its jaxpr was entered, outermost first."""
+    frames = traceback.frames if traceback else ()
+    return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
+
+
+@cache
+def is_foreign(file: str) -> bool:
+    """Returns True for files of Python's library and of installed packages other than this one."""
+    folders = [sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), *site.getsitepackages()]
+    path = Path(file).resolve()
+    inside = file.startswith("<") or any(path.is_relative_to(Path(f).resolve()) for f in folders)
+    return inside and not path.is_relative_to(PACKAGE)
+
+
+@cache
+def is_library(file: str) -> bool:
+    """Returns True for files that are not the user's."""
+    return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)
