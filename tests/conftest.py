@@ -10,11 +10,16 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# XLA splits the code of a program to compile it in several threads: small ones only lose by it.
-flags = ["--xla_cpu_parallel_codegen_split_count=1"]
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    flags += ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
-os.environ.setdefault("XLA_FLAGS", " ".join(flags))
+os.environ.setdefault(
+    "XLA_FLAGS",
+    # XLA splits the code of a program to compile it in several threads: small ones only lose by it.
+    "--xla_cpu_parallel_codegen_split_count=1"
+    + (
+        " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        if importlib.metadata.version("jaxlib").startswith("0.10.")
+        else ""
+    ),
+)
 
 import jax
 import pytest
