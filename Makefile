@@ -3,14 +3,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
-COVERAGE ?= --cov
+COVERAGE ?=
 
 .PHONY: demo test catalogue bench install lint format types pictures clean
 
 demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 	$(BIN)/jaxpercep tour
 
-test: install lint types  ## lint, type-check, run every test
+test: install lint types  ## lint, type-check, run every test; COVERAGE=--cov counts lines
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
 
 catalogue: install  ## compare every wrong backward pass of the corpus

@@ -20,6 +20,8 @@ from catalogue.mistakes.forward import VOCABULARY, stop
 from catalogue.mistakes.mistake import rewritten
 from catalogue.networks.network import line_of
 
+pytestmark = pytest.mark.corpus
+
 SEEN_FROM_A_LEAF = {
     "scaled": 4,
     "sign_flipped": 2,

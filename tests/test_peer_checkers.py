@@ -9,6 +9,8 @@ import pytest
 
 from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
 
+pytestmark = pytest.mark.corpus
+
 BATCH, RATE = 8, 0.5
 
 

@@ -32,7 +32,7 @@ def compared(seed):
     return [(candidate, compare(candidate)) for candidate in candidates(seed, DRAWS)]
 
 
-@pytest.mark.parametrize("seed", range(2))  # two architectures
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.corpus)])
 def test_right_gradients_match(seed):
     accused = [f"{c.name}\n{report}" for c, report in compared(seed) if report.verdict != "match"]
     assert not accused, "\n\n".join(accused)
