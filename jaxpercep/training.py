@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -155,32 +155,73 @@ def fit(
     total = _total_steps(state, steps, epochs, len(x) // (batch_size or len(x)))
     run = partial(_run_steps, model, loss, optimizer, method, batch_size)
 
+    def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
+        state, losses = jax.block_until_ready(run(state, x, y, key, count))
+        return state, np.asarray(losses)[:count]
+
     history: list[np.ndarray] = []
-    calls: deque[tuple[TrainState, int]] = deque(maxlen=2)  # state before, and steps
+    calls: deque[_Call] = deque(maxlen=2)
     diverged = None
     with progress_bar(total) as advance, deferred_interrupt() as interrupted:
-        state, _ = run(state, x, y, key, 0)  # compiles
+        state, _ = take(state, 0)  # compiles
         done, count = 0, 1
         while done < total and diverged is None and not interrupted():
             count = min(count, total - done, STEPS_PER_CALL)
-            calls.append((state, count))
+            calls.append(_Call(state, count))
             start = time.perf_counter()
-            state, losses = jax.block_until_ready(run(state, x, y, key, count))
+            state, losses = take(state, count)
             seconds = time.perf_counter() - start
-            history.append(np.asarray(losses)[:count])
-            if not np.isfinite(history[-1]).all():
-                good = int(np.argmin(np.isfinite(history[-1])))
-                diverged = _diverged_step(calls[-1][0], good, done)
-                before, steps_back = calls[-1] if good else calls[0]
-                state, _ = run(before, x, y, key, (good or steps_back) - 1)
-                history[-1] = history[-1][: good + 1]
+            finite = np.isfinite(losses)
+            if not finite.all():
+                losses = losses[: np.argmin(finite) + 1]
+                diverged, state = _step_back(take, calls, len(losses) - 1)
+            history.append(losses)
             done += count
-            advance(count, float(history[-1][-1]))
+            advance(count, float(losses[-1]))
             if callback is not None:
-                callback(state, history[-1])
+                callback(state, losses)
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
-        interrupted_early = done < total and diverged is None
-        return state, History(np.concatenate(history or [np.empty(0)]), interrupted_early, diverged)
+        ended_early = done < total and diverged is None
+        return state, History(np.concatenate(history or [np.empty(0)]), ended_early, diverged)
+
+
+class _Call(NamedTuple):
+    """One compiled call of `fit`: the state before it, and its number of steps."""
+
+    before: TrainState
+    count: int
+
+
+def _step_back(
+    take: Callable[[TrainState, int], tuple[TrainState, np.ndarray]],
+    calls: Sequence[_Call],
+    good: int,
+) -> tuple[int, TrainState]:
+    """Returns the step whose loss is not finite, with a warning, and the last state before it.
+
+    Args:
+        take: takes steps again.
+        calls: the last call, and the one before if there was one.
+        good: the number of finite losses of the last call.
+
+    Raises:
+        ValueError: The first loss of all is not finite, for which no update is to blame.
+    """
+    if not good and len(calls) < 2:
+        raise ValueError(
+            "the loss is NaN or infinite before the first update: the model's outputs are outside "
+            "of what the loss is defined for (BinaryCrossEntropy(from_logits=False) takes "
+            "probabilities), or they overflow."
+        )
+    step = int(calls[-1].before.step) + good
+    warnings.warn(
+        f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
+        "returned; use a lower learning rate.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    call = calls[-1] if good else calls[0]
+    return step, take(call.before, (good or call.count) - 1)[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -253,28 +294,6 @@ def _run_steps(
     carry = (state, order, jnp.zeros(STEPS_PER_CALL, dtype))
     state, _, losses = lax.fori_loop(0, count, body, carry)
     return state, losses
-
-
-def _diverged_step(before: TrainState, good: int, done: int) -> int:
-    """Returns the step whose loss is not finite, `good` steps after `before`, with a warning.
-
-    Raises:
-        ValueError: It is the first loss of all: no update is to blame.
-    """
-    if not good and not done:
-        raise ValueError(
-            "the loss is NaN or infinite before the first update: the model's outputs are outside "
-            "of what the loss is defined for (BinaryCrossEntropy(from_logits=False) takes "
-            "probabilities), or they overflow."
-        )
-    step = int(before.step) + good
-    warnings.warn(
-        f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
-        "returned; use a lower learning rate.",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return step
 
 
 def _check_untraced(*arguments: Any) -> None:

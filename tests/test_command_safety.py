@@ -136,7 +136,7 @@ def test_an_interrupted_run_ends_in_order(tmp_path: Path, number: int, moment: f
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_loses_no_model(trained: Path, tmp_path: Path, moment: float) -> None:
+def test_a_killed_run_loses_no_model(tmp_path: Path, moment: float) -> None:
     with start(tmp_path, *TRAIN, "--seed", "1") as process:
         process.communicate()
     before, _ = checkpoint.load(tmp_path / "model")

@@ -335,6 +335,18 @@ def test_dense_refuses_mixed_types(key):
         DENSE.apply(mixed, x.astype(jnp.float32))
 
 
+@in_double
+@pytest.mark.parametrize("narrow", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_dense_widens_a_narrower_input_without_a_loss(narrow):
+    params, x, dy = draw(Case("", DENSE, (BATCH, FEATURES), 0))
+    x = x.astype(narrow)
+    y = DENSE.apply(params, x)
+    np.testing.assert_array_equal(y, DENSE.apply(params, x.astype(jnp.float64)))
+    dparams, dx = pull_back(DENSE, params, x, dy)
+    expected = autodiff_pull_back(DENSE, params, x, dy)
+    assert_agree((dparams, dx), expected, tolerance=2 * float(jnp.finfo(narrow).eps))
+
+
 def test_residual_refuses_a_layer_that_changes_shape_or_type(key):
     wider = jp.Residual(jp.Dense(3, 2))
     with pytest.raises(ValueError, match=r"maps float32\[4, 3\] to float32\[4, 2\]; its output"):
