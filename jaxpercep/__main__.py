@@ -1,10 +1,12 @@
 """`python -m jaxpercep` is `jaxpercep`: the command line as a process, its pipes and signals."""
 
+import contextlib
 import io
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Generator
+from typing import Any, TextIO
 
 from jaxpercep._extras import MissingExtraError, needed_by
 
@@ -16,10 +18,8 @@ def main() -> int:
     character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _until_closed(sys.stdout)
     try:
-        with needed_by("the command line"):
+        with needed_by("the command line"), _until_closed(sys.stdout):
             from jaxpercep import cli
 
             code = cli.main()
@@ -31,7 +31,6 @@ def main() -> int:
         code = 130
     if code == 130:
         # Threads of XLA may still be at work, and would use what an orderly exit takes down.
-        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     return code
@@ -49,13 +48,19 @@ class _Output(io.FileIO):
             return len(data)
 
 
-def _until_closed(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Output(stream.fileno(), "wb", closefd=False)),
-        encoding=stream.encoding,
-        errors="replace",
-        line_buffering=stream.line_buffering,
-    )
+@contextlib.contextmanager
+def _until_closed(stream: TextIO) -> Generator[None]:
+    """Prints to the stream, if it is a file, until nobody reads it any more."""
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, io.UnsupportedOperation):  # replaced by the caller
+        yield
+        return
+    raw = io.BufferedWriter(_Output(descriptor, "wb", closefd=False))
+    lines = getattr(stream, "line_buffering", False)
+    output = io.TextIOWrapper(raw, stream.encoding, errors="replace", line_buffering=lines)
+    with output, contextlib.redirect_stdout(output):
+        yield
 
 
 if __name__ == "__main__":

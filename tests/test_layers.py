@@ -327,12 +327,14 @@ def test_serial_refuses_a_list_of_parameters(key):
 
 def test_dense_refuses_mixed_types(key):
     params = DENSE.init(key)
-    x = jnp.ones((BATCH, FEATURES), jnp.bfloat16)
-    with pytest.raises(TypeError, match=r"x is bfloat16 and the parameters are float32; convert"):
-        DENSE.apply(params, x)
+    x = jnp.ones((BATCH, FEATURES))
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    message = r"x is float32 and the parameters are bfloat16, so digits of x would be lost; convert"
+    with pytest.raises(TypeError, match=message):
+        DENSE.apply(narrow, x)
     mixed = params._replace(b=params.b.astype(jnp.bfloat16))
     with pytest.raises(TypeError, match=r"float32.*bfloat16"):
-        DENSE.apply(mixed, x.astype(jnp.float32))
+        DENSE.apply(mixed, x)
 
 
 @in_double

@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -147,18 +148,20 @@ def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
 def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[TrainState, History]:
     init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
     optimizer = OPTIMIZERS[arguments.optimizer](arguments.learning_rate)
-    state, history = fit(
-        model,
-        head.loss,
-        optimizer,
-        init_state(model, optimizer, init_key),
-        *part,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        key=order_key,
-        method=arguments.method,
-        callback=partial(_check_finite, arguments.learning_rate),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
+        state, history = fit(
+            model,
+            head.loss,
+            optimizer,
+            init_state(model, optimizer, init_key),
+            *part,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            key=order_key,
+            method=arguments.method,
+            callback=partial(_check_finite, arguments.learning_rate),
+        )
     if not history.loss.size:
         raise KeyboardInterrupt  # before the first step: there is nothing to save
     return state, history
