@@ -1,20 +1,66 @@
-"""`python -m jaxpercep` is `jaxpercep`."""
+"""`python -m jaxpercep` is `jaxpercep`: the command line as a process, its pipes and signals."""
 
+import contextlib
+import io
+import os
+import signal
 import sys
+from collections.abc import Generator
+from typing import Any, TextIO
 
 from jaxpercep._extras import MissingExtraError, needed_by
 
 
 def main() -> int:
-    """Runs the command line and returns its exit code: see `jaxpercep.cli`."""
+    """Runs the command line and returns its exit code: see `jaxpercep.cli`.
+
+    A standard output that is closed, by `head` for instance, ends the printing and not the work. A
+    character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        with needed_by("the command line"):
+        with needed_by("the command line"), _until_closed(sys.stdout):
             from jaxpercep import cli
 
-            return cli.main()
+            code = cli.main()
     except MissingExtraError as error:
         print(f"jaxpercep: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("jaxpercep: interrupted", file=sys.stderr)
+        code = 130
+    if code == 130:
+        # Threads of XLA may still be at work, and would use what an orderly exit takes down.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+class _Output(io.FileIO):
+    """A file that takes everything that is written to it, also when nobody reads it any more."""
+
+    def write(self, data: Any) -> int | None:
+        """Returns the number of bytes that were written or, after the end, thrown away."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+@contextlib.contextmanager
+def _until_closed(stream: TextIO) -> Generator[None]:
+    """Prints to the stream, if it is a file, until nobody reads it any more."""
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, io.UnsupportedOperation):  # replaced by the caller
+        yield
+        return
+    raw = io.BufferedWriter(_Output(descriptor, "wb", closefd=False))
+    lines = getattr(stream, "line_buffering", False)
+    output = io.TextIOWrapper(raw, stream.encoding, errors="replace", line_buffering=lines)
+    with output, contextlib.redirect_stdout(output):
+        yield
 
 
 if __name__ == "__main__":

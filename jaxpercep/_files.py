@@ -24,7 +24,9 @@ def write_whole(path: Path, content: bytes | str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def check_replaceable(folder: Path, what: str, marker: str, content: Collection[str]) -> None:
+def check_replaceable(
+    folder: Path, what: str, marker: str, content: Collection[str], leftovers: Collection[str] = ()
+) -> None:
     """Raises a `ValueError` unless `folder` may be written, or replaced, without losing anything.
 
     That is so where nothing is there, or an empty folder, or one that holds the file `marker` and
@@ -35,6 +37,7 @@ def check_replaceable(folder: Path, what: str, marker: str, content: Collection[
         what: what is written there, such as `"saved model"`, for the message.
         marker: the file by which such a folder is recognized.
         content: every name that such a folder may contain.
+        leftovers: patterns of the names that an interrupted save leaves behind; they do not count.
     """
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
@@ -43,7 +46,7 @@ def check_replaceable(folder: Path, what: str, marker: str, content: Collection[
         return
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; move it away, or choose another folder.")
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir() if not any(map(path.match, leftovers))}
     if names and marker not in names:
         raise ValueError(
             f"{folder} is not a {what}: it has no {marker}. Move it away, or choose another folder."

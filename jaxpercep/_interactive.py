@@ -32,28 +32,36 @@ def progress_bar(total: int) -> Generator[Callable[[int, float], None]]:
         yield advance
 
 
+class _Deferred:
+    """A signal handler that remembers the first Ctrl-C, and raises at the second."""
+
+    def __init__(self) -> None:
+        self.received = threading.Event()
+
+    def __call__(self, *_: Any) -> None:
+        if self.received.is_set():
+            raise KeyboardInterrupt
+        self.received.set()
+
+
 @contextmanager
 def deferred_interrupt() -> Generator[Callable[[], bool]]:
     """Turns Ctrl-C into a question that is asked between calls, so that no step is half taken.
 
-    A second Ctrl-C is not deferred. Only the main thread may set signal handlers; elsewhere, and
-    where the program has its own handler, Ctrl-C keeps its meaning.
+    A second Ctrl-C is not deferred. Inside another `deferred_interrupt` the question is that one's.
+    Only the main thread may set signal handlers; elsewhere, and where the program has its own
+    handler, Ctrl-C keeps its meaning.
     """
-    received = threading.Event()
     previous = signal.getsignal(signal.SIGINT)
+    handler = previous if isinstance(previous, _Deferred) else _Deferred()
     in_charge = (
         threading.current_thread() is threading.main_thread()
         and previous is signal.default_int_handler
     )
-
-    def defer(*_: Any) -> None:
-        received.set()
-        signal.signal(signal.SIGINT, previous)
-
     if in_charge:
-        signal.signal(signal.SIGINT, defer)
+        signal.signal(signal.SIGINT, handler)
     try:
-        yield received.is_set
+        yield handler.received.is_set
     finally:
         if in_charge:
             signal.signal(signal.SIGINT, previous)

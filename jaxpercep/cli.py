@@ -9,7 +9,6 @@ anything else; 130, Ctrl-C.
 """
 
 import importlib.metadata
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Annotated
 
 import tyro
 
+from jaxpercep._interactive import deferred_interrupt
 from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError
 
 
@@ -57,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(parsed.command)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted", 130)
-    except BrokenPipeError:  # the reader of our output, `head` for instance, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failed
     except UsageError as error:
         return _fail(f"{name}: error: {error}", 2)
     except expected as error:
@@ -81,9 +78,10 @@ def _run(command: Tour | Train | Predict | Compare) -> int:
             return 0
         case Train():
             command.check()
-            from jaxpercep.commands.actions import train
+            with deferred_interrupt():  # while JAX is imported and compiles, too
+                from jaxpercep.commands.actions import train
 
-            return train(command)
+                return train(command)
         case Predict():
             command.check()
             from jaxpercep.commands.actions import predict

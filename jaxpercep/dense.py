@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
@@ -53,7 +54,8 @@ class Dense:
 
     The residual is x alone.
 
-    Precision: y has the parameters' dtype. Products are accumulated in float32 at least. With
+    Precision: y has the parameters' dtype; x may be narrower, for it is widened without a loss, but
+    not wider. Products are accumulated in float32 at least. With
     `dtype` the factors of each product are first rounded to that type (bfloat16 is about twice as
     fast), while parameters, sums, y and gradients stay what they are.
 
@@ -68,7 +70,7 @@ class Dense:
 
     Raises:
         TypeError: The features are not integers, `dtype` is not a floating-point type, x is not
-            floating point or (without `dtype`) not of the parameters' dtype, or `key` is not a key.
+            floating point or (without `dtype`) wider than the parameters, or `key` is not a key.
         ValueError: A number of features is below 1, an initializer is unknown, x is empty or has
             the wrong shape, or the parameters have the wrong shape.
 
@@ -130,39 +132,42 @@ class Dense:
         x, w = residuals, params.w
         check_cotangent(self, dy, (*x.shape[:-1], self.out_features))
         batch = tuple(range(x.ndim - 1))
-        dw = self._product(x, dy, (batch, batch), w.dtype)
-        dx = self._product(dy, w, ((dy.ndim - 1,), (1,)), x.dtype)
+        dw = self._product(params, x, dy, (batch, batch)).astype(w.dtype)
+        dx = self._product(params, dy, w, ((dy.ndim - 1,), (1,))).astype(x.dtype)
         if params.b is None:
             return DenseParams(dw, None), dx
         db = jnp.sum(dy, axis=batch, dtype=accumulator(dy.dtype)).astype(params.b.dtype)
         return DenseParams(dw, db), dx
 
     def _affine(self, params: DenseParams, x: jax.Array) -> jax.Array:
-        y = self._product(x, params.w, ((x.ndim - 1,), (0,)), params.w.dtype)
-        return y if params.b is None else y + params.b
+        y = self._product(params, x, params.w, ((x.ndim - 1,), (0,))).astype(params.w.dtype)
+        return y if params.b is None else y + jnp.broadcast_to(params.b, y.shape)
 
     def _product(
         self,
+        params: DenseParams,
         a: jax.Array,
         b: jax.Array,
         contracting: tuple[tuple[int, ...], tuple[int, ...]],
-        dtype: jnp.dtype,
     ) -> jax.Array:
-        """Contracts the axes of a and b in the compute type, accumulating in float32 at least."""
-        if self.dtype is not None:
-            a, b = a.astype(self.dtype), b.astype(self.dtype)
-        dims = (contracting, ((), ()))
-        return lax.dot_general(a, b, dims, preferred_element_type=accumulator(dtype)).astype(dtype)
+        """Contracts axes of a and b in the compute type; returns sums in float32 at least."""
+        factors = params.w.dtype if self.dtype is None else self.dtype
+        return lax.dot_general(
+            a.astype(factors),
+            b.astype(factors),
+            (contracting, ((), ())),
+            preferred_element_type=accumulator(params.w.dtype),
+        )
 
     def _checked(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         x = check_input(self, x, self.in_features)
         shape = (self.in_features, self.out_features)
         b = (self.out_features,) if self.use_bias else None
         check_params(self, params, DenseParams, w=shape, b=b)
-        if self.dtype is None and x.dtype != params.w.dtype:
+        if self.dtype is None and not np.can_cast(x.dtype, params.w.dtype):
             raise TypeError(
-                f"{self!r}: x is {x.dtype} and the parameters are {params.w.dtype}; convert one "
-                f"of them, x.astype(jnp.{params.w.dtype}) for instance."
+                f"{self!r}: x is {x.dtype} and the parameters are {params.w.dtype}, so digits of x "
+                f"would be lost; convert one of them, x.astype(jnp.{params.w.dtype}) for instance."
             )
         return x
 

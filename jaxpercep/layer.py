@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 Params: TypeAlias = Any
@@ -93,32 +94,83 @@ def check_key(key: Any) -> None:
 
 
 def as_array(argument: str, value: Any) -> jax.Array:
-    """Returns the value as an array, or raises a `TypeError` that names the argument."""
+    """Returns the value as an array of real numbers, in the type in which JAX holds them.
+
+    Raises:
+        TypeError: It is not an array of real numbers, or it has a mask, which would be lost.
+        ValueError: A number does not fit the type in which JAX holds it.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
+            f"{argument}.filled(number)."
+        )
     try:
-        return jnp.asarray(value)
-    except (TypeError, ValueError) as error:
+        given = _in_native_order(value)
+        if isinstance(given, np.ndarray):
+            _check_kept(argument, given)
+        array = jnp.asarray(given)
+    except TypeError as error:
         came = f"a {type(value).__name__}"
         raise TypeError(f"{argument} is {came}, not an array of numbers: {error}") from error
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"{argument} has dtype {array.dtype}, expected real numbers; use {argument}.real."
+        )
+    return array
 
 
-def check_input(layer: object, x: ArrayLike, features: int | None = None) -> jax.Array:
+def _in_native_order(value: Any) -> Any:
+    """Converts to NumPy, in this machine's byte order; arrays of JAX stay what they are."""
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        array = np.asarray(value)
+    except jax.errors.TracerArrayConversionError:  # a list of traced numbers
+        return value
+    except ValueError as error:  # a ragged list
+        raise TypeError(str(error)) from error
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _check_kept(argument: str, given: np.ndarray) -> None:
+    """Raises unless these are numbers, none of which wraps around or overflows in JAX's type."""
+    if given.dtype.kind in "OSUMm":
+        raise TypeError(f"its dtype is {given.dtype}.")
+    dtype = jax.dtypes.canonicalize_dtype(given.dtype)
+    if dtype == given.dtype:
+        return
+    with np.errstate(over="ignore"):
+        kept = given.astype(dtype)
+    whole = np.issubdtype(given.dtype, np.integer)
+    lost = kept != given if whole else np.isinf(kept) & np.isfinite(given)
+    if lost.any():
+        raise ValueError(
+            f"{argument} holds {given[lost].flat[0]}, which {dtype} cannot hold; scale the "
+            "numbers, or call jax.config.update('jax_enable_x64', True) first."
+        )
+
+
+def check_input(
+    layer: object, x: ArrayLike, features: int | None = None, argument: str = "x"
+) -> jax.Array:
     """Returns x as an array, or raises unless it is a floating, non-empty `[..., features]`.
 
     Shape and dtype are known under `jit` too, so the check holds there.
     """
-    x = as_array("x", x)
+    x = as_array(argument, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"{layer!r}: x has dtype {x.dtype}, expected floating point; "
-            "convert it with x.astype(jnp.float32)."
+            f"{layer!r}: {argument} has dtype {x.dtype}, expected floating point; "
+            f"convert it with {argument}.astype(jnp.float32)."
         )
     if features is not None and (x.ndim == 0 or x.shape[-1] != features):
         raise ValueError(
-            f"{layer!r}: x has shape {list(x.shape)}, expected [..., {features}]: "
+            f"{layer!r}: {argument} has shape {list(x.shape)}, expected [..., {features}]: "
             f"{features} features on the last axis."
         )
     if x.size == 0:
-        raise ValueError(f"{layer!r}: x has shape {list(x.shape)}: an empty batch.")
+        raise ValueError(f"{layer!r}: {argument} has shape {list(x.shape)}: an empty batch.")
     return x
 
 

@@ -283,7 +283,7 @@ class SoftmaxCrossEntropy:
         self, prediction: ArrayLike, target: ArrayLike
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         """Returns L, and (prediction, target)."""
-        p = check_input(self, prediction)
+        p = check_input(self, prediction, argument="prediction")
         t = self._checked(p, as_array("target", target))
         log_q = jax.nn.log_softmax(_widened(p))
         if t.ndim == p.ndim:
@@ -329,7 +329,8 @@ def _check_signs(loss: Loss, target: NDArray[Any]) -> None:
 
 def _numbers(loss: Any, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Returns both as arrays of one shape, the target in the type of the computation."""
-    p, t = check_input(loss, prediction), as_array("target", target)
+    p = check_input(loss, prediction, argument="prediction")
+    t = as_array("target", target)
     if p.shape != t.shape:
         # Broadcasting [n, 1] against [n] would compare every sample with every other.
         fix = " Use target.reshape(prediction.shape)." if p.size == t.size else ""

@@ -78,7 +78,8 @@ class LayerNorm:
         wide = x.astype(accumulator(x.dtype))
         mean = jnp.mean(wide, axis=-1, keepdims=True)
         r = lax.rsqrt(jnp.var(wide, axis=-1, keepdims=True) + self.epsilon)
-        y = (wide - mean) * r * params.scale.astype(wide.dtype) + params.bias.astype(wide.dtype)
+        scale, bias = (jnp.broadcast_to(p.astype(wide.dtype), x.shape) for p in params)
+        y = (wide - mean) * r * scale + bias
         return y.astype(x.dtype), (x, mean, r)
 
     def backward(
@@ -92,7 +93,7 @@ class LayerNorm:
         check_cotangent(self, dy, x.shape)
         n = (x.astype(mean.dtype) - mean) * r
         dy = dy.astype(mean.dtype)
-        g = dy * params.scale.astype(mean.dtype)
+        g = dy * jnp.broadcast_to(params.scale.astype(mean.dtype), dy.shape)
         shift = jnp.mean(g, axis=-1, keepdims=True)
         stretch = jnp.mean(g * n, axis=-1, keepdims=True)
         dx = r * (g - shift - n * stretch)

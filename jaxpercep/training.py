@@ -1,7 +1,9 @@
 """Training: one jitted update step, and `fit`, which runs many of them as one program."""
 
 import time
-from collections.abc import Callable
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import optax
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int
+from jaxpercep._checks import check_finite, check_positive_int
 from jaxpercep._interactive import deferred_interrupt, progress_bar
 from jaxpercep.gradients import Method, check_pair, check_values, value_and_grad
 from jaxpercep.layer import Layer, Params, as_array, check_input, check_key, check_layer
@@ -38,10 +40,13 @@ class History:
     Attributes:
         loss: `[steps]`, the loss of each step's batch before that step's update.
         interrupted: True if Ctrl-C ended the run early.
+        diverged: the step whose loss was NaN or infinite, which ended the run, or None. That loss
+            is the last one in `loss`.
     """
 
     loss: np.ndarray
     interrupted: bool = False
+    diverged: int | None = None
 
 
 Step = Callable[[TrainState, ArrayLike, ArrayLike], tuple[TrainState, jax.Array]]
@@ -110,7 +115,8 @@ def fit(
     Many steps run inside one compiled call, about a second's worth; where the calls are cut changes
     neither the result nor the number of compilations. In between, a terminal shows progress, and
     Ctrl-C ends the run: the state reached and its history are returned. The state passed in stays
-    usable.
+    usable. A loss that is NaN or infinite ends the run too, with a `RuntimeWarning` that says at
+    which step; what is returned is the state before the update that led there.
 
     With `batch_size`, epoch e visits the samples in the order of
     `jax.random.permutation(jax.random.fold_in(key, e), n)`; the n mod batch_size samples at its end
@@ -134,35 +140,88 @@ def fit(
     Raises:
         ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
             data; x and y differ in length; the data hold NaN, infinity, or targets that the loss is
-            not defined for; the method is unknown; or the model ends in `sigmoid` and the loss
-            takes logits.
-        TypeError: An argument is of the wrong kind.
+            not defined for; the parameters or the first loss are not finite; there are more steps
+            than `state.step` can count; the method is unknown; or the model ends in `sigmoid` and
+            the loss takes logits.
+        TypeError: An argument is of the wrong kind, or `fit` is called under `jit` or `vmap`.
     """
+    _check_untraced(state, x, y)
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback={callback!r} is not callable.")
     x, y = _checked_data(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
-    total = _total_steps(steps, epochs, len(x) // (batch_size or len(x)))
+    total = _total_steps(state, steps, epochs, len(x) // (batch_size or len(x)))
     run = partial(_run_steps, model, loss, optimizer, method, batch_size)
 
+    def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
+        state, losses = jax.block_until_ready(run(state, x, y, key, count))
+        return state, np.asarray(losses)[:count]
+
     history: list[np.ndarray] = []
+    calls: deque[_Call] = deque(maxlen=2)
+    diverged = None
     with progress_bar(total) as advance, deferred_interrupt() as interrupted:
-        state, _ = run(state, x, y, key, 0)  # compiles
+        state, _ = take(state, 0)  # compiles
         done, count = 0, 1
-        while done < total and not interrupted():
+        while done < total and diverged is None and not interrupted():
             count = min(count, total - done, STEPS_PER_CALL)
+            calls.append(_Call(state, count))
             start = time.perf_counter()
-            state, losses = jax.block_until_ready(run(state, x, y, key, count))
+            state, losses = take(state, count)
             seconds = time.perf_counter() - start
-            history.append(np.asarray(losses)[:count])
+            finite = np.isfinite(losses)
+            if not finite.all():
+                losses = losses[: np.argmin(finite) + 1]
+                diverged, state = _step_back(take, calls, len(losses) - 1)
+            history.append(losses)
             done += count
-            advance(count, float(history[-1][-1]))
+            advance(count, float(losses[-1]))
             if callback is not None:
-                callback(state, history[-1])
+                callback(state, losses)
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
-        return state, History(np.concatenate(history or [np.empty(0)]), done < total)
+        ended_early = done < total and diverged is None
+        return state, History(np.concatenate(history or [np.empty(0)]), ended_early, diverged)
+
+
+class _Call(NamedTuple):
+    """One compiled call of `fit`: the state before it, and its number of steps."""
+
+    before: TrainState
+    count: int
+
+
+def _step_back(
+    take: Callable[[TrainState, int], tuple[TrainState, np.ndarray]],
+    calls: Sequence[_Call],
+    good: int,
+) -> tuple[int, TrainState]:
+    """Returns the step whose loss is not finite, with a warning, and the last state before it.
+
+    Args:
+        take: takes steps again.
+        calls: the last call, and the one before if there was one.
+        good: the number of finite losses of the last call.
+
+    Raises:
+        ValueError: The first loss of all is not finite, for which no update is to blame.
+    """
+    if not good and len(calls) < 2:
+        raise ValueError(
+            "the loss is NaN or infinite before the first update: the model's outputs are outside "
+            "of what the loss is defined for (BinaryCrossEntropy(from_logits=False) takes "
+            "probabilities), or they overflow."
+        )
+    step = int(calls[-1].before.step) + good
+    warnings.warn(
+        f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
+        "returned; use a lower learning rate.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    call = calls[-1] if good else calls[0]
+    return step, take(call.before, (good or call.count) - 1)[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -237,6 +296,15 @@ def _run_steps(
     return state, losses
 
 
+def _check_untraced(*arguments: Any) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
+        raise TypeError(
+            "fit cannot run under jit, vmap or grad: it reads losses between compiled calls. Use "
+            "step = make_step(model, loss, optimizer) in "
+            "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)."
+        )
+
+
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
@@ -254,6 +322,8 @@ def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
             "state.opt_state is not of this optimizer; make the state with "
             "init_state(model, optimizer, key), or put optimizer.init(state.params) into it."
         )
+    for path, leaf in jax.tree.leaves_with_path(state.params):
+        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
 
 
 def _checked_data(
@@ -287,11 +357,19 @@ def _checked_key(n: int, batch_size: int | None, key: jax.Array | None) -> jax.A
     return key
 
 
-def _total_steps(steps: int | None, epochs: int | None, per_epoch: int) -> int:
+def _total_steps(state: TrainState, steps: int | None, epochs: int | None, per_epoch: int) -> int:
+    left = np.iinfo(np.int32).max - int(state.step)
     if steps is not None and epochs is None:
-        check_positive_int("steps", steps)
-        return steps
+        return _checked_count("steps", steps, left)
     if epochs is not None and steps is None:
-        check_positive_int("epochs", epochs)
-        return epochs * per_epoch
+        return _checked_count("epochs", epochs, left // per_epoch) * per_epoch
     raise ValueError(f"steps={steps}, epochs={epochs}: give exactly one of the two.")
+
+
+def _checked_count(argument: str, value: int, most: int) -> int:
+    check_positive_int(argument, value)
+    if value > most:
+        raise ValueError(
+            f"{argument}={value}: state.step, an int32, has room for {most} more at most."
+        )
+    return value

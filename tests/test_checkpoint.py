@@ -1,5 +1,6 @@
 """Saved models: round trips, damage of every kind, and what may be replaced."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -56,23 +57,23 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
     stored(tmp_path / "model")
     fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
     assert fields["format"] == "jaxpercep model"
-    assert fields["version"] == 1
+    assert fields["version"] == 2
     assert fields["jax"] == jax.__version__
-    assert fields["description"]["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
-    assert fields["description"]["seed"] == 7
+    assert fields["model"]["description"]["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
+    assert fields["model"]["description"]["seed"] == 7
     assert fields["metrics"] == METRICS
     assert (tmp_path / "model" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_parameters_are_not_tied_to_a_device(tmp_path: Path) -> None:
     stored(tmp_path / "model")
-    assert not (tmp_path / "model" / "params" / "_sharding").exists()
+    assert not list((tmp_path / "model").glob("params-*/_sharding"))
 
 
 def test_any_changed_byte_or_missing_file_is_noticed(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     stored(folder)
-    files = [path for path in (folder / "params").rglob("*") if path.is_file()]
+    files = [path for path in folder.glob("params-*/**/*") if path.is_file()]
     assert files
     for path in files:
         content = path.read_bytes()
@@ -92,32 +93,78 @@ def test_any_changed_byte_or_missing_file_is_noticed(tmp_path: Path) -> None:
     load(folder)
 
 
+def changed(folder: Path, change: dict, *, sealed: bool) -> None:
+    """Edits `model.json`, its outer fields or the description; sealed, with a right checksum."""
+    path = folder / "model.json"
+    fields = json.loads(path.read_text("utf-8"))
+    for name, value in change.items():
+        inner = fields if name in fields else fields["model"]["description"]
+        inner[name] = value
+    if sealed:
+        model = json.dumps(fields["model"], separators=(",", ":"), ensure_ascii=False)
+        fields["sha256"] = hashlib.sha256(model.encode()).hexdigest()
+    path.write_text(json.dumps(fields, separators=(",", ":"), ensure_ascii=False), "utf-8")
+
+
+INNER = [
+    ({"sizes": [2, 6, 2]}, "is damaged: the parameters' shapes are not those of sizes"),
+    ({"sizes": [2, 5, 3]}, "is damaged: sizes .* do not end in 2 outputs"),
+    ({"sizes": [2, 5, 5, 2]}, "is damaged"),
+    ({"sizes": None}, "is damaged"),
+    ({"sizes": []}, "is damaged"),
+    ({"activation": "tanhh"}, "is damaged: .*tanhh"),
+    ({"head": {"loss": "none"}}, "is damaged"),
+    ({"head": {"loss": "softmax", "names": ["a", "a"]}}, "is damaged: the classes a, a are not"),
+    ({"head": {"loss": "squared", "mean": [0, 1], "std": [1]}}, "is damaged: there are 2 means"),
+    ({"scale": {"mean": [0]}}, r"is damaged: .*`std` - at `\$\.description\.scale`"),
+    ({"scale": {"mean": [0, 0], "std": [1, 0]}}, "is damaged: .*deviation not above 0"),
+    ({"scale": {"mean": [0, 0], "std": [1, -1]}}, "is damaged: .*deviation not above 0"),
+    ({"scale": {"mean": [0], "std": [1]}}, "is damaged: there are 2 features, 1 scaled"),
+    ({"colour": "blue"}, r"is damaged: .*unknown field `colour` - at `\$\.description`"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), INNER)
+def test_a_description_that_makes_no_sense_is_refused(
+    tmp_path: Path, change: dict, message: str
+) -> None:
+    stored(tmp_path)
+    changed(tmp_path, change, sealed=True)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(change for change, _ in INNER),
+        {"activation": "relu"},
+        {"seed": 8},
+        {"head": {"loss": "softmax", "names": ["yes", "no"]}},
+        {"scale": {"mean": [0.0, 0.0], "std": [2.0, 1.0]}},
+    ],
+)
+def test_any_change_of_what_decides_a_prediction_is_noticed(tmp_path: Path, change: dict) -> None:
+    stored(tmp_path)
+    load(tmp_path)
+    changed(tmp_path, change, sealed=False)
+    with pytest.raises(ValueError, match=r"is damaged: model\.json is not what was saved"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2, "jaxpercep": "9.9"}, "format version 2.*written by jaxpercep 9.9"),
+        ({"version": 3, "jaxpercep": "9.9"}, "format version 3.*written by jaxpercep 9.9"),
         ({"format": "other"}, "does not describe a jaxpercep model"),
-        ({"sizes": [2, 6, 2]}, "is damaged: the parameters' shapes are not those of sizes"),
-        ({"sizes": [2, 5, 3]}, "is damaged: sizes .* do not end in 2 outputs"),
-        ({"sizes": [2, 5, 5, 2]}, "is damaged"),
-        ({"sizes": None}, "is damaged"),
-        ({"sizes": []}, "is damaged"),
-        ({"activation": "tanhh"}, "is damaged: .*tanhh"),
-        ({"head": {"loss": "none"}}, "is damaged"),
-        ({"scale": {"mean": [0]}}, r"is damaged: .*`std` - at `\$\.description\.scale`"),
-        ({"colour": "blue"}, r"is damaged: .*unknown field `colour` - at `\$\.description`"),
     ],
 )
-def test_changed_descriptions_are_refused(tmp_path: Path, change: dict, message: str) -> None:
-    folder = tmp_path / "model"
-    stored(folder)
-    fields = json.loads((folder / "model.json").read_text("utf-8"))
-    outer = fields.keys() & change.keys()
-    fields |= change if outer else {"description": fields["description"] | change}
-    (folder / "model.json").write_text(json.dumps(fields), "utf-8")
-    with pytest.raises(ValueError, match=message) as caught:
-        load(folder)
-    assert "\n" not in str(caught.value)
+def test_another_format_is_refused_by_name(tmp_path: Path, change: dict, message: str) -> None:
+    stored(tmp_path)
+    changed(tmp_path, change, sealed=False)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '"jaxpercep model"', "\xff"])
@@ -172,15 +219,32 @@ def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.Monk
 
     with pytest.raises(OSError, match="no space left"):
         save(folder, description, params, METRICS, NoSpaceLeft())
-    replace = Path.replace
 
-    def refuse_new(path: Path, target: Path) -> Path:
-        if path.name == "new":
-            raise OSError("gone")
-        return replace(path, target)
+    def refuse(path: Path, target: Path) -> Path:
+        del path, target
+        raise OSError("gone")
 
-    monkeypatch.setattr(Path, "replace", refuse_new)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(OSError, match="gone"):
         save(folder, description, params, METRICS, Figure())
     assert_same(load(folder)[1], params)
+    assert len(list(folder.iterdir())) == 3
     assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(OSError, match="gone"):
+        save(tmp_path / "other", description, params, METRICS, Figure())
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_next_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "params-0123abcd").mkdir(parents=True)  # of a first save: no model.json yet
+    with pytest.raises(ValueError, match="is not a saved model"):
+        load(folder)
+    _, params = stored(folder)
+    (folder / "params-0123abcd.orbax-checkpoint-tmp").mkdir()
+    (folder / ".model.json.partial").write_text("{")
+    assert_same(load(folder)[1], params)
+    _, params = stored(folder, seed=1)
+    assert_same(load(folder)[1], params)
+    names = sorted(path.name.partition("-")[0] for path in folder.iterdir())
+    assert names == ["loss.png", "model.json", "params"]

@@ -327,12 +327,26 @@ def test_serial_refuses_a_list_of_parameters(key):
 
 def test_dense_refuses_mixed_types(key):
     params = DENSE.init(key)
-    x = jnp.ones((BATCH, FEATURES), jnp.bfloat16)
-    with pytest.raises(TypeError, match=r"x is bfloat16 and the parameters are float32; convert"):
-        DENSE.apply(params, x)
+    x = jnp.ones((BATCH, FEATURES))
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    message = r"x is float32 and the parameters are bfloat16, so digits of x would be lost; convert"
+    with pytest.raises(TypeError, match=message):
+        DENSE.apply(narrow, x)
     mixed = params._replace(b=params.b.astype(jnp.bfloat16))
     with pytest.raises(TypeError, match=r"float32.*bfloat16"):
-        DENSE.apply(mixed, x.astype(jnp.float32))
+        DENSE.apply(mixed, x)
+
+
+@in_double
+@pytest.mark.parametrize("narrow", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_dense_widens_a_narrower_input_without_a_loss(narrow):
+    params, x, dy = draw(Case("", DENSE, (BATCH, FEATURES), 0))
+    x = x.astype(narrow)
+    y = DENSE.apply(params, x)
+    np.testing.assert_array_equal(y, DENSE.apply(params, x.astype(jnp.float64)))
+    dparams, dx = pull_back(DENSE, params, x, dy)
+    expected = autodiff_pull_back(DENSE, params, x, dy)
+    assert_agree((dparams, dx), expected, tolerance=2 * float(jnp.finfo(narrow).eps))
 
 
 def test_residual_refuses_a_layer_that_changes_shape_or_type(key):

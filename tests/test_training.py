@@ -328,7 +328,53 @@ def test_fit_takes_numpy_arrays_and_labels():
     assert history.loss[-1] < 0.7 * history.loss[0]
 
 
-# fit: what it shows, and how it ends
+@pytest.mark.parametrize("method", METHODS)
+def test_fit_takes_arrays_of_the_other_byte_order(method):
+    x, y = (np.asarray(array) for array in data())
+    swapped = [array.astype(array.dtype.newbyteorder()) for array in (x, y)]
+    results = [
+        jp.fit(MODEL, LOSS, SGD, fresh(), *d, steps=2, method=method) for d in ((x, y), swapped)
+    ]
+    assert_identical(*(state for state, _ in results))
+
+
+# fit: divergence
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 3, 100])
+def test_a_run_that_diverges_ends_at_the_last_state_whose_loss_was_finite(
+    steps_per_call, monkeypatch
+):
+    monkeypatch.setattr(training, "STEPS_PER_CALL", steps_per_call)
+    x, y = data()
+    steep = optax.sgd(3e5)
+    start = jp.init_state(MODEL, steep, KEY)
+    with pytest.warns(RuntimeWarning, match=r"training diverged: at step \d+ the loss") as warned:
+        state, history = jp.fit(MODEL, jp.SquaredError(), steep, start, x, 1e3 * y, steps=1000)
+    assert f"at step {history.diverged} " in str(warned[0].message)
+    assert len(history.loss) == history.diverged + 1
+    assert np.isfinite(history.loss[:-1]).all()
+    assert not np.isfinite(history.loss[-1])
+    assert not history.interrupted
+    assert int(state.step) == history.diverged - 1
+    value = jp.value_and_grad(MODEL, jp.SquaredError())(state.params, x, 1e3 * y)[0]
+    np.testing.assert_allclose(value, history.loss[-2], rtol=1e-5)
+
+
+def test_fit_under_a_transformation_says_what_to_do_instead():
+    x, y = data()
+
+    def trained(state):
+        return jp.fit(MODEL, LOSS, SGD, state, x, y, steps=2)[0]
+
+    for transformed in (jax.jit(trained), jax.vmap(trained)):
+        with pytest.raises(
+            TypeError, match=r"cannot run under jit, vmap or grad: .*jax\.lax\.scan"
+        ):
+            transformed(jax.tree.map(lambda leaf: leaf[None], fresh()))
+
+
+# fit: progress, and how it ends
 
 
 @pytest.mark.usefixtures("one_step_per_call")
@@ -470,6 +516,45 @@ REFUSED = {
         {"steps": 1, "x": X.at[3, 1].set(jnp.nan)},
         ValueError,
         r"x holds 1 value.* NaN or infinite \(the first at index \(3, 1\)\)",
+    ),
+    "complex": (
+        {"steps": 1, "y": Y.astype(complex)},
+        TypeError,
+        r"y has dtype complex64, .*y\.real",
+    ),
+    "masked": (
+        {"steps": 1, "x": np.ma.masked_array(X, np.zeros_like(X))},
+        TypeError,
+        r"x is a masked array, whose mask would be lost; .*x\.filled",
+    ),
+    "labels that wrap": (
+        {"steps": 1, "loss": jp.SoftmaxCrossEntropy(), "y": np.zeros(SAMPLES, "i8") + 2**32},
+        ValueError,
+        r"y holds 4294967296, which int32 cannot hold",
+    ),
+    "beyond float32": (
+        {"steps": 1, "x": np.full((SAMPLES, 2), 1e300)},
+        ValueError,
+        r"x holds 1e\+300, which float32 cannot hold",
+    ),
+    "steps beyond the counter": (
+        {"steps": 10**30},
+        ValueError,
+        r"room for 2147483647 more at most",
+    ),
+    "epochs beyond the counter": ({"epochs": 2**31}, ValueError, r"epochs=2147483648: .* at most"),
+    "not a number in the parameters": (
+        {
+            "steps": 1,
+            "state": fresh()._replace(params=jax.tree.map(lambda p: p * jnp.nan, fresh().params)),
+        },
+        ValueError,
+        r"state\.params\[0\]\.w holds 6 values that are NaN",
+    ),
+    "outputs that are no probabilities": (
+        {"steps": 1, "loss": jp.BinaryCrossEntropy(from_logits=False), "y": jnp.round(Y**0)},
+        ValueError,
+        r"NaN or infinite before the first update: .*takes probabilities",
     ),
     "infinite": ({"steps": 1, "y": Y.at[0].set(jnp.inf)}, ValueError, r"y holds 1 value"),
     "nan in bfloat16": (

@@ -2,7 +2,10 @@
 
 import csv
 import io
+import itertools
+import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -62,6 +65,7 @@ def train(arguments: Train) -> int:
         test_fraction=arguments.test_fraction,
     )
     model = description.model()
+    _check_memory(description.sizes)
     print(f"{arguments.data}: {_counted(parts)}, {features} features\n{model!r}\n{head.loss!r}")
 
     state, history = _fit(arguments, model, head, parts["train"])
@@ -101,6 +105,17 @@ def predict(arguments: Predict) -> int:
     return 0
 
 
+def _check_memory(sizes: Sequence[int]) -> None:
+    """Raises a `UsageError` if the parameters and their gradient do not fit into memory."""
+    needed = 2 * 4 * sum((n + 1) * m for n, m in itertools.pairwise(sizes))
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise UsageError(
+            f"--hidden {' '.join(map(str, sizes[1:-1]))}: the parameters and their gradient take "
+            f"{needed / 1e9:,.1f} GB, this machine has {present / 1e9:,.1f} GB."
+        )
+
+
 def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
     """The samples to train on and, if any, to test on; what their targets are."""
     source = sources.load(arguments.data, arguments.target, arguments.seed)
@@ -133,18 +148,20 @@ def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
 def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[TrainState, History]:
     init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
     optimizer = OPTIMIZERS[arguments.optimizer](arguments.learning_rate)
-    state, history = fit(
-        model,
-        head.loss,
-        optimizer,
-        init_state(model, optimizer, init_key),
-        *part,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        key=order_key,
-        method=arguments.method,
-        callback=partial(_check_finite, arguments.learning_rate),
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
+        state, history = fit(
+            model,
+            head.loss,
+            optimizer,
+            init_state(model, optimizer, init_key),
+            *part,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            key=order_key,
+            method=arguments.method,
+            callback=partial(_check_finite, arguments.learning_rate),
+        )
     if not history.loss.size:
         raise KeyboardInterrupt  # before the first step: there is nothing to save
     return state, history

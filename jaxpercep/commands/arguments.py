@@ -30,6 +30,7 @@ MethodName: TypeAlias = Literal["autodiff", "manual"]
 
 DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
 PARITY = re.compile(r"parity-(\d+)")
+PREDICTION = b"prediction"  # how every file of predictions begins
 MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
 Data: TypeAlias = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -104,6 +105,12 @@ class Train:
             check_replaceable(self.out)
         except ValueError as error:
             raise UsageError(f"--out {error}") from error
+        if self.activation == "step":
+            raise UsageError(
+                "--activation step: its derivative is 0 everywhere, so gradients train nothing "
+                "before it. A single threshold neuron is trained by jaxpercep.perceptron_rule; for "
+                "a network choose another activation."
+            )
         for name, fits, expected in (
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
@@ -131,7 +138,8 @@ class Predict:
         model: a folder that train saved
         data: a dataset's name or a path, as for train
         target: the column of a CSV file that holds the targets, if it is not where it was
-        out: CSV file to write
+        out: CSV file to write; predictions that are there are replaced
+        force: replace any other file at --out too, but never one that is read
     """
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -144,14 +152,30 @@ class Predict:
         Path | None,
         tyro.conf.arg(metavar="PATH", help_behavior_hint="(default: standard output)"),
     ] = None
+    force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         check_data(self.data, self.target)
         if not self.model.is_dir():
             raise UsageError(f"MODEL={str(self.model)!r}: there is no such folder.")
-        if self.out is not None and self.out.exists() and not self.out.is_file():
-            raise UsageError(f"--out {self.out}: exists and is not a regular file.")
+        if self.out is not None and self.out.exists():
+            self._check_replaceable(self.out)
+
+    def _check_replaceable(self, out: Path) -> None:
+        """Raises a `UsageError` unless the file may be lost: never one that is read."""
+        if not out.is_file():
+            raise UsageError(f"--out {out}: exists and is not a regular file.")
+        target, read = out.resolve(), (Path(self.data).resolve(), self.model.resolve())
+        if target in read or any(folder in target.parents for folder in read):
+            raise UsageError(f"--out {out} is an input of this command; choose another file.")
+        with out.open("rb") as file:
+            written_here = file.read(len(PREDICTION)) == PREDICTION
+        if not written_here and not self.force:
+            raise UsageError(
+                f"--out {out} exists, and predict did not write it; choose another file, or add "
+                "--force to replace it."
+            )
 
 
 @dataclass(frozen=True)

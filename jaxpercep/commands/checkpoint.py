@@ -6,9 +6,11 @@ the others from its threads, so `model.json` also holds the SHA-256 of each of i
 
 import hashlib
 import importlib.metadata
+import io
+import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import jax
@@ -18,12 +20,13 @@ import orbax.checkpoint as ocp
 from matplotlib.figure import Figure
 
 from jaxpercep import activations
-from jaxpercep._files import replace_folder
+from jaxpercep._files import write_whole
 from jaxpercep.commands.arguments import ActivationName
 from jaxpercep.commands.folder import (
     CURVE,
     DESCRIPTION,
     PARAMS,
+    PARTIAL,
     VERSION,
     Header,
     check_replaceable,
@@ -61,6 +64,12 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     test_fraction: float
 
+    def __post_init__(self) -> None:
+        if self.sizes[-1:] != (self.head.outputs,):
+            raise ValueError(f"sizes {self.sizes} do not end in {self.head.outputs} outputs")
+        if self.scale is not None and len(self.scale.mean) != self.sizes[0]:
+            raise ValueError(f"there are {self.sizes[0]} features, {len(self.scale.mean)} scaled")
+
     def model(self) -> Serial:
         """Returns the network."""
         return mlp(self.sizes, getattr(activations, self.activation))
@@ -71,21 +80,39 @@ class Document(Header, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         jax: The version that trained the network.
-        description: The network.
         metrics: Its metrics.
-        files: The SHA-256 of each file of its parameters.
+        model: A `Model`, as JSON.
+        sha256: The checksum of that JSON.
     """
 
     jax: str
-    description: Description
     metrics: Metrics
+    model: msgspec.Raw
+    sha256: str
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides a prediction.
+
+    Attributes:
+        description: The network.
+        params: The name of the folder of its parameters.
+        files: The SHA-256 of each file in it.
+    """
+
+    description: Description
+    params: str
     files: dict[str, str]
 
 
 def save(
     folder: Path, description: Description, params: Params, metrics: Metrics, curve: Figure
 ) -> None:
-    """Writes a model; one that is there is replaced once the new one is complete.
+    """Writes a model; one that is there is replaced, at once, when the new one is complete.
+
+    The parameters get a folder of a new name beside the old ones; the file `model.json` that names
+    it then takes the place of the old one, and what is no longer needed is removed. A process that
+    is killed in between leaves the old model and files that the next `save` removes.
 
     Raises:
         OSError: The folder cannot be written.
@@ -93,11 +120,24 @@ def save(
     """
     check_replaceable(folder)
     folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new = Path(temporary, "new")
-        _write(new, description, params, metrics, curve)
-        replace_folder(new, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / f"params-{secrets.token_hex(4)}"
+    picture = io.BytesIO()
+    try:
+        curve.savefig(picture, format="png")
+        with ocp.StandardCheckpointer() as checkpointer:
+            # As NumPy arrays, for those of JAX are tied to the devices of this machine.
+            checkpointer.save(written, jax.device_get(params))
+        write_whole(folder / DESCRIPTION, _document(description, metrics, written))
+    except BaseException:
+        shutil.rmtree(written, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    write_whole(folder / CURVE, picture.getvalue())
+    for path in [*folder.glob(PARAMS), *folder.glob(PARTIAL)]:
+        if path != written:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load(folder: Path) -> tuple[Description, Params]:
@@ -111,15 +151,15 @@ def load(folder: Path) -> tuple[Description, Params]:
     content = read_description(folder)
     try:
         document = msgspec.json.decode(content, type=Document)
-        if document.files != _digests(folder / PARAMS):
+        if document.sha256 != hashlib.sha256(document.model).hexdigest():
+            raise ValueError(f"{DESCRIPTION} is not what was saved")
+        model = msgspec.json.decode(document.model, type=Model)
+        if model.files != _digests(folder / model.params):
             raise ValueError("the files of its parameters are not those that were saved")
-        description = document.description
-        if description.head.outputs != description.sizes[-1]:
-            outputs = description.head.outputs
-            raise ValueError(f"sizes {description.sizes} do not end in {outputs} outputs")
+        description = model.description
         target = jax.eval_shape(description.model().init, jax.random.key(description.seed))
         with ocp.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(folder / PARAMS, target)
+            params = checkpointer.restore(folder / model.params, target)
         if _shapes(params) != _shapes(target):  # orbax compares the trees only
             raise ValueError(f"the parameters' shapes are not those of sizes {description.sizes}")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -128,25 +168,18 @@ def load(folder: Path) -> tuple[Description, Params]:
     return description, jax.tree.map(jnp.asarray, params)
 
 
-def _write(
-    folder: Path, description: Description, params: Params, metrics: Metrics, curve: Figure
-) -> None:
-    folder.mkdir()
-    with ocp.StandardCheckpointer() as checkpointer:
-        # As NumPy arrays, for those of JAX are tied to the devices of this machine.
-        checkpointer.save(folder / PARAMS, jax.device_get(params))
+def _document(description: Description, metrics: Metrics, params: Path) -> bytes:
+    model = msgspec.json.encode(Model(description, params.name, _digests(params)))
     document = Document(
         format="jaxpercep model",
         version=VERSION,
         jaxpercep=importlib.metadata.version("jaxpercep"),
         jax=jax.__version__,
-        description=description,
         metrics=metrics,
-        files=_digests(folder / PARAMS),
+        model=msgspec.Raw(model),
+        sha256=hashlib.sha256(model).hexdigest(),
     )
-    content = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    (folder / DESCRIPTION).write_bytes(content)
-    curve.savefig(folder / CURVE)
+    return msgspec.json.encode(document) + b"\n"
 
 
 def _shapes(params: Params) -> list[tuple[int, ...]]:

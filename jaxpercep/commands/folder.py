@@ -10,9 +10,13 @@ import msgspec
 
 from jaxpercep import _files
 
-VERSION = 1
+VERSION = 2
 
-DESCRIPTION, PARAMS, CURVE = "model.json", "params", "loss.png"
+DESCRIPTION, CURVE = "model.json", "loss.png"
+PARAMS = "params-" + 8 * "[0-9a-f]" + "*"
+"""The pattern of the names of folders of parameters; `model.json` says which one counts."""
+PARTIAL = ".*.partial"
+"""The pattern of the names under which files are written before they are whole."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -50,7 +54,7 @@ def read_description(folder: Path) -> bytes:
 
 def check_replaceable(folder: Path) -> None:
     """Raises a `ValueError` unless a model may be written to `folder` without losing anything."""
-    content = (DESCRIPTION, PARAMS, CURVE)
-    _files.check_replaceable(folder, "saved model", DESCRIPTION, content)
+    content, leftovers = (DESCRIPTION, CURVE), (PARAMS, PARTIAL)
+    _files.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers)
     if (folder / DESCRIPTION).exists():
         read_description(folder)

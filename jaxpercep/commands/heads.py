@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercep.commands.arguments import UsageError
-from jaxpercep.commands.sources import Scale, Source
+from jaxpercep.commands.sources import Scale, Source, check_scale
 from jaxpercep.datasets import Dataset
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
@@ -28,6 +28,9 @@ class Classes(
     names: tuple[str, ...]
     loss_name: ClassVar[str] = "softmax"
     loss: ClassVar[Loss] = SoftmaxCrossEntropy()
+
+    def __post_init__(self) -> None:
+        _check_names(self.names)
 
     @property
     def outputs(self) -> int:
@@ -59,6 +62,9 @@ class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="l
     outputs: int
     loss_name: ClassVar[str] = "binary"
     loss: ClassVar[Loss] = BinaryCrossEntropy()
+
+    def __post_init__(self) -> None:
+        _check_names(self.names)
 
     def encode(self, data: Dataset) -> NDArray[np.float32]:
         """Returns 0 and 1, `[n, outputs]`."""
@@ -92,6 +98,9 @@ class Values(
     std: tuple[float, ...]
     loss_name: ClassVar[str] = "squared"
     loss: ClassVar[Loss] = SquaredError()
+
+    def __post_init__(self) -> None:
+        check_scale(self.mean, self.std)
 
     @property
     def outputs(self) -> int:
@@ -190,6 +199,11 @@ def fit_head(loss: str, data: Dataset) -> Head:
     if loss == "softmax":
         return Classes(data.classes or ())
     return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(f"the classes {', '.join(names)} are not two or more different ones")
 
 
 def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:

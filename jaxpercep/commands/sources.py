@@ -45,6 +45,9 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        check_scale(self.mean, self.std)
+
     @classmethod
     def fit(cls, x: NDArray[np.float32]) -> "Scale":
         """Measures the columns of x `[n, columns]`."""
@@ -58,6 +61,14 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def invert(self, z: ArrayLike) -> NDArray[np.float64]:
         """Returns x."""
         return np.asarray(z) * np.array(self.std) + np.array(self.mean)
+
+
+def check_scale(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raises a `ValueError` unless each column has a finite mean and a finite std above 0."""
+    if len(mean) != len(std) or not mean:
+        raise ValueError(f"there are {len(mean)} means and {len(std)} standard deviations")
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and min(std) > 0):
+        raise ValueError("a mean is not finite, or a standard deviation not above 0")
 
 
 def load(data: str, target: int | str | None, seed: int) -> Source:
