@@ -190,7 +190,7 @@ class Cell(Record):
 
     @property
     def out_of_time(self) -> bool:
-        """Whether nothing was timed because the run's time limit was over."""
+        """True if nothing was timed because the run's time limit was over."""
         limited = any(absence.reason is Reason.OUT_OF_TIME for absence in self.absences)
         return limited and not self.measurements
 

@@ -21,7 +21,7 @@ from jaxpercep import Diagnosis, GradientReport, compare_gradients, compare_upda
 
 
 class Outcome(NamedTuple):
-    """What was found of one mistake.
+    """The findings on one mistake.
 
     Attributes:
         detected: the hand-written side was found wrong.
