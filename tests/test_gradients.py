@@ -255,7 +255,7 @@ class DoubledDense(jp.Dense):
 
 @dataclass(frozen=True, repr=False)
 class TransposedInput(jp.Dense):
-    """Pulls back through w where w^T is due."""
+    """Pulls back through w; it should be w^T."""
 
     def backward(self, params, residuals, dy):
         dparams, _ = super().backward(params, residuals, dy)
@@ -384,7 +384,7 @@ NORM = jp.LayerNorm(3)
 # The wrong layer stands before a Dense, so that a wrong dx is a wrong gradient of parameters too.
 WRONG = {
     "doubled": DoubledDense(3, 3),
-    "w where w^T is due": jp.Serial(DENSE, TransposedInput(3, 3)),
+    "w instead of w^T": jp.Serial(DENSE, TransposedInput(3, 3)),
     "transposed gradient": TransposedWeight(3, 3),
     "bias not summed": UnsummedBias(3, 3),
     "bias averaged": AveragedBias(3, 3),
