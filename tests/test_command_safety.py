@@ -121,7 +121,8 @@ LONG = ("train", "digits", "--epochs", "100000", "--out", "model")
 
 
 @pytest.mark.parametrize(
-    ("moment", "number"), zip(MOMENTS, (signal.SIGINT, signal.SIGTERM, signal.SIGINT), strict=True)
+    ("moment", "number"),
+    [*zip(MOMENTS, (signal.SIGINT, signal.SIGTERM, signal.SIGINT), strict=True)],
 )
 def test_an_interrupted_run_ends_in_order(tmp_path: Path, moment: float, number: int) -> None:
     with start(tmp_path, *LONG) as process:
