@@ -17,7 +17,7 @@ def main() -> int:
     A standard output that is closed, by `head` for instance, ends the printing and not the work. A
     character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         with needed_by("the command line"), _until_closed(sys.stdout):
             from jaxpercep import cli
@@ -34,6 +34,12 @@ def main() -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _as_interrupt(number: int, frame: Any) -> None:
+    """Does what Ctrl-C does; a job in the background, which ignores Ctrl-C, is interrupted too."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 class _Output(io.FileIO):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from jaxpercep._files import write_whole
+from jaxpercep.commands import checkpoint
 from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
 from jaxpercep.commands.heads import Bits, Classes, Head, Values
 from jaxpercep.commands.sources import Scale
@@ -233,6 +235,23 @@ def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="gone"):
         save(tmp_path / "other", description, params, METRICS, Figure())
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_interrupt_just_after_the_switch_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    description, _ = stored(folder)
+    params = description.model().init(jax.random.key(1))
+
+    def interrupted(path: Path, content: bytes) -> None:
+        write_whole(path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write_whole", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, description, params, METRICS, Figure())
+    assert_same(load(folder)[1], params)
 
 
 def test_the_next_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -135,6 +136,21 @@ def test_an_interrupted_run_ends_in_order(tmp_path: Path, moment: float, number:
     if (tmp_path / "model").exists():
         checkpoint.load(tmp_path / "model")
     assert len(list(tmp_path.iterdir())) <= 1
+
+
+def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(tmp_path: Path) -> None:
+    program = f"trap '' INT; exec {shlex.join([sys.executable, '-m', 'jaxpercep', *LONG])}"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        ["sh", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+    ) as process:
+        time.sleep(MOMENTS[0])
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

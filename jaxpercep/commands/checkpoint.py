@@ -129,7 +129,7 @@ def save(
             # As NumPy arrays, for those of JAX are tied to the devices of this machine.
             checkpointer.save(written, jax.device_get(params))
         write_whole(folder / DESCRIPTION, _document(description, metrics, written))
-    except BaseException:
+    except Exception:  # an interrupt may come after the switch: then the next save tidies up
         shutil.rmtree(written, ignore_errors=True)
         if not any(folder.iterdir()):
             folder.rmdir()
