@@ -18,17 +18,16 @@ from jaxpercep.compare.program.jaxprs import trace
 # Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
 # leaves a margin, for example for functions that are off by several ulps; a narrower type has none.
 SAFETY = 16
-SAFETY_IF_NARROW = 8
+SAFETY_IF_NARROW = 2
 
 Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
 """`(eps, seed) -> results`, with every number moved by a relative eps."""
 
 
-def tolerances(native: Sides, wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
+def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
     """Returns for each leaf the largest error that rounding explains, absolute.
 
     Args:
-        native: both sides in the caller's dtype.
         wide: both sides in float64.
         noise: that of the function.
         rate: if the candidate is implied by a step of this learning rate. An ulp of the parameters
@@ -36,27 +35,49 @@ def tolerances(native: Sides, wide: Sides, noise: Noisy, rate: float | None) -> 
     """
     candidate, gradient = wide.candidate, wide.autodiff.leaves
     eps = float(jnp.finfo(candidate.formula).eps)
-    safety = SAFETY if candidate.formula == "float64" else SAFETY_IF_NARROW
     sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, gradient)]
     weights = [largest(wide.values[i]) if rate else 0.0 for i in wide.function.positions]
-    measured = _measured(native, wide, noise)
-    terms = zip(measured, sizes, _of_constants(wide), weights, strict=True)
+    of_type = _in_float64 if candidate.formula == "float64" else _in_a_narrow_type
+    terms = zip(of_type(wide, noise, sizes), _of_constants(wide), weights, strict=True)
     return [
-        safety * max(spread, eps * size) + 4 * constants + 4 * eps * weight / (rate or 1.0)
-        for spread, size, constants, weight in terms
+        rounding + 4 * constants + 4 * eps * weight / (rate or 1.0)
+        for rounding, constants, weight in terms
     ]
 
 
-def _measured(native: Sides, wide: Sides, noise: Noisy) -> list[float]:
-    """Returns for each leaf the larger spread of the two sides."""
-    candidate, gradient = wide.candidate, wide.autodiff.leaves
+def _in_float64(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
+    """Returns what moving every number by an ulp gives, at least an ulp of the leaf."""
+    candidate = wide.candidate
+    eps = float(jnp.finfo(np.float64).eps)
     measured = larger(
-        spread_of_function(noise, candidate.formula, wide.autodiff).leaves,
-        _spread(_noise_of_candidate(wide), candidate.formula, candidate.answer.leaves),
+        spread_of_function(noise, "float64", wide.autodiff).leaves,
+        _spread(_noise_of_candidate(wide), eps, candidate.answer.leaves),
     )
-    if wide.function.narrow or candidate.formula != "float64":
-        return larger(measured, distances(native.autodiff.leaves, gradient))
-    return measured
+    return [SAFETY * max(spread, eps * size) for spread, size in zip(measured, sizes, strict=True)]
+
+
+def _in_a_narrow_type(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
+    """Returns what moving every number by half an ulp of the candidate's type gives.
+
+    Its own operations are moved where they can be widened, and its rounding is then known as well;
+    else its arguments are moved by an ulp, whereupon it rounds everything anew.
+    """
+    candidate = wide.candidate
+    eps = float(jnp.finfo(candidate.formula).eps)
+    step = eps if candidate.noisy is None else eps / 2
+    base = candidate.unrounded or candidate.answer
+    measured = larger(
+        _spread(noise, eps / 2, wide.autodiff.every(), jumps=True)[1:],
+        _spread(_noise_of_candidate(wide), step, base.leaves, jumps=True),
+    )
+    rounded = distances(candidate.answer.leaves, base.leaves)
+    terms = zip(measured, sizes, rounded, strict=True)
+    return [
+        max(
+            SAFETY_IF_NARROW * max(spread, eps / 2 * size), rounding if np.isfinite(rounding) else 0
+        )
+        for spread, size, rounding in terms
+    ]
 
 
 def noise_of_function(wide: Sides) -> Noisy:
@@ -69,7 +90,8 @@ def noise_of_function(wide: Sides) -> Noisy:
         gradient = function.gradient()
         return lambda eps, seed: gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
-    noisy = noisy_outputs(trace(function.gradient(jit=None), (values,)).graph())
+    graph = trace(function.gradient(jit=None), (values,)).graph()
+    noisy = noisy_outputs(graph, wide.candidate.formula)
     return lambda eps, seed: noisy(values, eps, seed)
 
 
@@ -85,18 +107,18 @@ def spread_of_function(
     noise: Noisy, dtype: str, right: ValueAndGradient[np.ndarray], *, jumps: bool = False
 ) -> ValueAndGradient[float]:
     """Measures how far value and gradient move if every number moves by an ulp of a type."""
-    value, *leaves = _spread(noise, dtype, right.every(), jumps=jumps)
+    eps = float(jnp.finfo(dtype).eps)
+    value, *leaves = _spread(noise, eps, right.every(), jumps=jumps)
     return ValueAndGradient(value, leaves)
 
 
-def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
-    """Measures how far each result moves if every number moves by an ulp of a type.
+def _spread(noisy: Noisy, eps: float, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
+    """Measures how far each result moves if every number moves by a relative eps.
 
     Rounding moves a result in proportion to its size. A result that a smaller one moves as far has
     jumped: it decided on which side of a kink or of a discontinuity a number is. That says nothing
     about rounding, and is left out unless jumps are asked for.
     """
-    eps = float(jnp.finfo(dtype).eps)
     ulps, further = (16, 16) if eps < 1e-5 else (1, 4)
     spreads = [0.0] * len(right)
     for seed in range(RUNS):

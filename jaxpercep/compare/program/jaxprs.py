@@ -43,6 +43,10 @@ class Traced(NamedTuple):
         floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
         return min(floating, key=bits, default="float64")
 
+    def has_rules(self) -> bool:
+        """Returns True if the function calls one with a `jax.custom_vjp` rule."""
+        return any(e.primitive.name in RULES for e in _equations(self.closed.jaxpr))
+
     def graph(self, *, widen: bool = False) -> Graph:
         """Returns the operations; with `widen`, every floating type in them becomes float64."""
         return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
@@ -101,9 +105,11 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
     Raises:
         ValueError: `fun` calls no function with such a rule.
     """
-    names = {e.primitive.name for e in _equations(trace(fun, args).closed.jaxpr)}
-    if "custom_vjp_call" not in names:
-        raise ValueError(f"fun={fun!r} calls no function with a jax.custom_vjp rule.")
+    if not trace(fun, args).has_rules():
+        raise ValueError(
+            f"fun={fun!r} calls no function with a jax.custom_vjp rule; for a gradient that is "
+            "not such a rule, use compare_gradients or compare_vjp."
+        )
 
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
