@@ -15,6 +15,7 @@ from jaxpercep import _checks
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
     check_callable,
+    check_data,
     check_real,
     check_result,
     checked,
@@ -91,9 +92,9 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
             shapes, hold NaN or infinity, or have targets outside the range of the loss.
     """
     manual = value_and_grad(model, loss, "manual")
-    named = {"params": params, "x": x, "y": y}
-    params, x, y = checked(named)
-    check_real(named)
+    params, x, y = checked({"params": params, "x": x, "y": y})
+    check_real({"params": params})
+    check_data({"x": x, "y": y})
     check_values(model, loss, params, x, y)
 
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
@@ -248,8 +249,8 @@ def _compare(
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
-    _check_scalar(fun, args)
     _check_finite(args, argnums)
+    _check_scalar(fun, args)
     native = Native.of(fun, grad_fun, args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])

@@ -1,6 +1,5 @@
 """Checks the arguments of a comparison: functions, what they take, and what they return."""
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Any
@@ -46,6 +45,10 @@ def _leaf(argument: str, path: Any, leaf: Any) -> Any:
         )
     if isinstance(leaf, jax.Array):
         return leaf
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost: use {name}.filled(number)."
+        )
     try:
         as_array(name, np.real(leaf) if np.iscomplexobj(leaf) else leaf)
     except TypeError as error:
@@ -66,9 +69,9 @@ def checked_argnums(argnums: Any, count: int) -> int | tuple[int, ...]:
     chosen = argnums if several else (argnums,)
     there_are = "there is 1 argument" if count == 1 else f"there are {count} arguments"
     problem = f"argnums={argnums!r}: {there_are} to differentiate by"
-    if any(isinstance(n, (bool, np.bool_)) or not hasattr(n, "__index__") for n in chosen):
+    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in chosen):
         raise TypeError(f"{problem}; give a position as an integer, or several in a tuple.")
-    plain = tuple(operator.index(n) for n in chosen)
+    plain = tuple(map(int, chosen))
     if count == 0:
         raise TypeError(f"{problem}; pass those of fun after the functions.")
     if not plain or not all(-count <= n < count for n in plain):
@@ -81,11 +84,20 @@ def checked_argnums(argnums: Any, count: int) -> int | tuple[int, ...]:
 def check_real(arguments: dict[str, Any]) -> None:
     """Raises a `TypeError` if an argument to differentiate by holds complex numbers."""
     for path, leaf in _named(arguments):
-        if _is_complex(leaf):
+        if trees.is_complex(leaf):
             raise TypeError(
-                f"{path} is {jnp.result_type(leaf)}, expected real numbers to differentiate by: "
-                "pass its real and its imaginary part, and make it complex inside fun."
+                f"{path} is {jnp.result_type(leaf)}, expected real numbers: pass its real and its "
+                "imaginary part, and make it complex inside the function."
             )
+
+
+def check_data(arguments: dict[str, Any]) -> None:
+    """Raises a `TypeError` unless each argument consists of real numbers."""
+    check_real(arguments)
+    for name, arg in arguments.items():
+        for leaf in jax.tree.leaves(arg) or [None]:
+            if not _is_numeric(leaf):
+                raise TypeError(f"{name} is {_described(leaf)}, expected an array of numbers.")
 
 
 def returning_reals(argument: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -104,7 +116,7 @@ def check_result(argument: str, result: Any) -> None:
     """Raises a `TypeError` if a function has returned anything but a tree of real numbers."""
     for path, leaf in _named({"": result}):
         where = f" at {path}" if path else ""
-        if _is_complex(leaf):
+        if trees.is_complex(leaf):
             raise TypeError(
                 f"{argument} returned {jnp.result_type(leaf)}{where}, expected real numbers: the "
                 "imaginary part would be lost. Return the real part, if that is what is meant."
@@ -135,11 +147,6 @@ def _named(arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name + jax.tree_util.keystr(path), leaf
 
 
-def _is_complex(leaf: Any) -> bool:
-    dtype = getattr(leaf, "dtype", None)
-    return isinstance(leaf, complex) if dtype is None else jnp.issubdtype(dtype, np.complexfloating)
-
-
 def _is_numeric(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None:
@@ -148,6 +155,8 @@ def _is_numeric(leaf: Any) -> bool:
 
 
 def _described(leaf: Any) -> str:
+    if leaf is None:
+        return "None"
     dtype = getattr(leaf, "dtype", None)
     masked = "a masked array" if isinstance(leaf, np.ma.MaskedArray) else None
     return masked or (f"a {type(leaf).__name__}" if dtype is None else f"an array of {dtype}")

@@ -16,9 +16,11 @@ from jaxpercep.compare.program.graph import RUN_ONCE
 from jaxpercep.compare.program.jaxprs import trace
 
 # Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
-# leaves a margin, for example for functions that are off by several ulps; a narrower type has none.
+# leaves a margin, for example for functions that are off by several ulps. A narrower type has none,
+# so that its spread is measured more often.
 SAFETY = 16
-SAFETY_IF_NARROW = 2
+SAFETY_IF_NARROW = 1.5
+RUNS_IF_NARROW = 16
 
 Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
 """`(eps, seed) -> results`, with every number moved by a relative eps."""
@@ -47,11 +49,10 @@ def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
 
 def _in_float64(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
     """Returns what moving every number by an ulp gives, at least an ulp of the leaf."""
-    candidate = wide.candidate
     eps = float(jnp.finfo(np.float64).eps)
     measured = larger(
         spread_of_function(noise, "float64", wide.autodiff).leaves,
-        _spread(_noise_of_candidate(wide), eps, candidate.answer.leaves),
+        _spread(_noise_of_candidate(wide), "float64", wide.candidate.answer.leaves),
     )
     return [SAFETY * max(spread, eps * size) for spread, size in zip(measured, sizes, strict=True)]
 
@@ -64,20 +65,27 @@ def _in_a_narrow_type(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list
     """
     candidate = wide.candidate
     eps = float(jnp.finfo(candidate.formula).eps)
+    answer, base = candidate.answer.leaves, (candidate.unrounded or candidate.answer).leaves
     step = eps if candidate.noisy is None else eps / 2
-    base = candidate.unrounded or candidate.answer
     measured = larger(
-        _spread(noise, eps / 2, wide.autodiff.every(), jumps=True)[1:],
-        _spread(_noise_of_candidate(wide), step, base.leaves, jumps=True),
+        _scatter(noise, eps / 2, wide.autodiff.every())[1:],
+        _scatter(_noise_of_candidate(wide), step, base),
     )
-    rounded = distances(candidate.answer.leaves, base.leaves)
+    rounded = (r if np.isfinite(r) else 0.0 for r in distances(answer, base))
     terms = zip(measured, sizes, rounded, strict=True)
-    return [
-        max(
-            SAFETY_IF_NARROW * max(spread, eps / 2 * size), rounding if np.isfinite(rounding) else 0
-        )
-        for spread, size, rounding in terms
-    ]
+    return [max(SAFETY_IF_NARROW * max(m, eps / 2 * size), r) for m, size, r in terms]
+
+
+def _scatter(noisy: Noisy, eps: float, right: Sequence[Any]) -> list[float]:
+    """Measures how far each result moves if every number moves by a relative eps, jumps included.
+
+    Where a narrow type rounds, a number near a kink may well be on its other side.
+    """
+    scatter = [0.0] * len(right)
+    for seed in range(RUNS_IF_NARROW):
+        moved = distances(noisy(eps, seed), right)
+        scatter = [max(s, m) if np.isfinite(m) else s for s, m in zip(scatter, moved, strict=True)]
+    return scatter
 
 
 def noise_of_function(wide: Sides) -> Noisy:
@@ -107,18 +115,18 @@ def spread_of_function(
     noise: Noisy, dtype: str, right: ValueAndGradient[np.ndarray], *, jumps: bool = False
 ) -> ValueAndGradient[float]:
     """Measures how far value and gradient move if every number moves by an ulp of a type."""
-    eps = float(jnp.finfo(dtype).eps)
-    value, *leaves = _spread(noise, eps, right.every(), jumps=jumps)
+    value, *leaves = _spread(noise, dtype, right.every(), jumps=jumps)
     return ValueAndGradient(value, leaves)
 
 
-def _spread(noisy: Noisy, eps: float, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
-    """Measures how far each result moves if every number moves by a relative eps.
+def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = False) -> list[float]:
+    """Measures how far each result moves if every number moves by an ulp of a type.
 
     Rounding moves a result in proportion to its size. A result that a smaller one moves as far has
     jumped: it decided on which side of a kink or of a discontinuity a number is. That says nothing
     about rounding, and is left out unless jumps are asked for.
     """
+    eps = float(jnp.finfo(dtype).eps)
     ulps, further = (16, 16) if eps < 1e-5 else (1, 4)
     spreads = [0.0] * len(right)
     for seed in range(RUNS):
