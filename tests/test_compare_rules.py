@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxpercep as jp
-from jaxpercep.compare import compare_gradients, compare_vjp
+from jaxpercep.compare import compare_gradients
 from jaxpercep.compare.evaluation import reference
 
 X = np.array([0.3, -1.2, 0.7], np.float32)
@@ -84,25 +84,29 @@ def of_doubled(x):
 
 VACUOUS: dict[str, tuple[Any, Any]] = {
     "jitted": (total, jax.jit(jax.grad(total))),
-    "with the value": (jax.jit(total), jax.value_and_grad(jax.jit(total))),
     "vmapped": (total, each),
-    "partial": (partial(lambda k, x: k * total(x), 2.0), lambda x: 2 * jax.grad(total)(x)),
     "in a loop": (looped, jax.grad(looped)),
-    "rematerialized": (total, jax.grad(jax.checkpoint(total))),
     "the rule itself": (total, directly),
     "converted to NumPy": (total, in_numpy),
-    "needing numbers": (branching, jax.grad(branching)),
     "without an operation": (of_rounded, jax.grad(of_rounded)),
+}
+MORE: dict[str, tuple[Any, Any]] = {
+    "with the value": (jax.jit(total), jax.value_and_grad(jax.jit(total))),
+    "partial": (partial(lambda k, x: k * total(x), 2.0), lambda x: 2 * jax.grad(total)(x)),
+    "rematerialized": (total, jax.grad(jax.checkpoint(total))),
+    "needing numbers": (branching, jax.grad(branching)),
     "custom_gradient": (of_doubled, jax.grad(of_doubled)),
 }
+CORPUS = [pytest.param(*case, marks=pytest.mark.corpus) for case in MORE.values()]
 
 
-@pytest.mark.parametrize(("fun", "candidate"), VACUOUS.values(), ids=VACUOUS)
+@pytest.mark.parametrize(("fun", "candidate"), [*VACUOUS.values(), *CORPUS], ids=[*VACUOUS, *MORE])
 def test_a_rule_compared_with_itself_is_no_match(fun, candidate):
     jax.grad(fun)(X)  # what JAX has in its caches does not hide the rule
     report = compare_gradients(fun, candidate, X)
     assert (report.verdict, report.diagnoses) == ("inconclusive", ())
-    name = {of_rounded: "rounded", of_doubled: "doubled"}.get(fun, "bent")
+    # `jax.custom_gradient` does not pass the name of its function on.
+    name = {of_rounded: "rounded", of_doubled: "wrapped_fun"}.get(fun, "bent")
     assert f"Both sides run the jax.custom_vjp rule of {name}," in report.remark
     assert "compare_custom_vjp" in report.remark
 
@@ -128,17 +132,10 @@ def test_other_gradients_are_judged_as_ever(fun, candidate, verdict):
     assert report.verdict == verdict, str(report)
 
 
-def test_assert_gradients_raises_where_nothing_was_compared():
-    with pytest.raises(
-        AssertionError, match=r"not independent[^$]*rule of bent[^$]*compare_custom"
-    ):
-        jp.assert_gradients(total, jax.grad(total), X)
-
-
 def test_a_pullback_and_a_step_that_run_the_rule():
-    report = compare_vjp(bent, bent_forward, bent_backward, X)
-    assert (report.verdict, "rule of bent" in report.remark) == ("inconclusive", True)
-    with pytest.raises(AssertionError, match="rule of bent"):
+    with pytest.raises(AssertionError, match=r"not independent[^$]*rule of bent[^$]*compare_cust"):
+        jp.assert_vjp(bent, bent_forward, bent_backward, X)
+    with pytest.raises(AssertionError, match=r"not independent[^$]*rule of bent[^$]*compare_cust"):
         jp.assert_updates(total, lambda p: p - 0.5 * jax.grad(total)(p), X, learning_rate=0.5)
 
 

@@ -9,15 +9,17 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import jax
-import numpy as np
 
 from jaxpercep import _checks
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
+    arguments_of_pullback,
     check_callable,
     check_data,
+    check_finite,
     check_real,
     check_result,
+    check_scalar,
     checked,
     checked_argnums,
     numbered,
@@ -128,7 +130,7 @@ def compare_vjp(
     check_callable("fun", fun, "of the arguments")
     check_callable("forward", forward, "of the arguments, which returns (value, residuals)")
     check_callable("backward", backward, "of (residuals, dy), which returns the cotangents")
-    args, chosen = _arguments_of_pullback(args)
+    args, chosen = arguments_of_pullback(args)
     dy = random_cotangent(shapes_of(fun, args))
 
     def objective(*args_and_dy: Any) -> Any:
@@ -163,7 +165,7 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
         ValueError: `fun` calls no function with a `jax.custom_vjp` rule.
     """
     check_callable("fun", fun, "that has a jax.custom_vjp rule")
-    args, chosen = _arguments_of_pullback(args)
+    args, chosen = arguments_of_pullback(args)
     dy = random_cotangent(shapes_of(fun, args))
     primal = without_rules(fun, args)
 
@@ -249,8 +251,8 @@ def _compare(
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
-    _check_finite(args, argnums)
-    _check_scalar(fun, args)
+    check_finite(args, argnums)
+    check_scalar(fun, args)
     native = Native.of(fun, grad_fun, args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
@@ -272,43 +274,3 @@ def _about(shared: tuple[str, ...]) -> str:
         f"Both sides run {rule}, so that nothing independent was compared with it. Compare it with "
         "autodiff of the function that it belongs to: compare_custom_vjp(fun, *args)."
     )
-
-
-def _check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    shapes = jax.tree.leaves(shapes_of(fun, args))
-    if len(shapes) != 1 or shapes[0].shape != ():
-        came = ", ".join(str(list(shape.shape)) for shape in shapes)
-        raise TypeError(
-            f"fun returns arrays of shapes {came or 'none'}, expected one scalar. For a function "
-            "whose value is an array, use compare_vjp."
-        )
-    if not trees.is_floating(shapes[0]):
-        raise TypeError(
-            f"fun returns {shapes[0].dtype}, expected a floating-point number to differentiate."
-        )
-
-
-def _check_finite(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> None:
-    leaves = trees.differentiated(args, argnums)
-    flat = jax.tree.leaves(args)
-    for position, path in zip(leaves.positions, leaves.paths, strict=True):
-        wrong = int(np.sum(~np.isfinite(np.asarray(flat[position], np.float64))))
-        if wrong:
-            raise ValueError(
-                f"the argument at {path or argnums!r} holds {wrong} values that are NaN or "
-                "infinite; gradients can only be compared where they exist."
-            )
-
-
-def _arguments_of_pullback(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
-    """Returns the arguments, and the positions of those that have a gradient."""
-    args = checked(numbered(args))
-    check_real(numbered(args))
-    chosen = tuple(
-        n for n, arg in enumerate(args) if any(map(trees.is_floating, jax.tree.leaves(arg)))
-    )
-    if not chosen:
-        raise TypeError(
-            f"args={args!r}: nothing to differentiate by; pass floating-point arrays for fun."
-        )
-    return args, chosen

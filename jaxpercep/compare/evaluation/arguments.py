@@ -141,6 +141,48 @@ def shapes_of(fun: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         return jax.tree.map(jnp.asarray, function(*trees.copied(args)))
 
 
+def check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Raises a `TypeError` unless `fun` returns one real scalar."""
+    shapes = jax.tree.leaves(shapes_of(fun, args))
+    if len(shapes) != 1 or shapes[0].shape != ():
+        came = ", ".join(str(list(shape.shape)) for shape in shapes)
+        raise TypeError(
+            f"fun returns arrays of shapes {came or 'none'}, expected one scalar. For a function "
+            "whose value is an array, use compare_vjp."
+        )
+    if not trees.is_floating(shapes[0]):
+        raise TypeError(
+            f"fun returns {shapes[0].dtype}, expected a floating-point number to differentiate."
+        )
+
+
+def check_finite(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> None:
+    """Raises unless there are numbers to differentiate by, all of them finite."""
+    leaves = trees.differentiated(args, argnums)
+    flat = jax.tree.leaves(args)
+    for position, path in zip(leaves.positions, leaves.paths, strict=True):
+        wrong = int(np.sum(~np.isfinite(np.asarray(flat[position], np.float64))))
+        if wrong:
+            raise ValueError(
+                f"the argument at {path or argnums!r} holds {wrong} values that are NaN or "
+                "infinite; gradients can only be compared where they exist."
+            )
+
+
+def arguments_of_pullback(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Returns the arguments, and the positions of those that have a gradient."""
+    args = checked(numbered(args))
+    check_real(numbered(args))
+    chosen = tuple(
+        n for n, arg in enumerate(args) if any(map(trees.is_floating, jax.tree.leaves(arg)))
+    )
+    if not chosen:
+        raise TypeError(
+            f"args={args!r}: nothing to differentiate by; pass floating-point arrays for fun."
+        )
+    return args, chosen
+
+
 def _named(arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, arg in arguments.items():
         for path, leaf in jax.tree.leaves_with_path(arg):
