@@ -105,9 +105,9 @@ def test_a_rule_compared_with_itself_is_no_match(fun, candidate):
     jax.grad(fun)(X)  # what JAX has in its caches does not hide the rule
     report = compare_gradients(fun, candidate, X)
     assert (report.verdict, report.diagnoses) == ("inconclusive", ())
-    # `jax.custom_gradient` does not pass the name of its function on.
-    name = {of_rounded: "rounded", of_doubled: "wrapped_fun"}.get(fun, "bent")
-    assert f"Both sides run the jax.custom_vjp rule of {name}," in report.remark
+    # Older versions of `jax.custom_gradient` do not pass the name of their function on.
+    names = {of_rounded: ["rounded"], of_doubled: ["doubled", "wrapped_fun"]}.get(fun, ["bent"])
+    assert any(f"Both sides run the jax.custom_vjp rule of {n}," in report.remark for n in names)
     assert "compare_custom_vjp" in report.remark
 
 

@@ -19,6 +19,7 @@ from jaxpercep.compare.program.jaxprs import trace
 # leaves a margin, for example for functions that are off by several ulps. A narrower type has none,
 # so that its spread is measured more often.
 SAFETY = 16
+SAFETY_OF_CONSTANTS = 4
 SAFETY_IF_NARROW = 1.5
 RUNS_IF_NARROW = 16
 
@@ -39,11 +40,13 @@ def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
     eps = float(jnp.finfo(candidate.formula).eps)
     sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, gradient)]
     weights = [largest(wide.values[i]) if rate else 0.0 for i in wide.function.positions]
-    of_type = _in_float64 if candidate.formula == "float64" else _in_a_narrow_type
+    wide_formula = candidate.formula == "float64"
+    of_type = _in_float64 if wide_formula else _in_a_narrow_type
+    safety = SAFETY_OF_CONSTANTS if wide_formula else SAFETY_IF_NARROW
     terms = zip(of_type(wide, noise, sizes), _of_constants(wide), weights, strict=True)
     return [
-        rounding + 4 * constants + 4 * eps * weight / (rate or 1.0)
-        for rounding, constants, weight in terms
+        rounding + safety * constant + 4 * eps * weight / (rate or 1.0)
+        for rounding, constant, weight in terms
     ]
 
 
