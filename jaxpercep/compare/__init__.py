@@ -7,7 +7,11 @@ reproduce the hand-written gradient.
 """
 
 from jaxpercep.compare.entry import (
+    assert_custom_vjp,
     assert_gradients,
+    assert_model,
+    assert_updates,
+    assert_vjp,
     compare_custom_vjp,
     compare_gradients,
     compare_model,
@@ -22,7 +26,11 @@ __all__ = [
     "Diagnosis",
     "GradientReport",
     "LeafReport",
+    "assert_custom_vjp",
     "assert_gradients",
+    "assert_model",
+    "assert_updates",
+    "assert_vjp",
     "compare_custom_vjp",
     "compare_gradients",
     "compare_model",
