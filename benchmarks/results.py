@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from jaxpercep._files import write_whole
+from jaxpercep._json import decode_json
 
 SCHEMA = 2
 """Version of the schema of `results.json`; a file of another version is refused."""
@@ -291,9 +292,9 @@ def load(path: Path) -> Results:
     """
     content = path.read_bytes()
     try:
-        schema = msgspec.json.decode(content, type=_Version).schema
+        schema = decode_json(content, _Version).schema
         if schema == SCHEMA:
-            return msgspec.json.decode(content, type=Results)
+            return decode_json(content, Results)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path} is not a benchmark run: {error}.") from error
     except ValueError as error:

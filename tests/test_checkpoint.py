@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxpercep._files import write_whole
+from jaxpercep._layout import Layout
 from jaxpercep.commands import checkpoint
 from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
 from jaxpercep.commands.heads import Bits, Classes, Head, Values
@@ -19,7 +20,7 @@ METRICS = {"train": {"loss": 0.25, "accuracy": 0.75}}
 
 
 def describe(head: Head, scale: Scale | None = None) -> Description:
-    return Description((2, 5, head.outputs), "tanh", head, scale, "moons", None, 7, 0.25)
+    return Description((2, 5, head.outputs), "tanh", head, scale, Layout((2,)), "moons", 7, 0.25)
 
 
 def stored(folder: Path, seed: int = 0) -> tuple[Description, object]:
@@ -59,7 +60,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
     stored(tmp_path / "model")
     fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
     assert fields["format"] == "jaxpercep model"
-    assert fields["version"] == 2
+    assert fields["version"] == 3
     assert fields["jax"] == jax.__version__
     assert fields["model"]["description"]["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
     assert fields["model"]["description"]["seed"] == 7
@@ -158,7 +159,10 @@ def test_any_change_of_what_decides_a_prediction_is_noticed(tmp_path: Path, chan
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 3, "jaxpercep": "9.9"}, "format version 3.*written by jaxpercep 9.9"),
+        (
+            {"version": 4, "jaxpercep": "9.9"},
+            "format version 4.*by jaxpercep 9.9: use that, or train",
+        ),
         ({"format": "other"}, "does not describe a jaxpercep model"),
     ],
 )

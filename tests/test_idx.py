@@ -87,18 +87,19 @@ def test_missing_file_and_directory_are_os_errors_that_name_the_path(tmp_path):
         (header(8, [0, 28, 28]), "{} (16 bytes) announces the empty shape (0, 28, 28)."),
         (
             idx_bytes(SAMPLE)[:-1],
-            "{} is truncated: its header announces shape (2, 3) of int16, that is 12 bytes of "
-            "data, but 11 bytes are there.",
+            "{} (23 bytes) is truncated: its header announces shape (2, 3) of int16, that is "
+            "12 bytes of data, but 11 bytes are there.",
         ),
         (
             idx_bytes(SAMPLE) + b"\0",
-            "{} is followed by trailing data: its header announces shape (2, 3) of int16, that is "
-            "12 bytes of data, but 13 bytes are there.",
+            "{} (25 bytes) is followed by trailing data: its header announces shape (2, 3) of "
+            "int16, that is 12 bytes of data, but more are there.",
         ),
         (
             header(14, [2**32 - 1] * 3) + bytes(8),
-            "{} is truncated: its header announces shape (4294967295, 4294967295, 4294967295) of "
-            "float64, that is 633825299671392843082401579000 bytes of data, but 8 bytes are there.",
+            "{} (24 bytes) is truncated: its header announces shape (4294967295, 4294967295, "
+            "4294967295) of float64, that is 633825299671392843082401579000 bytes of data, but 8 "
+            "bytes are there.",
         ),
     ],
 )
@@ -152,7 +153,7 @@ def test_bytes_after_a_gzip_stream_are_refused(path):
 
 def test_a_compressed_file_is_measured_after_decompression(path):
     content = idx_bytes(SAMPLE)
-    assert "12 bytes of data, but 14 bytes" in refusal(path, gzip.compress(content + b"ab"))
+    assert "12 bytes of data, but more are there" in refusal(path, gzip.compress(content + b"ab"))
     assert "12 bytes of data, but 9 bytes" in refusal(path, gzip.compress(content[:-3]))
 
 
@@ -184,4 +185,4 @@ def test_any_truncation_is_refused(path, array, pack, data):
 def test_any_appended_byte_is_refused(path, array, pack, extra):
     # gzip allows zeros after its stream, as padding: there the byte is appended inside.
     found = refusal(path, pack(idx_bytes(array) + bytes([extra])))
-    assert f"{array.nbytes} bytes of data, but {array.nbytes + 1} bytes" in found
+    assert f"{array.nbytes} bytes of data, but more are there" in found
