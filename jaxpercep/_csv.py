@@ -117,7 +117,9 @@ def _by_name(
     name = layout.named_target if target is None else table.names[target_column(table, target)]
     features = layout.named_features
     if name in features:
-        raise ValueError(f"target={target!r} is the column {name!r}, a feature of the model.")
+        raise ValueError(
+            f"target={target!r} of {table.path} is the column {name!r}, a feature of the model."
+        )
     missing = [repr(n) for n in features if n not in table.names]
     extra = [repr(n) for n in table.names if n not in (*features, name)]
     if missing or extra:

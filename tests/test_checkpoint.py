@@ -123,6 +123,13 @@ INNER = [
     ({"scale": {"mean": [0, 0], "std": [1, 0]}}, "is damaged: .*deviation not above 0"),
     ({"scale": {"mean": [0, 0], "std": [1, -1]}}, "is damaged: .*deviation not above 0"),
     ({"scale": {"mean": [0], "std": [1]}}, "is damaged: there are 2 features, 1 scaled"),
+    ({"scale": []}, "is damaged"),
+    ({"scale": {"mean": [], "std": []}}, "is damaged"),
+    ({"sizes": [2, 10**30, 2]}, "is damaged"),
+    ({"sizes": [2, 10**9, 2]}, "is damaged: the parameters' shapes are not those of sizes"),
+    ({"sizes": [3, 5, 2]}, "is damaged: sizes .* do not open with 2 features"),
+    ({"layout": {"shape": [2], "columns": ["a", "b"], "target": 1}}, "is damaged: the columns"),
+    ({"layout": {"shape": [1, 2, 0]}}, "is damaged: the shape"),
     ({"colour": "blue"}, r"is damaged: .*unknown field `colour` - at `\$\.description`"),
 ]
 
@@ -179,6 +186,32 @@ def test_files_that_are_no_description_are_refused(tmp_path: Path, content: str)
     for function in (load, check_replaceable):
         with pytest.raises(ValueError, match=r"model\.json (is damaged|does not describe)"):
             function(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["[" * 100_000, '{"metrics": ' + '{"a":' * 100_000, '{"model": ' + "[" * 100_000]
+)
+def test_deep_nesting_is_refused(tmp_path: Path, place: str) -> None:
+    stored(tmp_path)
+    content = (tmp_path / "model.json").read_text("utf-8")
+    for damaged in (place, content.replace("{", place, 1), content[:-3] + ', "x": ' + place):
+        (tmp_path / "model.json").write_text(damaged, "utf-8")
+        for function in (load, check_replaceable):
+            with pytest.raises(ValueError, match=r"is damaged|does not describe"):
+                function(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/", "..", "params-0123abcd/../..", "params-xyz", ""])
+def test_parameters_are_in_the_folder(tmp_path: Path, name: str) -> None:
+    stored(tmp_path)
+    path = tmp_path / "model.json"
+    fields = json.loads(path.read_text("utf-8"))
+    fields["model"]["params"] = name
+    model = json.dumps(fields["model"], separators=(",", ":"), ensure_ascii=False)
+    fields["sha256"] = hashlib.sha256(model.encode()).hexdigest()
+    path.write_text(json.dumps(fields, separators=(",", ":"), ensure_ascii=False), "utf-8")
+    with pytest.raises(ValueError, match=r"is damaged: .*is not a folder of parameters"):
+        load(tmp_path)
 
 
 def test_other_places_are_no_model(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from jaxpercep import _unpacking
 from jaxpercep.idx import load_idx
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
@@ -120,6 +121,21 @@ def test_an_announced_size_is_not_allocated(path):
     finally:
         tracemalloc.stop()
     assert peak < 2**24
+
+
+@pytest.mark.parametrize("announced", [2**24, 10])
+def test_a_bomb_is_not_unpacked(path, monkeypatch, announced):
+    monkeypatch.setattr(_unpacking, "_ALWAYS", 2**20)
+    content = gzip.compress(header(8, [announced]) + bytes(2**24))
+    tracemalloc.start()
+    try:
+        found = refusal(path, content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    bomb = "announce to unpack to 16,777,216, more than 100 times as many, as a decompression bomb"
+    assert (bomb if announced > 10 else "10 bytes of data, but more are there") in found
+    assert peak < 2**20
 
 
 PACKED = gzip.compress(idx_bytes(np.arange(500, dtype=np.int32) * 7919))

@@ -1,5 +1,6 @@
 import io
 import re
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxpercep import _unpacking
+from jaxpercep._layout import Layout
 from jaxpercep.tables import load_csv, load_features, load_npz
 
 XY = "width,height,kind\n1,2.5,b\n-3,4e1,a\n0,.5,b\n"
@@ -82,6 +85,7 @@ def test_a_quoted_name_may_hold_commas_and_line_breaks(write):
     ("cells", "labels", "classes"),
     [
         ("1 0 1", [1, 0, 1], ("0", "1")),
+        ("1 -0 0 -0.0", [1, 0, 0, 0], ("0", "1")),
         ("-1 1 -1", [0, 1, 0], ("-1", "1")),
         ("10 9 2", [2, 1, 0], ("2", "9", "10")),
         ("1.0 3e0 1", [0, 1, 0], ("1", "3")),
@@ -276,6 +280,80 @@ def test_npz_floats_are_values_with_an_output_axis(write):
     assert_equal(load_npz(write({"x": X, "y": 2 * X})).y, 2 * X, np.float32)
 
 
+def test_npz_images_are_flattened_in_their_order(write):
+    images = np.arange(24).reshape(2, 3, 2, 2)
+    data = load_npz(write({"x": images, "y": [0, 1]}))
+    assert_equal(data.x, images.reshape(2, 12), np.float32)
+    assert_equal(load_features(write({"x": images[..., 0]}), 6), images[..., 0].reshape(2, 6), "f4")
+    assert_equal(load_npz(write({"x": np.asfortranarray(X), "y": [0, 1, 2]})).x, X, np.float32)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_npz_matrices_are_values(write, dtype):
+    data = load_npz(write({"x": X, "y": np.eye(3, dtype=dtype)}))
+    assert_equal(data.y, np.eye(3), np.float32)
+    assert data.classes is None
+
+
+def npz(header, data=b"", announced=None, method=zipfile.ZIP_STORED):
+    """Writes an array whose header is any text."""
+    text = header.encode()
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("x.npy", content)
+    file = bytearray(buffer.getvalue())
+    if announced is not None:
+        place = file.rindex(b"PK\1\2") + 24
+        file[place : place + 4] = announced.to_bytes(4, "little")
+    return bytes(file)
+
+
+def header_of(shape, descr="<f4"):
+    return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npz("{'descr': '<f4', 'fortran_order': Fal"), "its header is damaged (TokenError)"),
+        (npz("{'descr': '<f4'}"), "Header does not contain the correct keys"),
+        (npz("(" * 9000), "its header is damaged"),
+        (npz("-" * 9000 + "1"), "its header is damaged"),
+        (npz("x" * 20_000), "Header info length (20000) is large"),
+        (npz(header_of((10**18, 10**18)), bytes(8)), "its header announces shape (1000000000000"),
+        (npz(header_of((-1, 2))), "its header announces the shape (-1, 2)"),
+        (npz(header_of((2, 2)), bytes(15)), "its header announces shape (2, 2) of float32, that"),
+        (npz(header_of((2, 2)), bytes(17)), "its header announces shape (2, 2) of float32, that"),
+        (npz(header_of((0, 10**30))), "cannot be read: "),
+        (npz(header_of((1,) * 99), bytes(4)), "cannot be read: "),
+        (npz(header_of((1,), "|O")), "it holds Python objects, which are never unpickled"),
+        (npz(header_of((2, 2)), bytes(16), 2**32 - 2), "as a decompression bomb does"),
+        (npz(header_of((2, 2)), bytes(16), method=zipfile.ZIP_LZMA), "by another method"),
+    ],
+)
+def test_npz_headers_are_not_believed(write, content, message):
+    found = refused(load_npz, write(content))
+    assert found.startswith("FILE: array 'x' cannot be read: ")
+    assert message in found
+    assert "\n" not in found
+
+
+def test_a_bomb_is_not_unpacked(write, monkeypatch):
+    zeros = npz(header_of((2**22, 2)), bytes(2**25), method=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(_unpacking, "_ALWAYS", 2**20)
+    path = write(zeros)
+    tracemalloc.start()
+    try:
+        found = refused(load_npz, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "announce to unpack to 33,554," in found
+    assert "as a decompression bomb does; if it is none, write it with np.savez, uncomp" in found
+    assert peak < 2**20
+
+
 def good_npz(save=np.savez):
     buffer = io.BytesIO()
     save(buffer, x=X, y=[0, 1, 0])
@@ -443,3 +521,41 @@ def test_features_refuse_a_count_that_is_none(write):
 def test_missing_files_and_directories_are_os_errors(tmp_path, read):
     refused(read, tmp_path / "nowhere", error=FileNotFoundError)
     refused(read, tmp_path, error=IsADirectoryError)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (((),), "the shape .* is empty"),
+        (((2, 0),), "the shape .* is empty"),
+        (((2,), None, 3), "there is no column 3 beside 2 features"),
+        (((2,), None, -1), "there is no column -1 beside 2 features"),
+        (((2,), ("a", "b", "y")), "the columns are not 2 features and a target"),
+        (((2,), ("a", "b"), 1), "the columns are not 2 features and a target"),
+        (((2,), ("a", "a", "y"), 2), "the columns are not 2 features and a target"),
+    ],
+)
+def test_a_layout_is_one_of_a_table(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Layout(*fields)
+
+
+@pytest.mark.parametrize(
+    ("trained", "shape", "message"),
+    [
+        ((6,), (6,), ""),
+        ((6,), (2, 3), ""),
+        ((2, 3), (6,), ""),
+        ((2, 3), (2, 3), ""),
+        ((2, 3), (3, 2), "x has images of 3 x 2, the model takes images of 2 x 3."),
+        ((2, 3), (2, 3, 1), "x has images of 2 x 3 x 1, the model takes images of 2 x 3."),
+        ((6,), (2, 2), "x has images of 2 x 2, the model takes 6 features."),
+        ((1,), (2,), "x has 2 features, the model takes 1 feature."),
+    ],
+)
+def test_shapes_that_can_be_read_alike(trained, shape, message):
+    if not message:
+        Layout(trained).check_shape("x", shape)
+        return
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Layout(trained).check_shape("x", shape)

@@ -149,8 +149,11 @@ def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None, Lay
         _note(remark)
     if arguments.batch_size is not None and arguments.batch_size > len(held.x):
         raise UsageError(
-            f"--batch-size {arguments.batch_size}: the samples to train on are {len(held.x)}."
+            f"--batch-size {arguments.batch_size}: training has {counted(len(held.x), 'sample')}."
         )
+    most = (2**31 - 1) // (len(held.x) // (arguments.batch_size or len(held.x)))
+    if arguments.epochs > most:
+        raise UsageError(f"--epochs {arguments.epochs}: expected at most {most} (2**31 - 1 steps).")
     parts = {
         name: Part(_scaled(scale, data.x), head.encode(data))
         for name, data in (("train", held), ("test", tested))

@@ -131,7 +131,7 @@ class Train:
             )
         for name, fits, expected in (
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
+            ("learning_rate", 1e-45 < self.learning_rate < 2**128, "a float32 number above 0"),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
