@@ -87,7 +87,8 @@ def read_examples(
 ) -> tuple[Dataset, Layout]:
     """Reads labelled examples by `load_npz` or `load_csv`, and how they lie in the file.
 
-    An NPZ file is told by its content, or by `.npz` at the end of its name.
+    An NPZ file is told by `.npz` at the end of its name or by its content, unless it is a pipe,
+    which can be read only once.
     """
     return _read_npz(path) if _is_npz(path) else _read_csv(path, target)
 
@@ -153,7 +154,7 @@ def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
 
 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
-    return _npz.is_zip(path) or Path(path).suffix == ".npz"
+    return Path(path).suffix == ".npz" or (Path(path).is_file() and _npz.is_zip(path))
 
 
 def _read_csv(path: str | os.PathLike[str], target: str | int | None) -> tuple[Dataset, Layout]:
@@ -198,6 +199,14 @@ def _flattened(path: str | os.PathLike[str], x: NDArray[Any]) -> NDArray[np.floa
     return finite_float32(f"{path}: x", x.reshape(len(x), -1))
 
 
+def _is_text(y: NDArray[Any]) -> bool:
+    """Returns True unless a text is empty, or has what is not a character of Unicode."""
+    if not y.dtype.itemsize or (y == "").any():
+        return False
+    points = np.ascontiguousarray(y).view(y.dtype.byteorder + "u4")
+    return bool(((points < 0xD800) | ((points > 0xDFFF) & (points < 0x110000))).all())
+
+
 def _npz_targets(
     path: str | os.PathLike[str], rows: int, y: NDArray[Any]
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
@@ -210,6 +219,8 @@ def _npz_targets(
     if y.size and (floats or (y.dtype.kind in "biu" and y.ndim == 2 and y.shape[1] > 1)):
         return finite_float32(f"{path}: y", y.reshape(len(y), -1)), None
     if y.dtype.kind in "biuU" and y.ndim == 1:
+        if y.dtype.kind == "U" and not _is_text(y):
+            raise ValueError(f"{path}: y holds text that is empty or not Unicode; write it again.")
         return number_classes(y)
     raise ValueError(
         f"{path}: y has shape {y.shape} and type {y.dtype}, expected class labels [n] (integers or "

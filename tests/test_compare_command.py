@@ -160,6 +160,8 @@ def test_arguments_that_cannot_work_are_answered_without_jax() -> None:
             "x = '\0'",
             "net.py: expected Python in UTF-8. Fix the SyntaxError",
         ),
+        ("x = " + "-" * 10**5 + "1", "net.py: expressions are nested too deeply to compile. D"),
+        ("x" + ".a" * 10**5, "net.py: expressions are nested too deeply to compile. Divide them"),
         (
             written(end="1 / 0"),
             "net.py:17: importing the file must not raise. "

@@ -329,7 +329,8 @@ def test_rearranged_files_to_compare(folder: Path, data: Any, bytewise: int) -> 
     if bytewise:
         path.write_text(data.draw(rearranged(SMALL)), "utf-8")
     else:  # with an end that no source may have: what is before it is never run
-        end = data.draw(st.sampled_from([b"\0", b"\xff", b"\n" + b"(" * 10**5]))
+        ends = [b"\0", b"\xff", *(b"\n" + 10**5 * piece for piece in (b"(", b"-", b"f()."))]
+        end = data.draw(st.sampled_from(ends))
         path.write_bytes(data.draw(damaged(SMALL.encode())) + end)
     before = contents(folder)
     result = run("compare", path)

@@ -1,7 +1,9 @@
 import io
+import os
 import re
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 
 from jaxpercep import _unpacking
 from jaxpercep._layout import Layout
-from jaxpercep.tables import load_csv, load_features, load_npz
+from jaxpercep.tables import load_csv, load_features, load_npz, read_examples, read_rows
 
 XY = "width,height,kind\n1,2.5,b\n-3,4e1,a\n0,.5,b\n"
 X = np.array([[1, 2.5], [-3, 40], [0, 0.5]], np.float32)
+WH = Layout((2,), ("width", "height", "kind"), 2)
 
 
 @pytest.fixture
@@ -480,6 +483,28 @@ def test_a_damaged_npz_is_refused(write, content, message):
 )
 def test_features_with_and_without_their_target(write, content, target):
     assert_equal(load_features(str(write(content)), 2, target), X, np.float32)
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for read in (load_csv, lambda path: read_examples(path)[0], lambda path: read_rows(path, WH)):
+        with ThreadPoolExecutor() as pool:
+            pool.submit(path.write_text, XY)
+            assert_equal(read(path).x, X, np.float32)
+
+
+def test_damaged_text_in_an_npz_file_is_refused(write):
+    for point in (0xD800, 0x110000, 0xFFFFFFFF):
+        y = np.full(3, point, np.uint32).view("<U1")
+        assert refused(load_npz, write({"x": X, "y": y})).startswith(
+            "FILE: y holds text that is empty or not"
+        )
+        rows = read_rows(write({"x": X, "y": y}), WH)
+        assert rows.labelled is None
+        assert "y holds text that" in rows.remark
+    for y in (np.array(["a", "", "b"]), np.empty(3, "<U0")):
+        assert "y holds text that is empty" in refused(load_npz, write({"x": X, "y": y}))
 
 
 @pytest.mark.parametrize(

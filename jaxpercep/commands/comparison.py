@@ -110,6 +110,10 @@ def _compiled(file: Path) -> CodeType:
         raise UsageError(
             f"{place}: expected Python in UTF-8. Fix the SyntaxError: {error.msg}"
         ) from error
+    except (MemoryError, RecursionError) as error:  # Python has no better words for it
+        raise UsageError(
+            f"{file}: expressions are nested too deeply to compile. Divide them into several."
+        ) from error
 
 
 def _top_level_modules() -> set[str]:
