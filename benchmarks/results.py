@@ -302,9 +302,11 @@ def load(path: Path) -> Results:
         if schema == SCHEMA:
             return decode_json(content, Results)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} is not a benchmark run: {error}.") from error
+        raise ValueError(
+            f"{path} is not a benchmark run: {error}. Name its results.json."
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: {error}. Repeat the run.") from error
     raise ValueError(
         f"{path} has schema {schema}, this version of the suite reads {SCHEMA}: repeat the run."
     )

@@ -31,6 +31,7 @@ class Layout:
             self.target is None
             or len(set(self.columns)) != self.features + 1
             or len(self.columns) != self.features + 1
+            or not all(self.columns)
         ):
             raise ValueError(f"the columns are not {self.features} features and a target")
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from jaxpercep._checks import counted
 from jaxpercep._unpacking import check_unpacked
 
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -78,8 +79,8 @@ def _read_member(
         announced, found = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
         if announced != found:
             raise ValueError(
-                f"its header announces shape {shape} of {dtype}, that is {announced} bytes of "
-                f"data, but {found} bytes are there"
+                f"its header announces shape {shape} of {dtype}, that is "
+                f"{counted(announced, 'byte')} of data, but {found} are there"
             )
         return np.ndarray(shape, dtype, stream.read(), order="F" if fortran else "C")
 

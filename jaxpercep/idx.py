@@ -108,7 +108,8 @@ def _read_array(file: str, stream: io.BufferedIOBase, packed: int, zipped: bool)
     """Reads the array of a stream, no further than its header announces."""
     dtype, shape = _read_header(file, stream)
     announced = math.prod(shape) * dtype.itemsize
-    told = f"its header announces shape {shape} of {dtype.name}, that is {announced} bytes of data"
+    told = f"its header announces shape {shape} of {dtype.name}, that is "
+    told += f"{counted(announced, 'byte')} of data"
     if zipped:
         try:
             check_unpacked(packed, announced, "if it is none, unpack it with gunzip")
@@ -116,7 +117,7 @@ def _read_array(file: str, stream: io.BufferedIOBase, packed: int, zipped: bool)
             raise ValueError(f"{file} cannot be unpacked: {error}.") from error
     data = _read(stream, announced)
     if len(data) < announced:
-        raise ValueError(f"{file} is truncated: {told}, but {len(data)} bytes are there.")
+        raise ValueError(f"{file} is truncated: {told}, but {len(data)} are there.")
     if stream.read(1):
         raise ValueError(f"{file} is followed by trailing data: {told}, but more are there.")
     array = np.frombuffer(data, dtype).reshape(shape)

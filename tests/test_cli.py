@@ -479,6 +479,7 @@ def test_data_that_cannot_be_used(tmp_path: Path, content: str, message: str) ->
     (tmp_path / "data.csv").write_text(content)
     result = run("train", tmp_path / "data.csv", "--out", tmp_path / "model")
     assert result.code == 2
+    assert f"error: {tmp_path / 'data.csv'}" in result.err
     assert message in result.err
     assert not (tmp_path / "model").exists()
 
@@ -658,7 +659,7 @@ def test_labels_do_not_fit_several_outputs() -> None:
 
 
 def test_minus_zero_is_never_shown() -> None:
-    head = heads.Values((0.0,), (1.0,))
+    head = heads.Values((-0.0,), (1.0,))
     assert head.columns(np.array([[-0.0]], np.float32)) == {"prediction": ["0"]}
     found = heads.Classes(("a", "b")).metrics(np.array([[200.0, -200.0]]), np.array([0]))
     assert f"{found['loss']:.5g}" == "0"

@@ -103,7 +103,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def answered(folder: Path, named: Path, *words: object) -> Result:
-    """Runs a command: it works, or refuses in a line that names the file, and changes nothing."""
+    """Runs a command: it works, or a line names the file or the option, and nothing changes."""
     before = contents(folder)
     result = run(*words)
     assert contents(folder) == before
@@ -116,8 +116,8 @@ def assert_answered(result: Result, named: Path, codes: tuple[int, ...] = (0, 2)
     assert "Traceback" not in result.err
     if result.code == 2:
         assert result.out == ""
-        assert str(named) in result.err
-        assert re.search(r": error: .*[^.]\.\n\Z", result.err), result.err
+        assert str(named) in result.err or ": error: --" in result.err
+        assert re.search(r": error: .*[^.][.?]\n\Z", result.err), result.err
 
 
 # Data.
@@ -232,10 +232,13 @@ def test_a_model_of_other_values_predicts_the_same_or_nothing_unless_it_is_seale
     fields = data.draw(distorted(json.loads((copied / "model.json").read_text("utf-8"))))
     text = json.dumps(sealed(fields) if seal else fields, separators=(",", ":"))
     (copied / "model.json").write_text(text, "utf-8")
-    result = answered(folder, copied, "predict", copied, folder / "data.csv")
+    named = folder if seal else copied  # a sealed model may be one of other columns than the data
+    result = answered(folder, named, "predict", copied, folder / "data.csv")
     assert seal or result.out in ("", model[1])
 
 
+# What of the parameters is read when another part turns out to be damaged ends in orbax's threads.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @draws(0.02)
 @given(data=st.data())
 def test_sealed_parameters_that_are_damaged(folder: Path, data: Any) -> None:

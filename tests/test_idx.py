@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxpercep import _unpacking
+from jaxpercep._checks import counted
 from jaxpercep.idx import load_idx
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
@@ -89,7 +90,7 @@ def test_missing_file_and_directory_are_os_errors_that_name_the_path(tmp_path):
         (
             idx_bytes(SAMPLE)[:-1],
             "{} (23 bytes) is truncated: its header announces shape (2, 3) of int16, that is "
-            "12 bytes of data, but 11 bytes are there.",
+            "12 bytes of data, but 11 are there.",
         ),
         (
             idx_bytes(SAMPLE) + b"\0",
@@ -100,7 +101,7 @@ def test_missing_file_and_directory_are_os_errors_that_name_the_path(tmp_path):
             header(14, [2**32 - 1] * 3) + bytes(8),
             "{} (24 bytes) is truncated: its header announces shape (4294967295, 4294967295, "
             "4294967295) of float64, that is 633825299671392843082401579000 bytes of data, but 8 "
-            "bytes are there.",
+            "are there.",
         ),
     ],
 )
@@ -170,7 +171,7 @@ def test_bytes_after_a_gzip_stream_are_refused(path):
 def test_a_compressed_file_is_measured_after_decompression(path):
     content = idx_bytes(SAMPLE)
     assert "12 bytes of data, but more are there" in refusal(path, gzip.compress(content + b"ab"))
-    assert "12 bytes of data, but 9 bytes" in refusal(path, gzip.compress(content[:-3]))
+    assert "12 bytes of data, but 9 are there" in refusal(path, gzip.compress(content[:-3]))
 
 
 ARRAYS = st.sampled_from(list(CODES)).flatmap(
@@ -201,4 +202,4 @@ def test_any_truncation_is_refused(path, array, pack, data):
 def test_any_appended_byte_is_refused(path, array, pack, extra):
     # gzip allows zeros after its stream, as padding: there the byte is appended inside.
     found = refusal(path, pack(idx_bytes(array) + bytes([extra])))
-    assert f"{array.nbytes} bytes of data, but more are there" in found
+    assert f"that is {counted(array.nbytes, 'byte')} of data, but more are there" in found

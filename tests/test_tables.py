@@ -556,6 +556,7 @@ def test_missing_files_and_directories_are_os_errors(tmp_path, read):
         (((2,), None, 3), "there is no column 3 beside 2 features"),
         (((2,), None, -1), "there is no column -1 beside 2 features"),
         (((2,), ("a", "b", "y")), "the columns are not 2 features and a target"),
+        (((2,), ("a", "", "y"), 2), "the columns are not 2 features and a target"),
         (((2,), ("a", "b"), 1), "the columns are not 2 features and a target"),
         (((2,), ("a", "a", "y"), 2), "the columns are not 2 features and a target"),
     ],

@@ -84,7 +84,8 @@ def train(arguments: Train) -> int:
     checkpoint.save(arguments.out, description, state.params, metrics, curve)
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
-        _note(f"jaxpercep train: interrupted after {state.step} steps; the state reached is saved")
+        steps = counted(int(state.step), "step")
+        _note(f"jaxpercep train: interrupted after {steps}; the state reached is saved")
     return 130 if history.interrupted else 0
 
 
@@ -143,7 +144,10 @@ def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None, Lay
     source = in_terms_of(loss, source)
     _note_images(source.layout.shape)
     held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
-    head = fit_head(loss, held)
+    try:
+        head = fit_head(loss, held)
+    except ValueError as error:
+        raise UsageError(f"{arguments.data}: {error}") from error
     scale = None if source.scaled else Scale.fit(held.x)
     if remark:
         _note(remark)
@@ -211,8 +215,8 @@ def _check_finite(
     """Raises a `ValueError` if training has diverged."""
     if not np.isfinite(numbers).all():
         raise ValueError(
-            f"training diverged within {state.step} steps: the loss is no longer finite. Lower "
-            f"--learning-rate (it was {rate:g})."
+            f"training diverged within {counted(int(state.step), 'step')}: the loss is no longer "
+            f"finite. Lower --learning-rate (it was {rate:g})."
         )
 
 
@@ -235,7 +239,7 @@ def _rows(arguments: Predict, description: Description) -> Rows:
 
 def _note_images(shape: tuple[int, ...]) -> None:
     if len(shape) > 1:
-        _note(f"{described(shape)}, flattened to {math.prod(shape)} features")
+        _note(f"{described(shape)}, flattened to {counted(math.prod(shape), 'feature')}")
 
 
 def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:

@@ -42,9 +42,11 @@ def read_description(folder: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder} is not a saved model: it has no {DESCRIPTION}.") from error
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} does not describe a jaxpercep model: {error}.") from error
+        raise ValueError(
+            f"{path} does not describe a jaxpercep model: {error}. Move it away."
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: {error}. Move it away, and train again.") from error
     if header.version != VERSION:
         raise ValueError(
             f"{folder} has format version {header.version}, this jaxpercep reads {VERSION}; it was "

@@ -159,7 +159,8 @@ def choose_loss(requested: str, data: Dataset) -> str:
     if requested == "softmax" and not labels:
         raise UsageError(f"--loss softmax needs class labels, these are values: use {fitting}.")
     if requested == "binary" and not bits and len(data.classes or ()) != 2:
-        came = f"{len(data.classes)} classes" if data.classes is not None else "values"
+        count = len(data.classes or ())
+        came = counted(count, "class", "classes") if data.classes is not None else "values"
         raise UsageError(
             f"--loss binary needs two classes, or zeros and ones, these are {came}: use {fitting}."
         )
@@ -220,7 +221,9 @@ def fit_head(loss: str, data: Dataset) -> Head:
     if loss == "squared":
         return Values(**msgspec.structs.asdict(Scale.fit(data.y)))
     if data.classes is not None and len(data.classes) < 2:
-        raise ValueError(f"every target is {data.classes[0]!r}: there is nothing to tell apart.")
+        raise ValueError(
+            f"every target is {data.classes[0]!r}: there is nothing to tell apart. Add rows of others."
+        )
     if loss == "softmax":
         return Classes(data.classes or ())
     return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
