@@ -221,9 +221,7 @@ def fit_head(loss: str, data: Dataset) -> Head:
     if loss == "squared":
         return Values(**msgspec.structs.asdict(Scale.fit(data.y)))
     if data.classes is not None and len(data.classes) < 2:
-        raise ValueError(
-            f"every target is {data.classes[0]!r}: there is nothing to tell apart. Add rows of others."
-        )
+        raise ValueError(f"every target is {data.classes[0]!r}; add rows with another one.")
     if loss == "softmax":
         return Classes(data.classes or ())
     return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
