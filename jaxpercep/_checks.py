@@ -15,6 +15,11 @@ def nearest_name(name: str, choices: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Returns `"1 row"` or `"2 rows"`; the plural is that with an s if none is given."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
     """Raises a `ValueError` unless `value` is one of the names in `choices`."""
     choices = sorted(choices)
@@ -52,7 +57,8 @@ def check_finite(argument: str, value: Any) -> None:
     # NumPy does not count bfloat16 among its floats: its kind is "V", but isfinite works on it.
     if array.dtype.kind in "fcV" and not (finite := np.isfinite(array)).all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        bad = counted(np.sum(~finite), "value that is", "values that are")
         raise ValueError(
-            f"{argument} holds {np.sum(~finite)} values that are NaN or infinite (the first at "
-            f"index {first}); clean the data first."
+            f"{argument} holds {bad} NaN or infinite (the first at index {first}); clean the data "
+            "first."
         )

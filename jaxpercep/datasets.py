@@ -5,13 +5,14 @@ fast. `jaxpercep.tables` reads the user's own CSV and NPZ files.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_choice, check_positive_int, check_real
+from jaxpercep._checks import check_choice, check_positive_int, check_real, counted
 from jaxpercep._extras import needed_by
 from jaxpercep.idx import load_idx as load_idx
 from jaxpercep.idx import read_mnist_folder
@@ -184,9 +185,11 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
     if strata is not None:
         labels, counts = np.unique(strata, return_counts=True)
         if counts.min() < 2:
+            label = labels[counts.argmin()]
+            name = label if dataset.classes is None else repr(dataset.classes[label])
             raise ValueError(
-                f"test_fraction={test_fraction} cannot split these {len(x)} rows: class "
-                f"{labels[counts.argmin()]} has only one; every class needs at least 2."
+                f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: class "
+                f"{name} has only one; every class needs at least 2."
             )
     try:
         parts = model_selection.train_test_split(
@@ -194,7 +197,7 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
         )
     except ValueError as error:
         raise ValueError(
-            f"test_fraction={test_fraction} cannot split these {len(x)} rows: {error} "
+            f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: {error} "
             "Use more rows of every class, or another fraction."
         ) from error
     train, test = (Dataset(x[rows], y[rows], dataset.classes) for rows in parts)
@@ -216,7 +219,11 @@ def load_mnist(folder: str | os.PathLike[str]) -> Split:
         ValueError: A file is damaged (see `load_idx`), has the wrong rank or type, images and
             labels differ in number, or training and test images in size.
     """
-    parts = read_mnist_folder(Path(folder))
+    return split_of_images(read_mnist_folder(Path(folder)))
+
+
+def split_of_images(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
+    """Flattens the images uint8 `[n, rows, columns]` of two parts, and divides pixels by 255."""
     return Split(*(_labelled(x.reshape(len(x), -1) / np.float32(255), y) for x, y in parts))
 
 
