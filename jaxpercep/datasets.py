@@ -5,13 +5,19 @@ fast. `jaxpercep.tables` reads the user's own CSV and NPZ files.
 """
 
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_choice, check_positive_int, check_real
+from jaxpercep._checks import (
+    as_numbers,
+    as_path,
+    check_choice,
+    check_positive_int,
+    check_real,
+    shown,
+)
 from jaxpercep._extras import needed_by
 from jaxpercep.idx import load_idx as load_idx
 from jaxpercep.idx import read_mnist_folder
@@ -216,7 +222,7 @@ def load_mnist(folder: str | os.PathLike[str]) -> Split:
         ValueError: A file is damaged (see `load_idx`), has the wrong rank or type, images and
             labels differ in number, or training and test images in size.
     """
-    parts = read_mnist_folder(Path(folder))
+    parts = read_mnist_folder(as_path("folder", folder))
     return Split(*(_labelled(x.reshape(len(x), -1) / np.float32(255), y) for x, y in parts))
 
 
@@ -228,7 +234,7 @@ def _arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Returns the features and targets, after checking that each row has a target."""
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset must be a Dataset(x, y), not {type(dataset).__name__}.")
-    x, y = np.asarray(dataset.x), np.asarray(dataset.y)
+    x, y = as_numbers("dataset.x", dataset.x), as_numbers("dataset.y", dataset.y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"dataset has x of shape {x.shape} and y of shape {y.shape}; their lengths must agree."
@@ -248,6 +254,6 @@ def _check_sampling(n: Any, noise: Any, seed: Any) -> None:
 
 def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed={seed!r} must be an integer, not {type(seed).__name__}.")
+        raise TypeError(f"seed={shown(seed)} must be an integer, not {type(seed).__name__}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed} must be at least 0 and below 2**32.")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxpercep._checks import as_path
+
 _DTYPES = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
@@ -42,7 +44,8 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", file formats.
     """
-    data = _read(Path(path))
+    path = as_path("path", path)
+    data = _read(path)
     dtype, shape = _parse_header(path, data)
     start = 4 + 4 * len(shape)
     announced, found = math.prod(shape) * dtype.itemsize, len(data) - start

@@ -520,7 +520,7 @@ REFUSED = {
     "complex": (
         {"steps": 1, "y": Y.astype(complex)},
         TypeError,
-        r"y has dtype complex64, .*y\.real",
+        r"y has dtype complex64, .*use its \.real",
     ),
     "masked": (
         {"steps": 1, "x": np.ma.masked_array(X, np.zeros_like(X))},

@@ -25,7 +25,7 @@ from jaxpercep.compare.evaluation.verdict import decide
 from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
 from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, without_rules
 from jaxpercep.compare.report import GradientReport
-from jaxpercep.gradients import check_values, value_and_grad
+from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
 
@@ -69,13 +69,13 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
         ValueError: `model` ends in `sigmoid` although `loss` takes logits, the data have the wrong
             shapes, hold NaN or infinity, or have targets outside the range of the loss.
     """
-    manual = value_and_grad(model, loss, "manual")
+    check_pair(model, loss)
     check_values(model, loss, params, x, y)
 
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    return _compare(jax.jit(objective), jax.jit(manual), (params, x, y), 0)
+    return _compare(jax.jit(objective), jax.jit(chain_rule(model, loss)), (params, x, y), 0)
 
 
 def compare_vjp(
