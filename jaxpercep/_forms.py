@@ -14,11 +14,14 @@ import jax.numpy as jnp
 
 from jaxpercep.compose import Repeat, Residual, Serial
 from jaxpercep.layer import Layer, Params
+from jaxpercep.losses import Loss
 
 
 @contextmanager
-def naming_the_layer(model: Layer, params: Params, x: Any) -> Generator[None]:
-    """Names the layer of `model` that returns gradients of a wrong form, if that made it fail.
+def naming_the_layer(
+    model: Layer, params: Params, x: Any, loss: Loss | None = None, y: Any = None
+) -> Generator[None]:
+    """Names the layer, or the loss, that returns a gradient of a wrong form, if that made it fail.
 
     Raises:
         TypeError: A layer did not return a pair.
@@ -28,6 +31,11 @@ def naming_the_layer(model: Layer, params: Params, x: Any) -> Generator[None]:
         yield
     except Exception:
         _check_backward("model", model, params, x)
+        if loss is not None:
+            prediction = jax.eval_shape(model.apply, params, x)
+            _, residuals = jax.eval_shape(loss.forward, prediction, y)
+            gradient = jax.eval_shape(loss.backward, residuals)
+            check_form(f"loss: {loss!r}.backward returned dprediction", gradient, prediction)
         raise
 
 

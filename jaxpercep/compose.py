@@ -252,6 +252,11 @@ class Residual:
         """Returns f's parameter gradients, and dy + f's dx."""
         dy = check_input(self, dy, argument="dy")
         dparams, dx = self.layer.backward(params, residuals, dy)
+        if dx.shape != dy.shape:  # broadcasting would hide a mistake
+            raise ValueError(
+                f"{self!r}: the inner layer's backward returned dx of shape {list(dx.shape)}, "
+                f"expected x's shape {list(dy.shape)}."
+            )
         return dparams, dy + dx
 
 

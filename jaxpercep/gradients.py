@@ -50,7 +50,7 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
         return loss.apply(model.apply(params, x), y)
 
     def by_hand(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
-        with naming_the_layer(model, params, x):
+        with naming_the_layer(model, params, x, loss, y):
             value, grads = chain_rule(model, loss)(params, x, y)
             check_form("backward returned dparams", grads, params)
         return value, grads

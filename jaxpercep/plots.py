@@ -147,7 +147,11 @@ def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Fi
     for title, norms in stacks.items():
         drawn[title] = _array(f"stacks[{title!r}]", norms, shape)
         shape = list(drawn[title].shape)
-    marks, layers = _array("steps", steps, shape[:1]), int(shape[1])
+    marks, layers = _array("steps", steps, ["steps"]), int(shape[1])
+    if len(marks) != shape[0]:
+        raise ValueError(
+            f"steps={shown(steps)} are {len(marks)}, but stacks has the norms of {shape[0]} steps."
+        )
     with mpl.rc_context(_STYLE):
         figure, panels = _panels(len(drawn), width=5.2, height=4.4, sharey=True)
         for axes, (title, norms) in zip(panels, drawn.items(), strict=True):

@@ -1,4 +1,4 @@
-"""The calls of `test_api_fuzz.py`: what is public, what to give it, and what is wrong with an answer.
+"""The calls of `test_api_fuzz.py`: what is public, what to give it, what is wrong with an answer.
 
 Functions, classes, layers and losses are found by themselves, their parameters by the signatures,
 and what to give a parameter in the table of `api_values.py`.

@@ -422,6 +422,7 @@ TABLE = {
             {"a": np.ones((3, 2)), "b": np.ones((3, 4))},
             *({"a": norms} for norms in (*NOT_ARRAYS[:-2], CURVE, np.ones((2, 2)))),
         ],
+        ("stacks", "steps"),
     ),
     "gradient_norms.steps": Values([np.arange(3), [0, 10, 20]], [*NOT_ARRAYS, [0, 1], 3]),
     "counts": Values(

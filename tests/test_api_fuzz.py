@@ -1,7 +1,7 @@
 """Every public function, given one good or bad argument at a time.
 
-A good call returns, without a warning. A bad one is answered by a `TypeError` or `ValueError` of the
-library's own that names the argument and what came. `pytest -m fuzz` makes every call, the other
+A good call returns, without a warning. A bad one is answered by a `TypeError` or `ValueError` of
+the library that names the argument and what came. `pytest -m fuzz` makes every call, the other
 test a sample of them.
 """
 
@@ -21,8 +21,10 @@ def calls():
 
 
 @pytest.fixture(scope="module")
-def values(calls, tmp_path_factory):
-    return calls.TABLE | calls.files(tmp_path_factory.mktemp("data"))
+def values(tmp_path_factory):
+    import api_values
+
+    return api_values.TABLE | api_values.files(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.fuzz

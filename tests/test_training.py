@@ -126,6 +126,15 @@ def test_a_step_is_the_update_by_hand(method):
     assert_close((new.params, loss, new.step), (expected, value, 1))
 
 
+def test_a_step_has_what_a_jitted_function_has():
+    step = jp.make_step(MODEL, LOSS, SGD)
+    assert "HloModule" in step.lower(fresh(), *data()).compile().as_text()
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh())
+    stepped, losses = jax.vmap(step, in_axes=(0, None, None))(states, *data())
+    assert losses.shape == (2,)
+    assert_close(jax.tree.map(lambda leaf: leaf[0], stepped), step(fresh(), *data())[0])
+
+
 @pytest.mark.parametrize("donate", [False, True])
 @every_method
 def test_the_second_step_does_not_compile(method, donate):
