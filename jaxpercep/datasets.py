@@ -19,8 +19,21 @@ from jaxpercep._checks import (
     shown,
 )
 from jaxpercep._extras import needed_by
-from jaxpercep.idx import load_idx as load_idx
-from jaxpercep.idx import read_mnist_folder
+from jaxpercep.idx import load_idx, read_mnist_folder
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "circles",
+    "digits",
+    "load_idx",
+    "load_mnist",
+    "logic_gate",
+    "moons",
+    "parity",
+    "spirals",
+    "train_test_split",
+]
 
 _GATES = {
     "AND": (0, 0, 0, 1),
@@ -218,6 +231,7 @@ def load_mnist(folder: str | os.PathLike[str]) -> Split:
         `[n]`.
 
     Raises:
+        TypeError: `folder` is neither a string nor a path.
         FileNotFoundError: One of the four is missing; the message lists what was looked for.
         ValueError: A file is damaged (see `load_idx`), has the wrong rank or type, images and
             labels differ in number, or training and test images in size.

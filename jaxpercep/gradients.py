@@ -40,8 +40,11 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
         method: `"autodiff"` or `"manual"`.
 
     Raises:
-        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits.
-        TypeError: `model` is not a layer, or `loss` is not a loss.
+        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits;
+            or, when f is called, a layer's `backward` returns a gradient of another form than that
+            of its parameters.
+        TypeError: `model` is not a layer, or `loss` is not a loss; or, when f is called, an
+            argument does not hold real numbers, in `params` of floating point.
     """
     check_pair(model, loss)
     check_choice("method", method, METHODS)

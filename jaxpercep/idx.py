@@ -38,6 +38,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         A writable array of the announced shape and type, in the machine's byte order.
 
     Raises:
+        TypeError: `path` is neither a string nor a path.
         OSError: The file is missing, a directory, or not readable.
         ValueError: The file is not IDX, is truncated, has trailing data, is empty or damaged; the
             message gives its name and the byte counts.

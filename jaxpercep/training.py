@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
 import jax
@@ -215,6 +215,7 @@ class _Step:
     def __init__(self, jitted: Any, optimizer: optax.GradientTransformation) -> None:
         self._jitted = jitted
         self._optimizer = optimizer
+        update_wrapper(self, jitted)
 
     def __call__(
         self, state: TrainState, x: ArrayLike, y: ArrayLike
@@ -230,6 +231,8 @@ class _Step:
             raise
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # those of the class, which copying asks for too early
+            raise AttributeError(name)
         return getattr(self._jitted, name)  # lower, trace and so on
 
 

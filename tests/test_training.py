@@ -1,5 +1,6 @@
 """Training steps against a loop written by hand, and how `fit` cuts, resumes and ends."""
 
+import copy
 import os
 import signal
 import threading
@@ -127,7 +128,7 @@ def test_a_step_is_the_update_by_hand(method):
 
 
 def test_a_step_has_what_a_jitted_function_has():
-    step = jp.make_step(MODEL, LOSS, SGD)
+    step = copy.deepcopy(jp.make_step(MODEL, LOSS, SGD))
     assert "HloModule" in step.lower(fresh(), *data()).compile().as_text()
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh())
     stepped, losses = jax.vmap(step, in_axes=(0, None, None))(states, *data())
