@@ -22,7 +22,7 @@ def shown(value: Any) -> str:
     """Reads as the argument in the call; an array by its type and shape, a long text cut short."""
     if isinstance(shape := getattr(value, "shape", None), tuple) and shape:
         return f"{getattr(value, 'dtype', '')}{list(shape)}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # in one line
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

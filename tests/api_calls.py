@@ -209,7 +209,7 @@ def fault_of_message(error: Exception, value: Any, names: tuple[str, ...]) -> st
 
 def renderings(value: Any) -> Iterator[str]:
     """Yields the ways in which a message may show a value, or a part of it."""
-    yield from (type(value).__name__, repr(value)[:60], f"{value}"[:60])
+    yield from (type(value).__name__, " ".join(repr(value).split())[:60], f"{value}"[:60])
     if isinstance(value, np.ma.MaskedArray):
         yield "masked"
     if isinstance(value, int | float) or getattr(value, "shape", None) == ():
