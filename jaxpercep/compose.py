@@ -10,10 +10,18 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int
+from jaxpercep._checks import check_positive_int, shown
 from jaxpercep.activations import identity, sigmoid
 from jaxpercep.dense import Dense
-from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
+from jaxpercep.layer import (
+    Layer,
+    Params,
+    as_array,
+    check_cotangent,
+    check_input,
+    check_key,
+    check_layer,
+)
 from jaxpercep.residuals import StoredOnce, store_once
 
 
@@ -42,7 +50,7 @@ class Serial:
 
     def __init__(self, *layers: Layer) -> None:
         if not layers:
-            raise ValueError("Serial() needs at least one layer; `identity` does nothing.")
+            raise ValueError("layers=(): Serial needs at least one layer; `identity` does nothing.")
         for i, layer in enumerate(layers):
             check_layer(f"layers[{i}]", layer)
         object.__setattr__(self, "layers", layers)
@@ -180,19 +188,25 @@ class Repeat:
             dparams, dh = self.layer.backward(p, stored.restore(h, output), dh)
             return (dh, h), dparams
 
-        steps = (jnp.arange(self.times), params, others)
-        (dx, _), grads = lax.scan(body, (dy, y), steps, length=self.times, reverse=True)
+        steps = (jnp.arange(self.times), self._stacked(params), others)
+        carry = check_cotangent(self, dy, y.shape), y
+        (dx, _), grads = lax.scan(body, carry, steps, length=self.times, reverse=True)
         return grads, dx
 
     def _checked(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Params]:
-        for path, leaf in jax.tree.leaves_with_path(params):
-            if jnp.ndim(leaf) == 0 or leaf.shape[0] != self.times:
+        return check_input(self, x), self._stacked(params)
+
+    def _stacked(self, params: Params) -> Params:
+        def check(path: Any, leaf: Any) -> jax.Array:
+            array = as_array(name := f"{self!r}: params{jax.tree_util.keystr(path)}", leaf)
+            if array.ndim == 0 or len(array) != self.times:
                 raise ValueError(
-                    f"{self!r}: params{jax.tree_util.keystr(path)} has shape "
-                    f"{list(jnp.shape(leaf))}, expected {self.times} sets stacked on axis 0; "
-                    "draw them with this layer's init(key)."
+                    f"{name} has shape {list(array.shape)}, expected {self.times} sets stacked on "
+                    "axis 0; draw them with this layer's init(key)."
                 )
-        return check_input(self, x), params
+            return array
+
+        return jax.tree.map_with_path(check, params)
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,7 +250,13 @@ class Residual:
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns f's parameter gradients, and dy + f's dx."""
+        dy = check_input(self, dy, argument="dy")
         dparams, dx = self.layer.backward(params, residuals, dy)
+        if dx.shape != dy.shape:  # broadcasting would hide a mistake
+            raise ValueError(
+                f"{self!r}: the inner layer's backward returned dx of shape {list(dx.shape)}, "
+                f"expected x's shape {list(dy.shape)}."
+            )
         return dparams, dy + dx
 
 
@@ -285,7 +305,7 @@ def mlp(
         TypeError: A size is not an integer, or an activation is not a layer.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
-        raise TypeError(f"sizes={sizes!r}: expected numbers, [inputs, ..., outputs].")
+        raise TypeError(f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs].")
     sizes = list(sizes)
     if len(sizes) < 2:
         raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted
+from jaxpercep._checks import as_path, counted
 from jaxpercep._unpacking import check_unpacked
 
 _DTYPES = {
@@ -41,6 +41,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         A writable array of the announced shape and type, in the machine's byte order.
 
     Raises:
+        TypeError: `path` is neither a string nor a path.
         OSError: The file is missing, a directory, or not readable.
         ValueError: The file is not IDX, is truncated, has trailing data, is empty or damaged, or
             announces to unpack to more than 128 MiB and 100 times its size; the message gives its
@@ -48,7 +49,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", file formats.
     """
-    path = Path(path)
+    path = as_path("path", path)
     with path.open("rb") as file:
         packed = file.seek(0, os.SEEK_END)
         file.seek(0)

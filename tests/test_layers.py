@@ -483,6 +483,16 @@ def test_a_compute_type_is_never_the_default(dtype):
     assert repr(jp.Dense(2, 1, dtype=dtype)) == f"Dense(2, 1, dtype={dtype!r})"
 
 
+@pytest.mark.parametrize("name", ["w_init", "b_init"])
+def test_refuses_what_an_initializer_returns(name, key):
+    dense = jp.Dense(2, 3, **{name: lambda *_: jnp.zeros((4, 4))})
+    with pytest.raises(ValueError, match=rf"Dense\(2, 3.*{name}\(key, .*returned shape \(4, 4\)"):
+        dense.init(key)
+    dense = jp.Dense(2, 3, **{name: lambda *_: "zeros"})
+    with pytest.raises(TypeError, match=rf"{name}\(key, .*is a str, not an array of numbers"):
+        dense.init(key)
+
+
 @dataclasses.dataclass
 class Mutable:
     """A mutable layer, so that Python gives it no hash."""

@@ -39,7 +39,7 @@ from jaxpercep.compare.evaluation.verdict import decide
 from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
 from jaxpercep.compare.program.jaxprs import without_rules
 from jaxpercep.compare.report import GradientReport
-from jaxpercep.gradients import check_values, value_and_grad
+from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
 
@@ -93,7 +93,7 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
         ValueError: `model` ends in `sigmoid` although `loss` takes logits, the data have the wrong
             shapes, hold NaN or infinity, or have targets outside the range of the loss.
     """
-    manual = value_and_grad(model, loss, "manual")
+    check_pair(model, loss)
     params, x, y = checked({"params": params, "x": x, "y": y})
     check_real({"params": params})
     check_data({"x": x, "y": y})
@@ -102,7 +102,7 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    candidate = returning_reals("model", jax.jit(manual))
+    candidate = returning_reals("model", jax.jit(chain_rule(model, loss)))
     return _compare(jax.jit(objective), candidate, (params, x, y), 0)
 
 
