@@ -10,19 +10,18 @@ from typing import Any, ParamSpec
 
 import jax
 
-from jaxpercep import _checks
+from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
-    check_callable,
     check_data,
     check_finite,
-    check_real,
     check_result,
     check_scalar,
     checked,
     checked_argnums,
     numbered,
+    refuse_complex,
     returning_reals,
     shapes_of,
 )
@@ -80,7 +79,7 @@ def compare_gradients(
     args = checked(numbered(args))
     argnums = checked_argnums(argnums, len(args))
     chosen = (argnums,) if isinstance(argnums, int) else argnums
-    check_real({f"args[{n}]": args[n] for n in chosen})
+    refuse_complex({f"args[{n}]": args[n] for n in chosen})
     return _compare(fun, returning_reals("grad_fun", grad_fun), args, argnums)
 
 
@@ -95,7 +94,7 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     """
     check_pair(model, loss)
     params, x, y = checked({"params": params, "x": x, "y": y})
-    check_real({"params": params})
+    refuse_complex({"params": params})
     check_data({"x": x, "y": y})
     check_values(model, loss, params, x, y)
 
@@ -206,8 +205,8 @@ def compare_updates(
     check_callable("fun", fun, "of (params, *batch), with a scalar value")
     check_callable("update_fun", update_fun, "of (params, *batch), which returns the new params")
     args = checked({"params": params, **numbered(batch, "batch")})
-    check_real({"params": params})
-    rate = _checks.check_real("learning_rate", learning_rate)
+    refuse_complex({"params": params})
+    rate = check_real("learning_rate", learning_rate)
     if rate <= 0:
         raise ValueError(f"learning_rate={learning_rate} must be above 0.")
     updates = returning_reals("update_fun", update_fun)

@@ -13,12 +13,6 @@ from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS
 from jaxpercep.layer import as_array
 
 
-def check_callable(argument: str, value: Any, signature: str) -> None:
-    """Raises a `TypeError` unless a function was given."""
-    if not callable(value):
-        raise TypeError(f"{argument}={value!r} is not callable; pass a function {signature}.")
-
-
 def checked(arguments: dict[str, Any]) -> tuple[Any, ...]:
     """Returns the arguments, by their names, with all arrays in this machine's byte order.
 
@@ -81,7 +75,7 @@ def checked_argnums(argnums: Any, count: int) -> int | tuple[int, ...]:
     return plain if several else plain[0]
 
 
-def check_real(arguments: dict[str, Any]) -> None:
+def refuse_complex(arguments: dict[str, Any]) -> None:
     """Raises a `TypeError` if an argument to differentiate by holds complex numbers."""
     for path, leaf in _named(arguments):
         if trees.is_complex(leaf):
@@ -93,7 +87,7 @@ def check_real(arguments: dict[str, Any]) -> None:
 
 def check_data(arguments: dict[str, Any]) -> None:
     """Raises a `TypeError` unless each argument consists of real numbers."""
-    check_real(arguments)
+    refuse_complex(arguments)
     for name, arg in arguments.items():
         for leaf in jax.tree.leaves(arg) or [None]:
             if not _is_numeric(leaf):
@@ -172,7 +166,7 @@ def check_finite(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> None:
 def arguments_of_pullback(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
     """Returns the arguments, and the positions of those that have a gradient."""
     args = checked(numbered(args))
-    check_real(numbered(args))
+    refuse_complex(numbered(args))
     chosen = tuple(
         n for n, arg in enumerate(args) if any(map(trees.is_floating, jax.tree.leaves(arg)))
     )
