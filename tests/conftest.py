@@ -30,6 +30,12 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--moments", type=int, default=3, help="at which runs and saves are killed, at random"
+    )
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
