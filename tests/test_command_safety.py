@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -117,8 +119,9 @@ def test_a_terminal_that_cannot_show_a_character_shows_the_rest(tmp_path: Path) 
 
 LONG = ("train", "digits", "--epochs", "100000", "--out", "model")
 ANNOUNCED = """
-import sys
+import signal, sys
 from jaxpercep.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 print("started", file=sys.stderr, flush=True)
 sys.exit(main())
 """
@@ -155,12 +158,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("moment", [moment for _, moment in drawn])
 
 
-def begin(folder: Path, program: str, *words: object) -> subprocess.Popen[str]:
+@contextmanager
+def begin(folder: Path, program: str, *words: object) -> Iterator[subprocess.Popen[str]]:
     """Starts a program, and waits until it says that Python has started."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    process = python(program, *words, cwd=folder, env={**os.environ, "PYTHONPATH": path})
-    assert process.stderr.readline() == "started\n"
-    return process
+    with python(program, *words, cwd=folder, env={**os.environ, "PYTHONPATH": path}) as process:
+        try:
+            assert process.stderr.readline() == "started\n"
+            yield process
+        finally:
+            process.kill()  # one that did not end when it should have
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +210,7 @@ def test_a_closed_pipe_ends_the_printing_and_not_the_work(
         time.sleep(moment * duration)
         process.stdout.close()
         err = process.stderr.read()
+        process.wait()
     assert process.returncode == 0, err
     assert "Traceback" not in err
     check_folder(tmp_path)
