@@ -129,8 +129,10 @@ def test_gradients_vanish_in_the_sigmoid_stack_and_not_in_the_relu_stack(results
 
 
 def test_a_second_run_gives_the_same_figures(results):
-    sections = [part() for part in tour.PARTS]
-    assert json.loads(json.dumps({s.key: s.results for s in sections})) == results
+    """Leaves out the digits, which take longest; `fit` is the same in every run."""
+    sections = [part() for part in tour.PARTS if part is not tour.read_digits]
+    again = json.loads(json.dumps({s.key: s.results for s in sections}))
+    assert again == {key: found for key, found in results.items() if key != "digits"}
 
 
 def test_only_whole_files_are_left(out):

@@ -60,7 +60,7 @@ def test_two_runs_of_the_same_code_are_silent(
     noise: float, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 600 times in 200 pairs of runs few differ by chance, though 1 interval in 20 does."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
     loud: list[Change] = []
     outside = 0
     for seed in range(200):
