@@ -1,12 +1,14 @@
 """Combinators: layers made of layers. The chain rule is their `backward`."""
 
 import itertools
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -121,13 +123,14 @@ class Repeat:
     arrays that came in and go out, which the layers before and after may keep as well.
 
     Attributes:
-        layer: a layer whose output has the shape and dtype of its input.
+        layer: a layer whose output has the shape and dtype of its input, which is widened if the
+            layer's output is wider.
         times: how often, at least 1.
 
     Raises:
         TypeError: `layer` is not a layer, or `times` is not an integer.
-        ValueError: `times` is below 1, the layer changes shape or dtype, or the parameters are not
-            stacked `times` times.
+        ValueError: `times` is below 1, the layer changes the shape or narrows the dtype, or the
+            parameters are not stacked `times` times.
     """
 
     layer: Layer
@@ -156,12 +159,14 @@ class Repeat:
         def body(h: jax.Array, p: Params) -> tuple[jax.Array, None]:
             return _same_form(self, h, self.layer.apply(p, h)), None
 
-        return lax.scan(body, *self._checked(params, x), length=self.times)[0]
+        x, params = self._checked(params, x)
+        return lax.scan(body, self._widened(params, x), params, length=self.times)[0]
 
     def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
         """Returns y, and (h_0, the stack of h_1 to h_n-1, h_n, the other residuals stacked)."""
         x, params = self._checked(params, x)
-        between = jnp.zeros((self.times - 1, *x.shape), x.dtype)
+        first = self._widened(params, x)
+        between = jnp.zeros((self.times - 1, *x.shape), first.dtype)
 
         def body(carry: Any, step: Any) -> tuple[Any, StoredOnce]:
             h, between = carry
@@ -172,26 +177,35 @@ class Repeat:
             return (_same_form(self, h, y), between), store_once(residuals, h, y)
 
         steps = (jnp.arange(self.times), params)
-        (y, between), others = lax.scan(body, (x, between), steps, length=self.times)
+        (y, between), others = lax.scan(body, (first, between), steps, length=self.times)
         return y, (x, between, y, others)
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns the stacked gradients, and dx."""
         x, between, y, others = residuals
+        first = x.astype(y.dtype)
 
         def body(carry: Any, step: Any) -> tuple[Any, Params]:
             dh, output = carry
             i, p, stored = step
-            h = x
+            h = first
             if self.times > 1:
-                h = jnp.where(i > 0, lax.dynamic_index_in_dim(between, i - 1, keepdims=False), x)
+                before = lax.dynamic_index_in_dim(between, i - 1, keepdims=False)
+                h = jnp.where(i > 0, before, first)
             dparams, dh = self.layer.backward(p, stored.restore(h, output), dh)
             return (dh, h), dparams
 
         steps = (jnp.arange(self.times), self._stacked(params), others)
         carry = check_cotangent(self, dy, y.shape), y
         (dx, _), grads = lax.scan(body, carry, steps, length=self.times, reverse=True)
-        return grads, dx
+        return grads, dx.astype(x.dtype)
+
+    def _widened(self, params: Params, x: jax.Array) -> jax.Array:
+        """Returns x in the dtype of the first output, if that one holds all of its digits."""
+        if all(leaf.dtype == x.dtype for leaf in jax.tree.leaves(params)):
+            return x
+        first = jax.tree.map(operator.itemgetter(0), params)
+        return _widened(x, jax.eval_shape(self.layer.apply, first, x).dtype)
 
     def _checked(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Params]:
         return check_input(self, x), self._stacked(params)
@@ -216,11 +230,12 @@ class Residual:
     Parameters and residuals are those of the layer.
 
     Attributes:
-        layer: a layer whose output has the shape and dtype of its input.
+        layer: a layer whose output has the shape and dtype of its input, which is widened if the
+            layer's output is wider.
 
     Raises:
         TypeError: `layer` is not a layer.
-        ValueError: The layer changes shape or dtype.
+        ValueError: The layer changes the shape or narrows the dtype.
 
     Source: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
     """
@@ -240,13 +255,13 @@ class Residual:
     def apply(self, params: Params, x: ArrayLike) -> jax.Array:
         """Returns x + f(x)."""
         x = check_input(self, x)
-        return x + _same_form(self, x, self.layer.apply(params, x))
+        return self._sum(x, self.layer.apply(params, x))
 
     def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
         """Returns x + f(x), and f's residuals."""
         x = check_input(self, x)
         y, residuals = self.layer.forward(params, x)
-        return x + _same_form(self, x, y), residuals
+        return self._sum(x, y), residuals
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns f's parameter gradients, and dy + f's dx."""
@@ -257,7 +272,16 @@ class Residual:
                 f"{self!r}: the inner layer's backward returned dx of shape {list(dx.shape)}, "
                 f"expected x's shape {list(dy.shape)}."
             )
-        return dparams, dy + dx
+        return dparams, dy.astype(dx.dtype) + dx
+
+    def _sum(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        x = _widened(x, y.dtype)
+        return x + _same_form(self, x, y)
+
+
+def _widened(x: jax.Array, dtype: Any) -> jax.Array:
+    """Returns x in this type if it holds all of its digits, and else as it is."""
+    return x.astype(dtype) if np.can_cast(x.dtype, dtype) else x
 
 
 def _same_form(layer: Layer, x: jax.Array, y: jax.Array) -> jax.Array:

@@ -75,7 +75,7 @@ def loss_curves(
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=min(len(curves), 3))
     return figure
 
 
@@ -125,7 +125,8 @@ def decision_boundaries(
                     zorder=3,
                 )
             axes.set(title=title, xlabel="input 1", ylabel="input 2", aspect="equal")
-        panels[0].legend(loc="center")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
         figure.colorbar(image, ax=panels, label="P(class 1)", ticks=np.linspace(0, 1, 5))
     return figure
 

@@ -34,6 +34,12 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 settings.register_profile("thorough", max_examples=8000)  # a sample by default: 100
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--moments", type=int, default=3, help="at which runs and saves are killed, at random"
+    )
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
