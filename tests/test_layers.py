@@ -384,7 +384,7 @@ BAD_DESCRIPTIONS = {
     "integer dtype": (
         lambda: jp.Dense(1, 1, dtype="int8"),
         TypeError,
-        r"dtype=int8 is not a float",
+        r"dtype='int8' is not a floating-point type",
     ),
     "unknown dtype": (lambda: jp.Dense(1, 1, dtype="blfoat16"), TypeError, r"dtype='?blfoat16"),
     "use_bias": (lambda: jp.Dense(1, 1, use_bias=0), TypeError, r"use_bias=0 must be True or"),

@@ -142,7 +142,7 @@ def vanishing_gradients() -> Section:
         [
             f"{DEPTH} hidden layers of {WIDTH} neurons on the digits, gradient descent at 0.1. "
             "In the backward pass, every sigmoid multiplies the gradient by at most `1/4`. The "
-            "norms jump up and down because the batches, and with them the weights, do.",
+            "norms are of the same digits at every step: they jump because the weights do.",
         ],
         {
             "steps": steps,
