@@ -72,8 +72,13 @@ def test_the_module_is_the_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["jaxpercep", "--version"])
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_module("jaxpercep", run_name="__main__")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            runpy.run_module("jaxpercep", run_name="__main__")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     assert exit_.value.code == 0
     assert capsys.readouterr().out.startswith("jaxpercep 0")
 

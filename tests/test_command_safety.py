@@ -203,6 +203,20 @@ def test_an_interrupted_run_ends_in_order(
     check_folder(tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_after_the_end_changes_nothing(number: signal.Signals) -> None:
+    program = f"""
+import atexit, os, runpy, sys
+atexit.register(os.kill, os.getpid(), {number.value})
+sys.argv[1:] = ["--version"]
+runpy.run_module("jaxpercep", run_name="__main__")
+"""
+    with python(program) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("jaxpercep ")
+
+
 def test_a_closed_pipe_ends_the_printing_and_not_the_work(
     tmp_path: Path, moment: float, duration: float
 ) -> None:
