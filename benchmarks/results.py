@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from jaxpercep._files import write_whole
-from jaxpercep._json import decode_json
+from jaxpercep._files.json import decode_json
+from jaxpercep._files.writing import write_whole
 
 SCHEMA = 2
 """Version of the schema of `results.json`; a file of another version is refused."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercep._checks import as_path, counted
-from jaxpercep._unpacking import check_unpacked
+from jaxpercep._files.unpacking import check_unpacked
 
 _DTYPES = {
     0x08: np.dtype(">u1"),

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep import _csv, _npz
 from jaxpercep._checks import check_positive_int, counted
-from jaxpercep._csv import finite_float32, number_classes
-from jaxpercep._layout import Layout
+from jaxpercep._files import csv, npz
+from jaxpercep._files.csv import finite_float32, number_classes
+from jaxpercep._files.layout import Layout
 from jaxpercep.datasets import Dataset
 
 
@@ -129,13 +129,13 @@ def read_rows(
     """
     if _is_npz(path):
         return _npz_rows(path, layout)
-    table = _csv.open_csv(Path(path))
-    kept, column = _csv.match_columns(table, layout, target)
-    x, cells = _csv.read_rows(table, kept, column)
+    table = csv.open_csv(Path(path))
+    kept, column = csv.match_columns(table, layout, target)
+    x, cells = csv.read_rows(table, kept, column)
     if column is None:
         return Rows(x, x.shape[1:])
     try:
-        return Rows(x, x.shape[1:], Dataset(x, *_csv.parse_targets(table, column, cells)))
+        return Rows(x, x.shape[1:], Dataset(x, *csv.parse_targets(table, column, cells)))
     except ValueError as error:
         return Rows(x, x.shape[1:], remark=str(error))
 
@@ -146,7 +146,7 @@ def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
     layout.check_shape(f"{path}: x", shape)
     x = _flattened(path, x)
     try:
-        y = _npz.read_array(path, "y")
+        y = npz.read_array(path, "y")
         labelled = None if y is None else Dataset(x, *_npz_targets(path, len(x), y))
     except ValueError as error:
         return Rows(x, shape, remark=str(error))
@@ -154,20 +154,20 @@ def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
 
 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
-    return Path(path).suffix == ".npz" or (Path(path).is_file() and _npz.is_zip(path))
+    return Path(path).suffix == ".npz" or (Path(path).is_file() and npz.is_zip(path))
 
 
 def _read_csv(path: str | os.PathLike[str], target: str | int | None) -> tuple[Dataset, Layout]:
-    table = _csv.open_csv(Path(path))
+    table = csv.open_csv(Path(path))
     if table.width < 2:
         raise ValueError(
             f"{path} has one column, but features and a target need at least two; are the cells "
             "separated by commas?"
         )
-    column = _csv.target_column(table, target)
-    x, cells = _csv.read_rows(table, [i for i in range(table.width) if i != column], column)
+    column = csv.target_column(table, target)
+    x, cells = csv.read_rows(table, [i for i in range(table.width) if i != column], column)
     layout = Layout(x.shape[1:], tuple(table.names) or None, column)
-    return Dataset(x, *_csv.parse_targets(table, column, cells)), layout
+    return Dataset(x, *csv.parse_targets(table, column, cells)), layout
 
 
 def _read_npz(path: str | os.PathLike[str]) -> tuple[Dataset, Layout]:
@@ -176,9 +176,9 @@ def _read_npz(path: str | os.PathLike[str]) -> tuple[Dataset, Layout]:
 
 
 def _array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
-    array = _npz.read_array(path, key)
+    array = npz.read_array(path, key)
     if array is None:
-        present = ", ".join(_npz.names(path)) or "none"
+        present = ", ".join(npz.names(path)) or "none"
         raise ValueError(f"{path} has no array {key!r}; it holds {present}.")
     return array
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxpercep._files import write_whole
-from jaxpercep._layout import Layout
+from jaxpercep._files.layout import Layout
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint
 from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
 from jaxpercep.commands.heads import Bits, Classes, Head, Values

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxpercep import _unpacking
 from jaxpercep._checks import counted
+from jaxpercep._files import unpacking
 from jaxpercep.idx import load_idx
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
@@ -126,7 +126,7 @@ def test_an_announced_size_is_not_allocated(path):
 
 @pytest.mark.parametrize("announced", [2**24, 10])
 def test_a_bomb_is_not_unpacked(path, monkeypatch, announced):
-    monkeypatch.setattr(_unpacking, "_ALWAYS", 2**20)
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2**20)
     content = gzip.compress(header(8, [announced]) + bytes(2**24))
     tracemalloc.start()
     try:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpercep import _unpacking
-from jaxpercep._layout import Layout
+from jaxpercep._files import unpacking
+from jaxpercep._files.layout import Layout
 from jaxpercep.tables import load_csv, load_features, load_npz, read_examples, read_rows
 
 XY = "width,height,kind\n1,2.5,b\n-3,4e1,a\n0,.5,b\n"
@@ -344,7 +344,7 @@ def test_npz_headers_are_not_believed(write, content, message):
 
 def test_a_bomb_is_not_unpacked(write, monkeypatch):
     zeros = npz(header_of((2**22, 2)), bytes(2**25), method=zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(_unpacking, "_ALWAYS", 2**20)
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2**20)
     path = write(zeros)
     tracemalloc.start()
     try:

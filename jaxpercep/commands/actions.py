@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from jaxpercep._checks import counted
-from jaxpercep._files import write_whole
-from jaxpercep._layout import Layout, described
+from jaxpercep._files.layout import Layout, described
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
 from jaxpercep.commands.checkpoint import Description

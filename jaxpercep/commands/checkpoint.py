@@ -23,10 +23,10 @@ import orbax.checkpoint as ocp
 from matplotlib.figure import Figure
 
 from jaxpercep import activations
-from jaxpercep._files import write_whole
-from jaxpercep._json import decode_json
-from jaxpercep._layout import Layout
-from jaxpercep._unpacking import check_unpacked
+from jaxpercep._files.json import decode_json
+from jaxpercep._files.layout import Layout
+from jaxpercep._files.unpacking import check_unpacked
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands.arguments import ActivationName
 from jaxpercep.commands.folder import (
     CURVE,

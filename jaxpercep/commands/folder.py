@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from jaxpercep import _files
-from jaxpercep._json import decode_json
+from jaxpercep._files import writing
+from jaxpercep._files.json import decode_json
 
 VERSION = 3
 
@@ -58,6 +58,6 @@ def read_description(folder: Path) -> bytes:
 def check_replaceable(folder: Path) -> None:
     """Raises a `ValueError` unless a model may be written to `folder` without losing anything."""
     content, leftovers = (DESCRIPTION, CURVE), (PARAMS, PARTIAL)
-    _files.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers)
+    writing.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers)
     if (folder / DESCRIPTION).exists():
         read_description(folder)

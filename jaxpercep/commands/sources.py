@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxpercep import datasets, idx
-from jaxpercep._layout import Layout
+from jaxpercep._files.layout import Layout
 from jaxpercep.commands.arguments import PARITY, is_dataset
 from jaxpercep.datasets import Dataset
 from jaxpercep.tables import read_examples

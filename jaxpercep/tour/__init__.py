@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
-from jaxpercep._files import write_whole
+from jaxpercep._files.writing import write_whole
 from jaxpercep.tour.chain_rule import chain_rule
 from jaxpercep.tour.handwritten_digits import read_digits, vanishing_gradients
 from jaxpercep.tour.logic import mlp_on_xor, perceptron_on_xor, threshold_neuron

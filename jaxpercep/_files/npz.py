@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from jaxpercep._checks import counted
-from jaxpercep._unpacking import check_unpacked
+from jaxpercep._files.unpacking import check_unpacked
 
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 # A damaged zip archive makes zipfile and NumPy raise these, an encrypted one RuntimeError.

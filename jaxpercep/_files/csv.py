@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercep._checks import check_finite, counted, nearest_name
-from jaxpercep._layout import Layout, listed
+from jaxpercep._files.layout import Layout, listed
 
 
 class Table(NamedTuple):
