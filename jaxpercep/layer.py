@@ -117,7 +117,13 @@ def as_array(argument: str, value: Any) -> jax.Array:
                 came = f"{argument} is a {type(value).__name__}, not an array of numbers"
                 raise TypeError(f"{came}: its rows have shapes {shapes}.") from error
             value = jnp.stack(parts)
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument} is {shown(value)}, not an array of numbers that JAX holds; convert it to "
+            "float32."
+        ) from error
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool):
         raise TypeError(f"{argument} is {shown(array)}, not an array of numbers.")
     if jnp.issubdtype(array.dtype, jnp.complexfloating):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -83,14 +84,20 @@ class Subject:
 # What is public
 
 
+def _public(module: ModuleType) -> list[str]:
+    """Returns the names in `__all__` or, without one, those defined here without an underscore."""
+    own = [name for name, value in vars(module).items() if _is_own(value, module)]
+    return getattr(module, "__all__", [name for name in own if not name.startswith("_")])
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    return getattr(value, "__module__", "") == module.__name__
+
+
 def functions() -> Iterator[Subject]:
     found = {name: getattr(jp, name) for name in jp.__all__}
     for module in [value for value in found.values() if inspect.ismodule(value)]:
-        listed = getattr(module, "__all__", ())
-        for name, value in vars(module).items():
-            own = getattr(value, "__module__", "") == module.__name__
-            if name in listed or (own and not name.startswith("_")):
-                found[name] = value
+        found |= {name: getattr(module, name) for name in _public(module)}
     for name, value in found.items():
         if inspect.isfunction(value):
             yield Subject(name, value, (name, name.replace("assert_", "compare_")))

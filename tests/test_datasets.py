@@ -313,7 +313,7 @@ def test_mnist_names_the_missing_file_and_what_was_looked_for(tmp_path):
         ),
         (
             {"t10k_images": idx_bytes(IMAGES)[:-5]},
-            r"t10k-images-idx3-ubyte \(\d+ bytes\) is truncated: .* 19 byt",
+            r"t10k-images-idx3-ubyte \(\d+ bytes\) is truncated: .* but 19 are",
         ),
     ],
 )
