@@ -26,7 +26,8 @@ COMBINATIONS = {
     "without jit": ["JAX_DISABLE_JIT=1", "-O"],
     "leaks": ["JAX_CHECK_TRACER_LEAKS=1"],
 }
-SLOW = {"leaks": pytest.mark.corpus}  # collects garbage at every trace
+# Without jit every operation is compiled alone; leaks are looked for at every trace.
+SLOW = dict.fromkeys(("without jit", "leaks"), pytest.mark.corpus)
 
 
 def failure(settings: list[str], program: Path = CONTRACT) -> str:
