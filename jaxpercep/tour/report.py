@@ -11,6 +11,7 @@ from jaxpercep.tour.mathml import mathml
 from jaxpercep.tour.section import Picture, Section
 
 NUMBER = re.compile(r"(?<![\w#])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?:[x-]\d+)*(?: %)?")
+FORMULA = re.compile(r"`([^`]*)`([^\s`]*)")
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -28,12 +29,13 @@ def render(sections: Sequence[Section]) -> str:
 
 def typeset(text: str) -> Markup:
     """Returns text as HTML: what stands in backticks as a formula, and no number broken."""
-    prose = text.split("`")
-    for i in range(0, len(prose), 2):
-        prose[i] = NUMBER.sub(r'<span class="number">\g<0></span>', str(escape(prose[i])))
-    for i in range(1, len(prose), 2):
-        prose[i] = mathml(prose[i])
-    return Markup("".join(prose))
+    parts = FORMULA.split(text)  # prose, a formula, what follows it at once, prose, ...
+    for i in range(0, len(parts), 3):
+        parts[i] = NUMBER.sub(r'<span class="nowrap">\g<0></span>', str(escape(parts[i])))
+    for i in range(1, len(parts), 3):
+        parts[i] = f'<span class="nowrap">{mathml(parts[i])}'
+        parts[i + 1] = f"{escape(parts[i + 1])}</span>"
+    return Markup("".join(parts))
 
 
 def _data_uri(picture: Picture) -> str:
