@@ -199,7 +199,7 @@ def test_formulas_are_typeset_and_numbers_unbroken(out):
     page = (out / "report.html").read_text()
     assert page.count("<math>") > 20
     assert "`" not in page
-    assert ".number { white-space: nowrap; }" in page
+    assert ".nowrap { white-space: nowrap; }" in page
     reader = _Sections()
     reader.feed(page)
     prose = " ".join(reader.prose)
