@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxpercep._checks import check_real
+from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.leaves import compare_leaves
 from jaxpercep.compare.evaluation.native import Native
@@ -58,7 +59,8 @@ def compare_gradients(
             is nothing to differentiate by.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    return _compare(fun, grad_fun, args, argnums)
+    candidate = Candidate(lambda follow: follow(grad_fun), grad_fun, fun)
+    return _compare(fun, grad_fun, args, argnums, candidate=candidate)
 
 
 def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> GradientReport:
@@ -190,6 +192,7 @@ def _compare(
     args: tuple[Any, ...],
     argnums: int | tuple[int, ...],
     rate: float | None = None,
+    candidate: Candidate | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
     for name, function in (("fun", fun), ("grad_fun", grad_fun)):
@@ -207,7 +210,11 @@ def _compare(
         verdict = decide(evaluation, leaves)
         if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
             explanations = diagnose(evaluation, batch, rate)
-    return GradientReport(verdict, leaves, explanations, evaluation.formula, evaluation.miscompiled)
+    wrong = verdict in ("manual_wrong", "both_wrong")
+    backward = candidate and Backward(candidate, native, evaluation, batch, wrong)
+    return GradientReport(
+        verdict, leaves, explanations, evaluation.formula, evaluation.miscompiled, backward
+    )
 
 
 def _check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -1,0 +1,139 @@
+"""A candidate that is read when asked for: its values, what they are, and how to repair it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxpercep.compare.candidate import words
+from jaxpercep.compare.candidate.annotated import AnnotatedBackward
+from jaxpercep.compare.candidate.identify import Dictionary
+from jaxpercep.compare.candidate.known import Known, Pair, Reader
+from jaxpercep.compare.candidate.listing import Lister
+from jaxpercep.compare.candidate.place import Search, Substitution, Values
+from jaxpercep.compare.candidate.quantities import Program, Spot
+from jaxpercep.compare.candidate.repair import Repair
+from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
+from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
+from jaxpercep.compare.evaluation.native import Native
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation.messages import FactorNames
+
+TIGHT = 1e-9  # relative: in float64 equal values are closer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate as the caller has it.
+
+    Attributes:
+        build: of the user's functions.
+        function: the user's function whose file, with its neighbours, is read.
+        fun: whose gradient it should return; its signature names the arguments.
+    """
+
+    build: Build
+    function: Callable[..., Any]
+    fun: Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """A candidate that is read when asked for.
+
+    Attributes:
+        candidate: as the caller has it.
+        native: both sides in the caller's dtype.
+        evaluation: both sides in float64.
+        batch: the arguments that are not differentiated.
+        wrong: True if the candidate was found wrong, and so is to be repaired.
+    """
+
+    candidate: Candidate
+    native: Native
+    evaluation: Evaluation
+    batch: Sequence[Any]
+    wrong: bool
+
+    @cached_property
+    def annotated(self) -> AnnotatedBackward:
+        """The candidate line by line, or the reason why it cannot be read."""
+        with self.native.double_precision():
+            try:
+                return self.read()
+            except UnreadableError as error:
+                return AnnotatedBackward(not self.wrong, (), (), str(error))
+
+    def read(self) -> AnnotatedBackward:
+        """Reads the candidate.
+
+        Raises:
+            UnreadableError: It cannot be read.
+        """
+        runs, dictionary = self.prepared()
+        here, there = (runs.record(where) for where in (0, 1))
+        values = Values.of(here, there, dictionary)
+        names = FactorNames(self.batch)
+        faults: list[Substitution] = []
+        if self.wrong:
+            runs.settle(here)
+            faults = Search(runs, values, dictionary).faults()
+        repairs = [described(fault, runs, values, names) for fault in faults]
+        listings = Lister(runs.sites, values, faults, names).listings()
+        unread = tuple(runs.unread.items())
+        return AnnotatedBackward(not self.wrong, listings, tuple(repairs), None, unread)
+
+    def prepared(self) -> tuple[Runs, Dictionary]:
+        """Computes the known values, at the caller's arguments and at others."""
+        evaluation = self.evaluation
+        structure = jax.tree.structure(self.native.sides.args)
+        args = jax.tree.unflatten(structure, evaluation.values)
+        others = drawn(args, evaluation.leaves.positions)
+        home = Home(file_of(self.candidate.function))
+        known, right = self.known(args, others, home)
+        eps = float(jnp.finfo(evaluation.formula).eps)
+        tolerance = TIGHT if evaluation.formula == "float64" else eps**0.5
+        sizes = [largest(leaf) for leaf in evaluation.autodiff]
+        limits = [
+            max(tolerance, floor / size if size else 0.0)
+            for floor, size in zip(evaluation.floor, sizes, strict=True)
+        ]
+        target = Target(evaluation.leaves, right, limits, evaluation.candidate.frozen)
+        runs = Runs(self.candidate.build, home, (args, others), target)
+        return runs, Dictionary.of(known, tolerance)
+
+    def known(
+        self, args: tuple[Any, ...], others: tuple[Any, ...], home: Home
+    ) -> tuple[list[Known], list[Pair]]:
+        """Returns the known values, and the right gradient by each leaf."""
+        positions = self.evaluation.leaves.positions
+        if self.evaluation.graph is None:
+            raise UnreadableError("the function cannot be traced with abstract arguments")
+        program = Program(self.evaluation.graph)
+        here, there = (program.at(jax.tree.leaves(some)) for some in (args, others))
+        names = words.argument_names(self.candidate.fun, args)
+        right = [
+            Pair(here.cotangents[spot], there.cotangents[spot])
+            for spot in (Spot("input", 0, i) for i in positions)
+        ]
+        return Reader(program, names, positions, home.file).known(here, there), right
+
+
+def described(fault: Substitution, runs: Runs, values: Values, names: FactorNames) -> Repair:
+    """Puts a repair into words."""
+    key = fault.keys[0]
+    site, found = runs.sites[key.site], values.meanings[key]
+    return Repair(
+        source=site.place,
+        expression=site.text,
+        variable=site.variable,
+        is_=found[0].words(names) if found else None,
+        due=fault.due[0].words(names),
+        suggestion=None,
+        verified=True,
+        missing=None,
+    )

@@ -1,0 +1,42 @@
+"""A repair: the value that is wrong, what it should be, and the proof that this mends the rest."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One wrong value of a candidate, and what it should be.
+
+    Attributes:
+        source: `"file.py:104"`, in the candidate.
+        expression: its text there.
+        variable: that it is assigned to, or None.
+        is_: what the value is, in words, or None if it is nothing known.
+        due: what it should be, in words.
+        suggestion: code in the candidate's own variables that computes the due value, or None.
+        verified: True if the candidate was run again with the due value in place, and every leaf
+            then matched.
+        missing: the term that the value lacks, in words, or None.
+    """
+
+    source: str
+    expression: str
+    variable: str | None
+    is_: str | None
+    due: str
+    suggestion: str | None
+    verified: bool
+    missing: str | None = None
+
+    def __str__(self) -> str:
+        """Returns the sentence that leads a report."""
+        code = f"{self.variable} = {self.expression}" if self.variable else self.expression
+        if self.variable and self.expression.startswith(f"{self.variable} "):
+            code = self.expression
+        text = f"{self.source}: `{code}` should be {self.due}"
+        if self.missing:
+            text += f": {self.missing} is missing"
+        proof = " (verified)" if self.verified else ""
+        if self.suggestion:
+            return f"{text}; with `{self.suggestion}` every gradient is right{proof}."
+        return f"{text}; with that value every gradient is right{proof}."
