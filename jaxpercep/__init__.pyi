@@ -14,8 +14,11 @@ from .activations import (
 )
 from .certificates import Inseparable, Separable, certify
 from .compare import (
+    AnnotatedBackward,
     Diagnosis,
     GradientReport,
+    Repair,
+    annotate_gradients,
     assert_gradients,
     compare_custom_vjp,
     compare_gradients,
@@ -40,6 +43,7 @@ from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import History, TrainState, fit, init_state, make_step
 
 __all__ = [
+    "AnnotatedBackward",
     "AutodiffLayer",
     "BinaryCrossEntropy",
     "Dense",
@@ -55,6 +59,7 @@ __all__ = [
     "Loss",
     "PerceptronLoss",
     "PerceptronResult",
+    "Repair",
     "Repeat",
     "Residual",
     "Separable",
@@ -62,6 +67,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredError",
     "TrainState",
+    "annotate_gradients",
     "append_bias",
     "assert_gradients",
     "certify",

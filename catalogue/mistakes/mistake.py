@@ -55,7 +55,7 @@ class Mistake(NamedTuple):
 
 
 FOLDER = TemporaryDirectory(prefix="catalogue-")
-"""Where the files with mistakes are written: a mistaken function has a source, as its user's has."""
+"""Where the files with mistakes are written, so that a mistaken function has a source."""
 
 
 def rewritten(

@@ -5,6 +5,7 @@ A comparison evaluates both gradients as the caller has them (`native`), then in
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +13,9 @@ import numpy as np
 
 from jaxpercep._checks import check_real
 from jaxpercep.compare.candidate.backward import Backward, Candidate
+from jaxpercep.compare.candidate.quiet import printing_once
+from jaxpercep.compare.candidate.runs import Follow
+from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.leaves import compare_leaves
 from jaxpercep.compare.evaluation.native import Native
@@ -59,8 +63,7 @@ def compare_gradients(
             is nothing to differentiate by.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    candidate = Candidate(lambda follow: follow(grad_fun), grad_fun, fun)
-    return _compare(fun, grad_fun, args, argnums, candidate=candidate)
+    return _compare(fun, grad_fun, args, argnums, Candidate.of(fun, grad_fun, args))
 
 
 def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> GradientReport:
@@ -77,7 +80,8 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    return _compare(jax.jit(objective), jax.jit(manual), (params, x, y), 0)
+    candidate = Candidate(partial(_chain_rule, model, loss), model.backward, ("params", "x", "y"))
+    return _compare(jax.jit(objective), jax.jit(manual), (params, x, y), 0, candidate)
 
 
 def compare_vjp(
@@ -105,19 +109,12 @@ def compare_vjp(
     def objective(*args_and_dy: Any) -> Any:
         return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
 
-    def candidate(*args_and_dy: Any) -> Any:
-        *given, dy = args_and_dy
-        _, residuals = forward(*given)
-        cotangents = backward(residuals, dy)
-        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
-            raise ValueError(
-                f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
-                "cotangent per argument of fun."
-            )
-        return tuple(cotangents[i] for i in chosen)
+    def build(follow: Follow) -> Callable[..., Any]:
+        return _pullback(follow(forward), follow(backward), chosen)
 
     check_forward(fun, forward, args)
-    return _compare(objective, candidate, (*args, dy), chosen)
+    candidate = Candidate(build, backward, (*parameters(fun, len(args)), "dy"))
+    return _compare(objective, build(_as_it_is), (*args, dy), chosen, candidate)
 
 
 def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
@@ -137,10 +134,16 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
     def objective(*args_and_dy: Any) -> Any:
         return inner(primal(*args_and_dy[:-1]), args_and_dy[-1])
 
-    def by_rule(*args_and_dy: Any) -> Any:
-        return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
+    def build(follow: Follow) -> Callable[..., Any]:
+        followed = follow(fun)
 
-    return _compare(objective, jax.grad(by_rule, chosen, allow_int=True), (*args, dy), chosen)
+        def by_rule(*args_and_dy: Any) -> Any:
+            return inner(followed(*args_and_dy[:-1]), args_and_dy[-1])
+
+        return jax.grad(by_rule, chosen, allow_int=True)
+
+    candidate = Candidate(build, fun, (*parameters(fun, len(args)), "dy"))
+    return _compare(objective, build(_as_it_is), (*args, dy), chosen, candidate)
 
 
 def compare_updates(
@@ -169,11 +172,18 @@ def compare_updates(
     if rate <= 0:
         raise ValueError(f"learning_rate={learning_rate} must be above 0.")
 
-    def implied(params: Any, *batch: Any) -> Any:
-        updated = update_fun(trees.copied(params), *batch)  # it may write into its arguments
-        return trees.implied_gradient(params, updated, rate)
+    def build(follow: Follow) -> Callable[..., Any]:
+        step = follow(update_fun)
 
-    return _compare(fun, implied, (params, *batch), 0, rate)
+        def implied(params: Any, *batch: Any) -> Any:
+            updated = step(trees.copied(params), *batch)  # it may write into its arguments
+            return trees.implied_gradient(params, updated, rate)
+
+        return implied
+
+    args = (params, *batch)
+    candidate = Candidate(build, update_fun, parameters(fun, len(args)))
+    return _compare(fun, build(_as_it_is), args, 0, candidate, rate)
 
 
 def assert_gradients(
@@ -191,8 +201,8 @@ def _compare(
     grad_fun: Callable[..., Any],
     args: tuple[Any, ...],
     argnums: int | tuple[int, ...],
+    candidate: Candidate,
     rate: float | None = None,
-    candidate: Candidate | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
     for name, function in (("fun", fun), ("grad_fun", grad_fun)):
@@ -200,7 +210,7 @@ def _compare(
             raise TypeError(f"{name}={function!r} is not callable.")
     _check_scalar(fun, args)
     _check_finite(args, argnums)
-    native = Native.of(fun, grad_fun, args, argnums)
+    native = Native.of(fun, printing_once(grad_fun), args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
     explanations: tuple[tuple[Diagnosis, ...], ...] = ()
@@ -211,10 +221,50 @@ def _compare(
         if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
             explanations = diagnose(evaluation, batch, rate)
     wrong = verdict in ("manual_wrong", "both_wrong")
-    backward = candidate and Backward(candidate, native, evaluation, batch, wrong)
     return GradientReport(
-        verdict, leaves, explanations, evaluation.formula, evaluation.miscompiled, backward
+        verdict,
+        leaves,
+        explanations,
+        evaluation.formula,
+        evaluation.miscompiled,
+        Backward(candidate, native, evaluation, batch, wrong),
     )
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _chain_rule(model: Layer, loss: Loss, follow: Follow) -> Callable[..., Any]:
+    """Returns the layers' own gradient, as `value_and_grad` computes it."""
+    forward, backward = follow(model.forward), follow(model.backward)
+
+    def chain_rule(params: Params, x: Any, y: Any) -> Params:
+        prediction, residuals = forward(params, x)
+        _, loss_residuals = loss.forward(prediction, y)
+        grads, _ = backward(params, residuals, loss.backward(loss_residuals))
+        return grads
+
+    return chain_rule
+
+
+def _pullback(
+    forward: Callable[..., Any], backward: Callable[..., Any], chosen: tuple[int, ...]
+) -> Callable[..., Any]:
+    """Returns the cotangents of some arguments, as a function of all of them and of dy."""
+
+    def candidate(*args_and_dy: Any) -> Any:
+        *given, dy = args_and_dy
+        _, residuals = forward(*given)
+        cotangents = backward(residuals, dy)
+        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
+            raise ValueError(
+                f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
+                "cotangent per argument of fun."
+            )
+        return tuple(cotangents[i] for i in chosen)
+
+    return candidate
 
 
 def _check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxpercep.compare.candidate import words
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
 from jaxpercep.compare.candidate.known import Known, Pair, Reader
@@ -18,6 +17,8 @@ from jaxpercep.compare.candidate.quantities import Program, Spot
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
+from jaxpercep.compare.candidate.suggest import Suggester
+from jaxpercep.compare.candidate.words import leaf_names, parameters
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
@@ -33,12 +34,19 @@ class Candidate:
     Attributes:
         build: of the user's functions.
         function: the user's function whose file, with its neighbours, is read.
-        fun: whose gradient it should return; its signature names the arguments.
+        names: of the arguments.
     """
 
     build: Build
     function: Callable[..., Any]
-    fun: Callable[..., Any]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, fun: Callable[..., Any], function: Callable[..., Any], args: Sequence[Any]
+    ) -> "Candidate":
+        """Describes a candidate that is one function of the same arguments as `fun`."""
+        return cls(lambda follow: follow(function), function, parameters(fun, len(args)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +90,11 @@ class Backward:
         if self.wrong:
             runs.settle(here)
             faults = Search(runs, values, dictionary).faults()
-        repairs = [described(fault, runs, values, names) for fault in faults]
+        suggester = Suggester(runs, faults, dictionary.tolerance)
+        repairs = [
+            described(fault, suggester.suggestion(fault), runs, values, dictionary, names)
+            for fault in faults
+        ]
         listings = Lister(runs.sites, values, faults, names).listings()
         unread = tuple(runs.unread.items())
         return AnnotatedBackward(not self.wrong, listings, tuple(repairs), None, unread)
@@ -115,7 +127,7 @@ class Backward:
             raise UnreadableError("the function cannot be traced with abstract arguments")
         program = Program(self.evaluation.graph)
         here, there = (program.at(jax.tree.leaves(some)) for some in (args, others))
-        names = words.argument_names(self.candidate.fun, args)
+        names = leaf_names(self.candidate.names, args)
         right = [
             Pair(here.cotangents[spot], there.cotangents[spot])
             for spot in (Spot("input", 0, i) for i in positions)
@@ -123,17 +135,37 @@ class Backward:
         return Reader(program, names, positions, home.file).known(here, there), right
 
 
-def described(fault: Substitution, runs: Runs, values: Values, names: FactorNames) -> Repair:
+def described(
+    fault: Substitution,
+    suggestion: str | None,
+    runs: Runs,
+    values: Values,
+    dictionary: Dictionary,
+    names: FactorNames,
+) -> Repair:
     """Puts a repair into words."""
-    key = fault.keys[0]
+    key, due = fault.keys[0], fault.due[0]
     site, found = runs.sites[key.site], values.meanings[key]
+    plainest = next(iter(dictionary.meanings(due.pair())), due)
     return Repair(
         source=site.place,
         expression=site.text,
         variable=site.variable,
         is_=found[0].words(names) if found else None,
-        due=fault.due[0].words(names),
-        suggestion=None,
+        due=plainest.words(names),
+        suggestion=suggestion,
         verified=True,
-        missing=None,
+        missing=missing_term(fault, values, dictionary, names),
     )
+
+
+def missing_term(
+    fault: Substitution, values: Values, dictionary: Dictionary, names: FactorNames
+) -> str | None:
+    """Names the term that a sum lacks: what one use of a value contributes to its gradient."""
+    pair, due = values.pairs[fault.keys[0]], fault.due[0].pair()
+    if pair.here.shape != due.here.shape or not pair.here.any():
+        return None
+    lacking = dictionary.meanings(Pair(due.here - pair.here, due.there - pair.there))
+    uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
+    return uses[0].words(names) if uses else None

@@ -85,6 +85,7 @@ class Dictionary:
         return sorted(found, key=_plainness)
 
     def multiples(self, pair: Pair, *, transposed: bool) -> list[Meaning]:
+        """Lists the known values that a value is a constant multiple of."""
         table = self.tables.get(pair.here.shape)
         here, there = pair.here.ravel(), pair.there.ravel()
         if table is None or not here.any() or pair.there.shape != pair.here.shape:

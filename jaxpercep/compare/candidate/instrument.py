@@ -51,16 +51,15 @@ class Site:
     def variable(self) -> str | None:
         """The variable that the statement assigns this very value to, or None."""
         statement = self.statement
-        if isinstance(statement, ast.AugAssign):
-            targets = [statement.target]
+        if isinstance(self.node, ast.AugAssign):
+            targets = [self.node.target]
         elif isinstance(statement, ast.Assign) and statement.value is self.node:
             targets = statement.targets
         elif isinstance(statement, ast.AnnAssign) and statement.value is self.node:
             targets = [statement.target]
         else:
             return None
-        whole = self.node in (statement, getattr(statement, "value", None))
-        return self.source.segment(targets[0]) if whole else None
+        return self.source.segment(targets[0])
 
 
 @dataclass(eq=False)
@@ -185,9 +184,9 @@ class _Walker(ast.NodeVisitor):
     def call(self, node: ast.Call) -> ast.expr:
         """Copies a call; the function may be replaced by its instrumented twin."""
         new = self.generic_visit(node)
-        function = new.func
-        if isinstance(function, ast.Call) and getattr(function.func, "id", "") == VALUE:
-            function.func.id = CALLED
+        told = new.func  # by a call of VALUE, unless it is a constant
+        if getattr(getattr(told, "func", None), "id", "") == VALUE:
+            told.func.id = CALLED
         return new
 
     def told(self, node: ast.expr, new: ast.expr) -> ast.expr:
@@ -198,7 +197,8 @@ class _Walker(ast.NodeVisitor):
 
     def augmented(self, node: ast.AugAssign) -> Iterator[ast.stmt]:
         """`a[i] += v` becomes `c = a; k = i; c[k] += v; c[k] = value(n, c[k])`."""
-        target, temporary = node.target, []
+        target: Any = node.target
+        temporary: list[tuple[str, ast.expr]] = []
         value = self.visit(node.value)
         if isinstance(target, ast.Attribute):
             temporary = [("_jaxpercep_object", self.visit(target.value))]
@@ -227,9 +227,9 @@ class _Walker(ast.NodeVisitor):
                     ast.copy_location(part, node)
             yield statement
 
-    def visit_FunctionDef(self, node: Any) -> Any:  # noqa: N802
+    def visit_FunctionDef(self, node: Any) -> Any:
         outer, self.function = self.function, node.name
-        around, self.around = self.around, []
+        around, self.around = self.around, list[int]()
         new = self.defined(node, self.statements(node.body), self.arguments(node.args))
         new.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         self.function, self.around = outer, around
@@ -237,10 +237,10 @@ class _Walker(ast.NodeVisitor):
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
         new = copy.copy(node)
         new.value = node.value and self.visit(node.value)
         return new
@@ -258,9 +258,10 @@ class _Walker(ast.NodeVisitor):
 
     def defined(self, node: Any, body: list[ast.stmt], arguments: ast.arguments) -> Any:
         new = copy.copy(node)
-        new.body, new.args, new.decorator_list, new.returns = body, arguments, [], None
+        new.body, new.args, new.returns = body, arguments, None
+        new.decorator_list = list[ast.expr]()
         if hasattr(new, "type_params"):
-            new.type_params = []
+            new.type_params = list[ast.AST]()
         return new
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,8 +11,8 @@ from jaxpercep.compare.candidate import words
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
 from jaxpercep.compare.program.graph import Span
 
-Kind: TypeAlias = Literal["leaf", "cotangent", "value", "use", "reduced", "row", "inside"]
-RANK: tuple[Kind, ...] = ("leaf", "cotangent", "value", "use", "reduced", "row", "inside")
+Kind: TypeAlias = Literal["leaf", "cotangent", "value", "use", "reduced", "row", "part", "inside"]
+RANK: tuple[Kind, ...] = ("leaf", "cotangent", "value", "use", "reduced", "row", "part", "inside")
 ROWS = 32  # the longest first axis whose rows are known, one by one
 NAMES = 2  # that a value is said to have
 
@@ -35,6 +35,7 @@ class Known:
         family: what it shares with the same value in other iterations or passes.
         index: among these.
         statements: of the function's source, by name, where it is computed.
+        is_gradient: True for what a backward pass computes.
     """
 
     kind: Kind
@@ -42,17 +43,13 @@ class Known:
     pair: Pair
     family: tuple[object, ...] = ()
     index: int = 0
-    statements: tuple[object, ...] = field(default=())
+    statements: tuple[object, ...] = ()
+    is_gradient: bool = True
 
     @property
     def name(self) -> str:
         """What it is, in words."""
         return words.joined(self.names[:NAMES])
-
-    @property
-    def is_gradient(self) -> bool:
-        """True for what a backward pass computes."""
-        return self.kind in ("leaf", "cotangent", "use", "reduced")
 
 
 @dataclass(frozen=True)
@@ -81,16 +78,20 @@ class Reader:
         return _merged([known for known in every if np.any(known.pair.here)])
 
     def inputs(self, here: Quantities, there: Quantities) -> Iterator[Known]:
+        """Yields the arguments and the gradients by them."""
         for spot in here.cotangents:
             if spot.kind != "input":
                 continue
             name = self.names[spot.index]
             kind: Kind = "leaf" if spot.index in self.leaves else "cotangent"
-            pair = Pair(here.cotangents[spot], there.cotangents[spot])
-            yield Known(kind, (words.cotangent(name),), pair)
-            yield Known("value", (name,), Pair(here.values[spot], there.values[spot]))
+            if name != "dy" and not name.startswith("dy["):  # the checker's, of a pullback
+                pair = Pair(here.cotangents[spot], there.cotangents[spot])
+                yield Known(kind, (words.cotangent(name),), pair)
+            pair = Pair(here.values[spot], there.values[spot])
+            yield Known("value", (name,), pair, is_gradient=False)
 
     def results(self, here: Quantities, there: Quantities) -> Iterator[Known]:
+        """Yields what the operations compute, with the cotangents of results and of uses."""
         points, passes = self.program.points, self.passes()
         for spot in here.cotangents:
             if spot.kind == "input":
@@ -104,7 +105,7 @@ class Reader:
             index, count = passes.get(spot.point, (0, 1))
             turn = f", pass {index + 1} of {count}" if count > 1 else ""
             span = operation.span
-            expression = span and words.expression_at(span)
+            expression = words.expression_at(span) if span else None
             statement = (expression.statement if expression else (), index)
             pair = Pair(here.cotangents[spot], there.cotangents[spot])
             known = Known("cotangent", (), pair, (*family, "d"), index, (statement,))
@@ -118,9 +119,11 @@ class Reader:
             yield replace(
                 known,
                 kind="cotangent" if whole else "inside",
-                names=(f"{words.cotangent(text) if whole else f'a gradient inside {place}'}{turn}",),
+                names=(
+                    f"{words.cotangent(text) if whole else f'a gradient inside {place}'}{turn}",
+                ),
             )
-            value = replace(known, pair=values, family=(*family, "v"))
+            value = replace(known, pair=values, family=(*family, "v"), is_gradient=False)
             yield replace(
                 value,
                 kind="value" if whole else "inside",
@@ -148,7 +151,7 @@ class Reader:
                 key = operation.location, operation.name, i
             elif following is not None and (
                 (following.operation.frames, following.operation.span) == key
-                and following.operation.name != operation.name
+                and following.operation.chain != operation.chain
             ):
                 continue  # a library function consists of several operations
             found[key].append(i)
@@ -187,11 +190,15 @@ def _rows(known: Known) -> Iterator[Known]:
     Those of a gradient by an argument are gradients by a part of it.
     """
     here = known.pair.here
-    if known.kind in ("use", "reduced", "inside") or here.ndim < 2 or len(here) > ROWS:
+    if (
+        known.kind in ("use", "reduced", "row", "part", "inside")
+        or here.ndim < 2
+        or len(here) > ROWS
+    ):
         return
     for i, pair in enumerate(zip(*known.pair, strict=True)):
         names = tuple(_row_name(name, i) for name in known.names)
-        kind: Kind = "leaf" if known.kind == "leaf" else "row"
+        kind: Kind = "leaf" if known.kind == "leaf" else "row" if known.is_gradient else "part"
         family = ("rows", *known.names, known.kind)
         yield replace(known, kind=kind, names=names, pair=Pair(*pair), family=family, index=i)
 

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 from jaxpercep.compare.candidate.identify import Meaning
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.place import Substitution, Values
-from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.source import Source
 
 Status: TypeAlias = Literal["known", "constant", "unknown", "wrong"]
@@ -76,8 +75,9 @@ class Lister:
             site = self.sites[number]
             first, last, name = _around(site)
             ranges.setdefault((site.source, first, last), name)
-            if note := self.annotation(site):
-                notes[site.source, site.node.lineno].append(note)
+            note, place = self.annotation(site), (site.source, site.node.lineno)
+            if note and note not in notes[place]:
+                notes[place].append(note)
         return tuple(
             Listing(name, source.file, tuple(self.lines(source, first, last, notes)))
             for (source, first, last), name in ranges.items()
@@ -90,6 +90,7 @@ class Lister:
         last: int,
         notes: dict[tuple[Source, int], list[Annotation]],
     ) -> Iterator[Line]:
+        """Yields the lines of a function with what was noted on each."""
         for number, text in enumerate(source.text.splitlines()[first - 1 : last], start=first):
             yield Line(number, text, tuple(notes.get((source, number), ())))
 
@@ -155,5 +156,3 @@ def _around(site: Site) -> tuple[int, int, str]:
         if not any(isinstance(child, (ast.stmt, ast.ExceptHandler)) for child in waiting):
             return getattr(node, "lineno", line), end, site.function
     return line, line, site.function
-
-

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from jaxpercep.compare.candidate.known import Known, Pair
 from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 
-MOST_RUNS = 1500
+MOST_RUNS = 800
 MOST_FAULTS = 3
 
 
@@ -139,10 +140,11 @@ class Search:
 
     def fix(self, fixed: tuple[Substitution, ...]) -> None:
         """Goes on with some substitutions in place."""
-        self.fixed, self.answers = fixed, {}
+        self.fixed = fixed
+        self.answers.clear()
         here, there = (self.runs.replayed(self.given(where), where) for where in (0, 1))
         self.values = Values.of(here, there, self.dictionary)
-        self.__dict__.pop("positions", None)
+        self.__dict__.pop("order", None)
 
     def alone(self, found: list[Substitution]) -> list[Substitution]:
         """Drops substitutions that turn out not to be needed."""
@@ -188,9 +190,9 @@ class Search:
         pair = self.values.pairs[key]
         own = {id(m.known) for m in self.values.meanings[key] if m.is_exact}
         for known in self.dictionary.of_shape(pair.here.shape):
-            if id(known) in own or known.kind in ("row", "inside"):
+            if id(known) in own or known.kind in ("row", "part", "inside"):
                 continue
-            if known.kind == "leaf" and not (every and self.operands_are_right(key)):
+            if known.kind == "leaf" and not self.operands_are_right(key):
                 continue
             yield known
         if every and self.operands_are_right(key):
@@ -200,13 +202,14 @@ class Search:
 
     def together(self, turns: Sequence[Key], tier: "Tier") -> Iterator[Substitution]:
         """Yields what may be due at all passes of one expression: a value in all iterations."""
-        shapes = [self.values.pairs[key].here.shape for key in turns]
+        shapes: list[Any] = [self.values.pairs[key].here.shape for key in turns]
         for members in self.families().values():
             count = len(turns)
             if members[0].is_gradient != tier.gradient:
                 continue
             for start in range(len(members) - count + 1):
-                for chosen in (members[start : start + count], members[start : start + count][::-1]):
+                some = members[start : start + count]
+                for chosen in (some, some[::-1]):
                     if [known.pair.here.shape for known in chosen] == shapes:
                         yield Substitution(tuple(turns), tuple(map(Meaning, chosen)))
 
@@ -236,7 +239,9 @@ class Search:
         ]
         if not moved:
             return None
-        direction, due = (np.concatenate(parts).astype(np.float64) for parts in zip(*moved, strict=True))
+        direction, due = (
+            np.concatenate(parts).astype(np.float64) for parts in zip(*moved, strict=True)
+        )
         square = direction @ direction
         factor = float(direction @ due / square) if square > 0 and np.isfinite(square) else 0.0
         factor = _rounded(factor)
@@ -264,12 +269,15 @@ class Search:
             if key.site in site.parents and isinstance(site.node, (ast.Name, ast.Subscript))
         ]
         return all(
-            self.values.is_settled(k) for number in inside for k in self.values.turns.get(number, ())
+            self.values.is_settled(k)
+            for number in inside
+            for k in self.values.turns.get(number, ())
         )
 
     # Trials
 
     def given(self, where: int) -> dict[Key, np.ndarray]:
+        """Returns what was repaired already, at one of the two sets of arguments."""
         return {key: value for one in self.fixed for key, value in one.at(where).items()}
 
     def leaves(self, some: Sequence[Substitution], where: int = 0) -> list[Any] | None:
@@ -313,7 +321,7 @@ class Search:
                     _same(pairs[a].here, pairs[b].here)
                     for a, b in zip(keys, found.keys, strict=True)
                 )
-                later = self.order(keys) > self.order(best.keys)
+                later = self.order[keys[0]] > self.order[best.keys[0]]
                 later &= self.is_assigned(keys[0]) or not self.is_assigned(best.keys[0])
                 moved = Substitution(keys, found.due)
                 if same and later and self.repairs(moved, every=every):
@@ -324,14 +332,10 @@ class Search:
         """Returns True if a value is all that a statement assigns."""
         return self.runs.sites[key.site].variable is not None
 
-    def order(self, keys: Sequence[Key]) -> int:
-        return self.positions[keys[0]]
-
-    @property
-    def positions(self) -> dict[Key, int]:
-        if "positions" not in self.__dict__:
-            self.__dict__["positions"] = {key: i for i, key in enumerate(self.values.pairs)}
-        return self.__dict__["positions"]
+    @cached_property
+    def order(self) -> dict[Key, int]:
+        """The position of each value in the order of execution."""
+        return {key: i for i, key in enumerate(self.values.pairs)}
 
 
 def _moved(value: np.ndarray) -> np.ndarray:

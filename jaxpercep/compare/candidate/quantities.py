@@ -180,7 +180,8 @@ class _Tapped(Plain):
         """Runs a scan iteration by iteration."""
         assert operation.loop is not None
         first, carried, length, reverse = operation.loop
-        state, rows, outer = list(values[first : first + carried]), {}, self.iterations
+        state, outer = list(values[first : first + carried]), self.iterations
+        rows: dict[int, list[Value]] = {}
         for i in reversed(range(length)) if reverse else range(length):
             self.iterations = (*outer, i)
             scanned = [xs[i] for xs in values[first + carried :]]
@@ -199,5 +200,3 @@ def _shared(graph: Graph) -> set[tuple[Operation, int]]:
             if len(users) > 1:
                 found.update((op, i) for op, i in users if op is not None)
     return found
-
-

@@ -1,9 +1,7 @@
 """Runs an instrumented candidate: records its values, or puts others in their place."""
 
-
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -71,7 +69,8 @@ class Recorder:
     def tell_tracer(self, number: int, value: Any) -> Any:
         """Tells the batch of values inside `jax.vmap`; other traced values stay unknown."""
         self.traced.add(number)
-        if not jnp.issubdtype(value.dtype, jnp.floating):
+        batched = type(value).__name__ == "BatchTracer"
+        if not batched or not jnp.issubdtype(value.dtype, jnp.floating):
             return value
 
         @custom_vmap
@@ -103,5 +102,3 @@ def _like(value: Any, new: np.ndarray) -> Any:
     if isinstance(value, np.ndarray):
         return np.array(new, value.dtype)
     return type(value)(new) if np.ndim(new) == 0 else np.array(new)
-
-

@@ -1,5 +1,6 @@
 """A repair: the value that is wrong, what it should be, and the proof that this mends the rest."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -31,8 +32,8 @@ class Repair:
     def __str__(self) -> str:
         """Returns the sentence that leads a report."""
         code = f"{self.variable} = {self.expression}" if self.variable else self.expression
-        if self.variable and self.expression.startswith(f"{self.variable} "):
-            code = self.expression
+        if self.variable and re.match(rf"{re.escape(self.variable)} \S?\S?\S=", self.expression):
+            code = self.expression  # an augmented assignment
         text = f"{self.source}: `{code}` should be {self.due}"
         if self.missing:
             text += f": {self.missing} is missing"

@@ -1,13 +1,13 @@
 """Runs of one candidate at two sets of arguments: as it is, and with other values inside it."""
 
+import ast
 import io
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
-
-import ast
 
 import jax
 import numpy as np
@@ -46,8 +46,10 @@ class Target(NamedTuple):
         """Judges each leaf, at one of the two sets of arguments."""
         return tuple(
             i in self.frozen
-            or leaf is not None
-            and distance(leaf, pair[where]) <= limit * (largest(pair[where]) or 1.0)
+            or (
+                leaf is not None
+                and distance(leaf, pair[where]) <= limit * (largest(pair[where]) or 1.0)
+            )
             for i, (leaf, pair, limit) in enumerate(
                 zip(answer, self.right, self.limits, strict=True)
             )
@@ -76,6 +78,7 @@ class Runs:
     instrument: Instrument = field(default_factory=Instrument)
     unread: dict[str, str] = field(default_factory=dict)
     recorder: Recorder = field(default_factory=Recorder)
+    hook: Callable[[int, Any], Any] | None = None
 
     def __post_init__(self) -> None:
         self.twins = Twins(self.home, self.instrument, self._tell, self.unread)
@@ -87,6 +90,8 @@ class Runs:
         return self.instrument.sites
 
     def _tell(self, number: int, value: Any) -> Any:
+        if self.hook is not None:
+            return self.hook(number, value)
         if callable(value):
             return self.twins.of(value)
         return self.recorder.tell(number, value)
@@ -136,10 +141,44 @@ class Runs:
         except Exception:  # whatever it is: this replacement does not repair it
             return None
 
-    def edited(self, edits: Mapping[ast.AST, ast.expr], where: int) -> list[Any] | None:
-        """Returns the leaves of the candidate with another source, or None if it fails."""
-        instrument = Instrument(edits)
-        twins = Twins(self.home, instrument, lambda _, v: twins.of(v) if callable(v) else v)
+    def environments(
+        self, site: int, replacements: Replacements, where: int
+    ) -> list["Environment"]:
+        """Returns the variables around every pass through a site."""
+        found: list[Environment] = []
+
+        def tell(number: int, value: Any) -> Any:
+            if callable(value):
+                return self.twins.of(value)
+            turn = self.recorder.turns[number]
+            value = self.recorder.tell(number, value)
+            if number == site and self.recorder.turns[number] > turn:
+                key, frame = Key(number, turn), sys._getframe(2)  # ours, then the user's
+                array = np.array(value, np.float64)
+                name = self.sites[site].function
+                scope = frame.f_globals
+                found.append(Environment(key, array, name, scope, _copied(frame.f_locals)))
+            return value
+
+        self.recorder, self.hook = Recorder(replacements), tell
+        try:
+            self._quietly(self.candidate, where)
+        finally:
+            self.hook = None
+        return found
+
+    def edited(
+        self, edits: Mapping[ast.AST, ast.expr], replacements: Replacements, where: int
+    ) -> list[Any] | None:
+        """Returns the leaves of the candidate with another source, or None if it then fails."""
+        known = self.instrument
+        instrument = Instrument(edits, list(known.sites), dict(known.known))
+        recorder = Recorder(replacements, recording=False)
+
+        def tell(number: int, value: Any) -> Any:
+            return twins.of(value) if callable(value) else recorder.tell(number, value)
+
+        twins = Twins(self.home, instrument, tell)
         try:
             return self._quietly(self.build(twins.root), where)
         except Exception:  # whatever it is: this edit does not repair it
@@ -153,6 +192,35 @@ class Runs:
                 warnings.simplefilter("ignore")
                 result = candidate(*trees.copied(self.args[where]))
             return trees.answer(result, self.target.leaves).leaves
+
+
+class Environment(NamedTuple):
+    """The variables around one pass through a site.
+
+    Attributes:
+        key: the pass.
+        value: that the expression has.
+        function: the name of the function it stands in.
+        scope: the globals.
+        variables: the locals, JAX arrays as NumPy arrays.
+    """
+
+    key: Key
+    value: np.ndarray
+    function: str
+    scope: dict[str, Any]
+    variables: dict[str, Any]
+
+
+def _copied(variables: Mapping[str, Any]) -> dict[str, Any]:
+    def copied(leaf: Any) -> Any:
+        return np.array(leaf) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+    return {
+        name: jax.tree.map(copied, value)
+        for name, value in variables.items()
+        if not name.startswith("_jaxpercep")
+    }
 
 
 def same(some: Sequence[Any], others: Sequence[Any]) -> bool:
@@ -186,4 +254,4 @@ def drawn(args: tuple[Any, ...], differentiated: Sequence[int], seed: int = 1) -
 def _is_special(array: np.ndarray) -> bool:
     whole = bool(np.all(array == np.round(array)))
     sums = array.ndim > 0 and np.allclose(array.sum(-1), 1.0, atol=1e-4)
-    return whole or bool(sums)
+    return whole or sums

@@ -5,7 +5,6 @@ import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
@@ -14,7 +13,7 @@ import jax
 
 from jaxpercep.compare.program.places import is_library
 
-JITTED = type(jax.jit(lambda: None))
+JITTED: type = type(jax.jit(lambda: None))
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -75,11 +74,21 @@ def file_of(function: Any) -> str:
         case jax.custom_vjp():
             return file_of(getattr(function, "bwd", None) or function.fun)
         case _ if isinstance(function, JITTED):
-            return file_of(function.__wrapped__)
-    method = getattr(type(function), "__call__", None)
-    if not isinstance(method, FunctionType):
+            return file_of(unwrapped(function))
+    if (method := call_method(function)) is None:
         raise UnreadableError(f"{function!r} is not written in Python")
     return file_of(method)
+
+
+def unwrapped(jitted: Any) -> Any:
+    """Returns the function that `jax.jit` was given."""
+    return jitted.__wrapped__
+
+
+def call_method(value: Any) -> FunctionType | None:
+    """Returns the `__call__` of an object, if it is written in Python."""
+    found = next((vars(c)["__call__"] for c in type(value).__mro__ if "__call__" in vars(c)), None)
+    return found if isinstance(found, FunctionType) else None
 
 
 def source_of(function: FunctionType) -> Source:
@@ -118,19 +127,18 @@ def definition_of(function: FunctionType, source: Source) -> Definition:
 def _parsed(file: str, text: str) -> Source | None:
     try:
         tree = ast.parse(text)
-        codes = frozenset(_nested(compile(text, file, "exec", dont_inherit=True)))
+        codes = frozenset(nested(compile(text, file, "exec", dont_inherit=True)))
     except (SyntaxError, ValueError):
         return None
     return Source(file, text, tree, codes)
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """Yields a code object and those of the functions inside it."""
     yield code
-    yield from chain.from_iterable(map(_nested, filter(_is_code, code.co_consts)))
-
-
-def _is_code(value: object) -> bool:
-    return isinstance(value, CodeType)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from nested(constant)
 
 
 def _defines(node: ast.AST, code: CodeType) -> bool:

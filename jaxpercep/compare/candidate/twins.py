@@ -4,7 +4,7 @@ import __future__
 
 import ast
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
@@ -18,8 +18,11 @@ from jaxpercep.compare.candidate.source import (
     Home,
     Source,
     UnreadableError,
+    call_method,
     definition_of,
+    nested,
     source_of,
+    unwrapped,
 )
 
 FUTURE = functools.reduce(
@@ -73,21 +76,23 @@ class Twins:
                 return value
             return functools.partial(function, *value.args, **value.keywords)
         if isinstance(value, JITTED):
-            inner = self.of(value.__wrapped__)
-            return value if inner is value.__wrapped__ else inner
+            wrapped = unwrapped(value)
+            inner = self.of(wrapped)
+            return value if inner is wrapped else inner
         if isinstance(value, jax.custom_vjp):
             return self.remembered(value, self.of_rule)
-        method = getattr(type(value), "__call__", None)
-        if called and isinstance(method, FunctionType) and not isinstance(value, type):
+        if called and (method := call_method(value)) is not None:
             twin = self.of_function(method)
             return value if twin is method else MethodType(twin, value)
         return value
 
     def of_method(self, value: MethodType) -> MethodType:
+        """Returns the twin of a method, of the same object."""
         twin = self.of(value.__func__)
         return value if twin is value.__func__ else MethodType(twin, value.__self__)
 
     def of_function(self, function: FunctionType) -> FunctionType:
+        """Returns the twin of a function, if it is the user's."""
         if not self.home.owns(function.__code__.co_filename):
             return function
         return self.remembered(function, self.instrumented)
@@ -101,11 +106,13 @@ class Twins:
         return twin
 
     def remembered(self, value: Any, make: Callable[[Any], Any]) -> Any:
+        """Makes the twin of a value once."""
         if id(value) not in self.made:
             self.made[id(value)] = (value, make(value))
         return self.made[id(value)][1]
 
     def instrumented(self, function: FunctionType) -> FunctionType:
+        """Returns the instrumented function, or the function itself if it cannot be read."""
         code = function.__code__
         if code in self.instrument_codes:
             return function
@@ -144,25 +151,13 @@ class Twins:
         body: list[ast.stmt] = [ast.Expr(new) if isinstance(new, ast.Lambda) else new]
         if owner := _class_around(definition, source):  # mangles the names that begin with __
             body = [ast.ClassDef(owner, [], [], body, [])]
-            if hasattr(ast, "TypeVar"):
-                body[0].type_params = []
         names = [*code.co_freevars, VALUE, CALLED]
         arguments = ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
         factory = ast.FunctionDef("_jaxpercep_factory", arguments, body, [])
-        if hasattr(ast, "TypeVar"):
-            factory.type_params = []
         module = ast.fix_missing_locations(ast.Module([factory], []))
         flags = code.co_flags & FUTURE
         made = compile(module, source.file, "exec", flags=flags, dont_inherit=True)
         return next(inner for inner in nested(made) if inner.co_name == code.co_name)
-
-
-def nested(code: CodeType) -> Iterator[CodeType]:
-    """Yields a code object and those of the functions inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from nested(constant)
 
 
 def _class_around(definition: Definition, source: Source) -> str | None:

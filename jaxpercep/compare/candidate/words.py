@@ -104,19 +104,24 @@ def line(span: Span, home: str) -> str:
     return f"line {span.line}" if span.file == home else f"{name}:{span.line}"
 
 
-def argument_names(fun: Callable[..., Any], args: Sequence[Any]) -> list[str]:
-    """Returns the name of every leaf of the arguments: `params['w1']`."""
+def parameters(fun: Callable[..., Any], count: int) -> tuple[str, ...]:
+    """Returns the names of the first `count` arguments of a function."""
     try:
-        parameters = list(inspect.signature(fun).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    found = []
-    for n, arg in enumerate(args):
-        name = names[n] if n < len(names) else f"args[{n}]"
-        paths = (jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(arg))
-        found += [f"{name}{path}" for path in paths]
-    return found
+        found = inspect.signature(fun).parameters.values()
+    except (TypeError, ValueError):  # a function that is not written in Python
+        found = ()
+    names = [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names += [f"args[{n}]" for n in range(len(names), count)]
+    return tuple(names[:count])
+
+
+def leaf_names(names: Sequence[str], args: Sequence[Any]) -> list[str]:
+    """Returns the name of every leaf of the arguments: `params['w1']`."""
+    return [
+        f"{name}{jax.tree_util.keystr(path)}"
+        for name, arg in zip(names, args, strict=True)
+        for path, _ in jax.tree.leaves_with_path(arg)
+    ]
 
 
 def joined(names: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def span(traceback: Any) -> Span | None:
             continue
         positions = next(islice(code.co_positions(), instruction // 2, None), (None,) * 4)
         line, end_line, column, end_column = positions
-        if None not in positions:
+        if line and end_line and column is not None and end_column is not None:
             return Span(code.co_filename, line, column, end_line, end_column)
     return None
 
