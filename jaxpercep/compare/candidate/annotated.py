@@ -42,10 +42,7 @@ class AnnotatedBackward:
         return asdict(self)
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=WIDTH, color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+        return _printed(self)
 
     def _repr_html_(self) -> str:
         console = Console(file=StringIO(), width=WIDTH, record=True, force_jupyter=False)
@@ -60,10 +57,14 @@ class AnnotatedBackward:
         del console, options
         for repair in self.repairs:
             yield Text(str(repair), style="bold")
-        yield self.listing()
+        yield self._listing()
 
-    def listing(self) -> RenderableType:
-        """Returns the listing alone, or the reason why there is none."""
+    def listing(self) -> str:
+        """Returns the text without the repairs."""
+        return _printed(self._listing())
+
+    def _listing(self) -> RenderableType:
+        """Returns the source line by line, or the reason why it cannot be read."""
         if self.reason is not None:
             return Text(f"There is no listing of the backward pass: {self.reason}.")
         parts: list[RenderableType] = []
@@ -74,6 +75,13 @@ class AnnotatedBackward:
             parts += [Text(f"{name}: {listing.name}", style="bold"), _table(listing)]
         parts += [Text(f"{name} is not listed: {reason}.") for name, reason in self.unread]
         return Group(*parts)
+
+
+def _printed(what: RenderableType) -> str:
+    console = Console(file=StringIO(), width=WIDTH, color_system=None)
+    with console.capture() as capture:
+        console.print(what)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
 def _table(listing: Listing) -> Table:

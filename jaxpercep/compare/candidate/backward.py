@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
 from jaxpercep.compare.candidate.known import Known, Pair, Reader
-from jaxpercep.compare.candidate.listing import Lister
+from jaxpercep.compare.candidate.listing import Lister, over_passes
 from jaxpercep.compare.candidate.place import Search, Substitution, Values
 from jaxpercep.compare.candidate.quantities import Program, Spot
 from jaxpercep.compare.candidate.repair import Repair
@@ -144,15 +144,15 @@ def described(
     names: FactorNames,
 ) -> Repair:
     """Puts a repair into words."""
-    key, due = fault.keys[0], fault.due[0]
-    site, found = runs.sites[key.site], values.meanings[key]
-    plainest = next(iter(dictionary.meanings(due.pair())), due)
+    site = runs.sites[fault.keys[0].site]
+    found = [next(iter(values.meanings[key]), None) for key in fault.keys]
+    due = [next(iter(dictionary.meanings(m.pair())), m) for m in fault.due]
     return Repair(
         source=site.place,
         expression=site.text,
         variable=site.variable,
-        is_=found[0].words(names) if found else None,
-        due=plainest.words(names),
+        is_=over_passes([None if m is None else m.words(names) for m in found]),
+        due=over_passes([meaning.words(names) for meaning in due]) or "",
         suggestion=suggestion,
         verified=True,
         missing=missing_term(fault, values, dictionary, names),

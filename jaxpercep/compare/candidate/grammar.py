@@ -37,6 +37,7 @@ def edits(text: str, atoms: Sequence[str], modules: Sequence[str]) -> list[str]:
     sizes = [size.format(v=v) for v in atoms for size in SIZES]
     found = [
         *_operands_removed(text),
+        *_methods(text),
         *_variables(text, atoms),
         *_constants(text, (*NUMBERS, *sizes)),
         *_signs(text),
@@ -50,6 +51,18 @@ def edits(text: str, atoms: Sequence[str], modules: Sequence[str]) -> list[str]:
         *(f"({text}) {op} {a} * {b}" for op in "+-" for a in atoms for b in atoms),
     ]
     return list(dict.fromkeys(found))
+
+
+def neighbours(text: str) -> list[str]:
+    """Lists the elements beside one that a loop visits: `h[t]` and `h[t - 1]` for `h[t + 1]`."""
+    node = ast.parse(text, mode="eval").body
+    if not isinstance(node, ast.Subscript) or isinstance(node.slice, ast.Constant):
+        return []
+    names = [n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name)]
+    if len(names) != 1 or not isinstance(node.slice, (ast.Name, ast.BinOp)):
+        return []
+    owner = ast.unparse(node.value)
+    return [f"{owner}[{names[0]}{shift}]" for shift in ("", " + 1", " - 1")]
 
 
 def _products(atoms: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -92,6 +105,14 @@ def _variables(text: str, atoms: Sequence[str]) -> Iterator[str]:
             for atom in (*atoms, *(f"{atom}.T" for atom in atoms)):
                 if atom != own:
                     yield replaced(text, piece, atom)
+
+
+def _methods(text: str) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.Attribute) and piece.node.attr in ("sum", "mean"):
+            owner = _part(text, piece).rpartition(".")[0]
+            other = {"sum": "mean", "mean": "sum"}[piece.node.attr]
+            yield replaced(text, piece, f"{owner}.{other}")
 
 
 def _operands_removed(text: str) -> Iterator[str]:

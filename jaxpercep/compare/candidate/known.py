@@ -151,7 +151,8 @@ class Reader:
                 key = operation.location, operation.name, i
             elif following is not None and (
                 (following.operation.frames, following.operation.span) == key
-                and following.operation.chain != operation.chain
+                and (following.operation.chain, following.operation.name)
+                != (operation.chain, operation.name)
             ):
                 continue  # a library function consists of several operations
             found[key].append(i)

@@ -113,20 +113,24 @@ class Lister:
 
     def meaning(self, turns: Sequence[Sequence[Meaning]]) -> str | None:
         """Says what a value is in every pass."""
-        texts = [found[0].words(self.names) if found else None for found in turns]
-        if len(set(texts)) == 1:
-            return texts[0]
-        if not any(texts):
-            return None
-        split = [_pass_of(text) for text in texts]
-        if len({base for base, _ in split}) == 1 and all(number for _, number in split):
-            shown = [number for _, number in split][:PASSES]
-            more = f" and {len(split) - PASSES} more" if len(split) > PASSES else ""
-            return f"{split[0][0]}, passes {', '.join(map(str, shown))}{more}"
-        each = [f"pass {i + 1}: {text or 'not known'}" for i, text in enumerate(texts[:PASSES])]
-        if len(texts) > PASSES:
-            each.append(f"{len(texts) - PASSES} more")
-        return "; ".join(each)
+        return over_passes([found[0].words(self.names) if found else None for found in turns])
+
+
+def over_passes(texts: Sequence[str | None]) -> str | None:
+    """Says what a value is in every pass, given what it is in each; None if nothing is known."""
+    if len(set(texts)) == 1:
+        return texts[0]
+    if not any(texts):
+        return None
+    split = [_pass_of(text) for text in texts]
+    if len({base for base, _ in split}) == 1 and all(number for _, number in split):
+        shown = [number or "" for _, number in split][:PASSES]
+        more = f" and {len(split) - PASSES} more" if len(split) > PASSES else ""
+        return f"{split[0][0]}, passes {', '.join(shown)}{more}"
+    each = [f"pass {i + 1}: {text or 'not known'}" for i, text in enumerate(texts[:PASSES])]
+    if len(texts) > PASSES:
+        each.append(f"{len(texts) - PASSES} more")
+    return "; ".join(each)
 
 
 def _pass_of(text: str | None) -> tuple[str, str | None]:

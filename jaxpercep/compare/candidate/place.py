@@ -27,24 +27,25 @@ class Tier(NamedTuple):
     """What is tried together.
 
     Attributes:
-        of: replace values of this kind.
+        of: replace values of these kinds.
         scaled: by constant multiples.
         gradient: of values of the backward pass, instead of the forward pass.
     """
 
-    of: Literal["other", "parallel", "forward"]
+    of: tuple[Literal["other", "parallel", "forward"], ...]
     scaled: bool = False
     gradient: bool = True
 
 
 TIERS = (
-    Tier("other"),
-    Tier("parallel"),
-    Tier("other", scaled=True),
-    Tier("parallel", scaled=True),
-    Tier("other", gradient=False),
-    Tier("forward"),
+    Tier(("other",)),
+    Tier(("parallel",)),
+    Tier(("other",), scaled=True),
+    Tier(("parallel",), scaled=True),
+    Tier(("other",), gradient=False),
+    Tier(("forward",)),
 )
+ONE_OF_SEVERAL = (Tier(("other", "parallel")), Tier(("other", "parallel"), scaled=True))
 
 
 class Substitution(NamedTuple):
@@ -96,6 +97,12 @@ class Values:
         if all(gradients):
             return "other"
         return "parallel" if any(gradients) else "forward"
+
+    def is_right(self, key: Key) -> bool:
+        """Returns True for a settled value; a multiple of a cotangent is none."""
+        found = self.meanings[key]
+        exact = any(m.factor == 1.0 or not m.known.is_gradient for m in found)
+        return exact or (not found and self.is_settled(key))
 
     def is_settled(self, key: Key) -> bool:
         """Returns True for a value that is known, or does not depend on the arguments."""
@@ -158,7 +165,7 @@ class Search:
 
     def first(self, *, every: bool) -> Substitution | None:
         """Returns the first substitution that makes every leaf right, or else more of them."""
-        for tier in TIERS:
+        for tier in TIERS if every else ONE_OF_SEVERAL:
             for found in self.candidates(tier, every=every):
                 if self.repairs(found, every=every):
                     return self.last_alias(found, every=every)
@@ -170,7 +177,7 @@ class Search:
         """Yields what may repair the candidate, in the order of execution."""
         for key in self.values.pairs:
             turns = self.values.turns[key.site]
-            if self.values.kind(key) != tier.of:
+            if self.values.kind(key) not in tier.of:
                 continue
             if not self.may_matter(key.site, every=every):
                 continue
@@ -192,10 +199,10 @@ class Search:
         for known in self.dictionary.of_shape(pair.here.shape):
             if id(known) in own or known.kind in ("row", "part", "inside"):
                 continue
-            if known.kind == "leaf" and not self.operands_are_right(key):
+            if known.kind == "leaf" and not self.operands_are_right(key, every=every):
                 continue
             yield known
-        if every and self.operands_are_right(key):
+        if every and self.operands_are_right(key, every=True):
             for known in self.dictionary.known:
                 if known.kind == "leaf" and known.pair.here.shape != pair.here.shape:
                     yield known
@@ -260,19 +267,19 @@ class Search:
         changed = [not _same(a, b) for a, b, right in pairs if not right]
         return all(changed) if every else any(changed)
 
-    def operands_are_right(self, key: Key) -> bool:
-        """Returns True if the variables that an expression is computed from are right."""
+    def operands_are_right(self, key: Key, *, every: bool) -> bool:
+        """Returns True if the variables that an expression is computed from are right.
+
+        One of several mistakes must be told from those before it: there, multiples are not right.
+        """
+        is_right = self.values.is_settled if every else self.values.is_right
         sites = self.runs.sites
         inside = [
             site.number
             for site in sites
             if key.site in site.parents and isinstance(site.node, (ast.Name, ast.Subscript))
         ]
-        return all(
-            self.values.is_settled(k)
-            for number in inside
-            for k in self.values.turns.get(number, ())
-        )
+        return all(is_right(k) for number in inside for k in self.values.turns.get(number, ()))
 
     # Trials
 

@@ -69,7 +69,7 @@ class Recorder:
     def tell_tracer(self, number: int, value: Any) -> Any:
         """Tells the batch of values inside `jax.vmap`; other traced values stay unknown."""
         self.traced.add(number)
-        batched = type(value).__name__ == "BatchTracer"
+        batched = type(value).__name__ in ("BatchTracer", "VmapTracer")
         if not batched or not jnp.issubdtype(value.dtype, jnp.floating):
             return value
 

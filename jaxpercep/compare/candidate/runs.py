@@ -144,21 +144,27 @@ class Runs:
     def environments(
         self, site: int, replacements: Replacements, where: int
     ) -> list["Environment"]:
-        """Returns the variables around every pass through a site."""
+        """Returns the variables around every pass through a site, with some values replaced."""
         found: list[Environment] = []
 
         def tell(number: int, value: Any) -> Any:
             if callable(value):
                 return self.twins.of(value)
             turn = self.recorder.turns[number]
-            value = self.recorder.tell(number, value)
-            if number == site and self.recorder.turns[number] > turn:
-                key, frame = Key(number, turn), sys._getframe(2)  # ours, then the user's
-                array = np.array(value, np.float64)
-                name = self.sites[site].function
-                scope = frame.f_globals
-                found.append(Environment(key, array, name, scope, _copied(frame.f_locals)))
-            return value
+            new = self.recorder.tell(number, value)
+            traced = isinstance(value, jax.core.Tracer)  # whose variables have no numbers
+            if number == site and self.recorder.turns[number] > turn and not traced:
+                frame = sys._getframe(2)  # ours, then the user's
+                found.append(
+                    Environment(
+                        Key(number, turn),
+                        np.array(value, np.float64),
+                        self.sites[site].function,
+                        frame.f_globals,
+                        _copied(frame.f_locals),
+                    )
+                )
+            return new
 
         self.recorder, self.hook = Recorder(replacements), tell
         try:
@@ -199,7 +205,7 @@ class Environment(NamedTuple):
 
     Attributes:
         key: the pass.
-        value: that the expression has.
+        value: that the expression has, before it is replaced.
         function: the name of the function it stands in.
         scope: the globals.
         variables: the locals, JAX arrays as NumPy arrays.

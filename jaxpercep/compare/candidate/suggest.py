@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercep.compare.candidate.grammar import edits, tidy
+from jaxpercep.compare.candidate.grammar import edits, neighbours, tidy
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.place import Substitution
 from jaxpercep.compare.candidate.runs import Environment, Runs
@@ -39,7 +39,9 @@ class Suggester:
         site = self.runs.sites[fault.keys[0].site]
         others = [other for other in self.faults if other is not fault]
         given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
-        here, there = (self.runs.environments(site.number, given[w], w) for w in (0, 1))
+        here, there = (  # in the later passes of a loop, with what is due in the earlier ones
+            self.runs.environments(site.number, given[w] | fault.at(w), w) for w in (0, 1)
+        )
         node = site.node.value if isinstance(site.node, ast.AugAssign) else site.node
         text = ast.get_source_segment(site.source.text, node) or ""
         due = self.due(fault, site, here, text, 0) + self.due(fault, site, there, text, 1)
@@ -82,7 +84,8 @@ class Suggester:
     def matching(self, text: str, cases: Sequence[tuple[Environment, Any]]) -> Iterator[str]:
         """Yields the edits that have the due value in every pass, at both sets of arguments."""
         atoms = self.atoms(cases[0][0])
-        modules = _modules(cases[0][0])
+        code = [s.text for s in self.runs.sites if s.function == cases[0][0].function]
+        modules = _modules(cases[0][0], code)
         for new in edits(text, atoms, modules)[:MOST]:
             if all(self.equals(new, environment, due) for environment, due in cases):
                 yield new
@@ -107,8 +110,9 @@ class Suggester:
             and site.function == environment.function
             and not site.text.endswith(".T")
         ]
-        found = []
-        for text in dict.fromkeys(texts):
+        found: list[str] = []
+        near = [other for text in texts for other in neighbours(text)]
+        for text in dict.fromkeys([*texts, *near]):
             value = _evaluated(text, environment)
             if isinstance(value, (np.ndarray, np.floating, float)):
                 found.append(text)
@@ -131,13 +135,14 @@ def _evaluated(text: str, environment: Environment) -> Any:
         return None
 
 
-def _modules(environment: Environment) -> list[str]:
-    """Returns the name under which numpy, or jax.numpy, is known."""
+def _modules(environment: Environment, code: Sequence[str]) -> list[str]:
+    """Returns the name under which the function knows numpy, or jax.numpy."""
     names = [
         name
         for name, value in environment.scope.items()
         if isinstance(value, ModuleType) and value.__name__ in ("numpy", "jax.numpy")
     ]
+    names.sort(key=lambda name: -sum(text.startswith(f"{name}.") for text in code))
     return names[:1]
 
 
