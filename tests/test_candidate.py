@@ -34,9 +34,9 @@ def loss(p, x, y):
 
 def example():
     rng = np.random.default_rng(4)
-    shapes = {"w1": (3, 4), "b1": (4,), "w2": (4, 4), "w3": (4, 3)}
+    shapes = {"w1": (6, 4), "b1": (4,), "w2": (4, 4), "w3": (4, 3)}
     p = {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
-    return p, rng.normal(size=(5, 3)).astype("f4"), rng.normal(size=(5, 2)).astype("f4")
+    return p, rng.normal(size=(5, 6)).astype("f4"), rng.normal(size=(5, 3)).astype("f4")
 
 """
 GRADS = """
@@ -159,6 +159,7 @@ def test_two_mistakes_are_both_repaired(folder):
         MISTAKES["slope"][3],
     ]
     assert report.repair == report.repairs[0]
+    assert "and the other repair every gradient is right (verified)" in str(report.repair)
 
 
 @pytest.mark.parametrize("name", list(UNREPAIRED))

@@ -220,14 +220,13 @@ def _compare(
         verdict = decide(evaluation, leaves)
         if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
             explanations = diagnose(evaluation, batch, rate)
-    wrong = verdict in ("manual_wrong", "both_wrong")
     return GradientReport(
         verdict,
         leaves,
         explanations,
         evaluation.formula,
         evaluation.miscompiled,
-        Backward(candidate, native, evaluation, batch, wrong),
+        Backward(candidate, native, evaluation, batch, verdict),
     )
 
 

@@ -13,10 +13,6 @@ from jaxpercep.compare.candidate.listing import Annotation, Line, Listing
 from jaxpercep.compare.candidate.repair import Repair
 
 WIDTH = 110
-UNREPAIRED = (
-    "No value was found whose replacement by a known one makes every gradient right: look for a "
-    "mistake in the order or the structure of the computation."
-)
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class AnnotatedBackward:
         repairs: what makes every gradient right, in the order of execution.
         reason: why it could not be read, or None.
         unread: functions that it calls and that could not be read, with the reason.
+        remark: that no repair was found, or None.
     """
 
     ok: bool
@@ -36,6 +33,7 @@ class AnnotatedBackward:
     repairs: tuple[Repair, ...]
     reason: str | None = None
     unread: tuple[tuple[str, str], ...] = ()
+    remark: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the listing as JSON-ready data."""
@@ -68,8 +66,8 @@ class AnnotatedBackward:
         if self.reason is not None:
             return Text(f"There is no listing of the backward pass: {self.reason}.")
         parts: list[RenderableType] = []
-        if not self.ok and not self.repairs:
-            parts.append(Text(UNREPAIRED))
+        if self.remark is not None:
+            parts.append(Text(self.remark))
         for listing in self.listings:
             name = listing.file.replace(chr(92), "/").rpartition("/")[2]
             parts += [Text(f"{name}: {listing.name}", style="bold"), _table(listing)]

@@ -1,12 +1,13 @@
 """A candidate that is read when asked for: its values, what they are, and how to repair it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
@@ -19,11 +20,16 @@ from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.suggest import Suggester
 from jaxpercep.compare.candidate.words import leaf_names, parameters
+from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.explanation.messages import FactorNames
 
+UNREPAIRED = (
+    "No value was found whose replacement by a known one makes every gradient right: look for a "
+    "mistake in the order or the structure of the computation."
+)
 TIGHT = 1e-9  # relative: in float64 equal values are closer
 
 
@@ -58,23 +64,23 @@ class Backward:
         native: both sides in the caller's dtype.
         evaluation: both sides in float64.
         batch: the arguments that are not differentiated.
-        wrong: True if the candidate was found wrong, and so is to be repaired.
+        verdict: on the two gradients.
     """
 
     candidate: Candidate
     native: Native
     evaluation: Evaluation
     batch: Sequence[Any]
-    wrong: bool
+    verdict: Verdict
 
     @cached_property
     def annotated(self) -> AnnotatedBackward:
         """The candidate line by line, or the reason why it cannot be read."""
-        with self.native.double_precision():
+        with self.native.double_precision(), np.errstate(all="ignore"):
             try:
                 return self.read()
             except UnreadableError as error:
-                return AnnotatedBackward(not self.wrong, (), (), str(error))
+                return AnnotatedBackward(self.verdict == "match", (), (), str(error))
 
     def read(self) -> AnnotatedBackward:
         """Reads the candidate.
@@ -82,22 +88,31 @@ class Backward:
         Raises:
             UnreadableError: It cannot be read.
         """
+        if self.verdict in ("autodiff_wrong", "both_wrong"):
+            raise UnreadableError("autodiff, which would name its values, is wrong here itself")
         runs, dictionary = self.prepared()
         here, there = (runs.record(where) for where in (0, 1))
         values = Values.of(here, there, dictionary)
         names = FactorNames(self.batch)
         faults: list[Substitution] = []
-        if self.wrong:
+        remark = None
+        if self.verdict == "manual_wrong":
             runs.settle(here)
             faults = Search(runs, values, dictionary).faults()
+            remark = None if faults else UNREPAIRED
         suggester = Suggester(runs, faults, dictionary.tolerance)
         repairs = [
-            described(fault, suggester.suggestion(fault), runs, values, dictionary, names)
+            replace(
+                described(fault, suggester.suggestion(fault), runs, values, dictionary, names),
+                together=len(faults),
+            )
             for fault in faults
         ]
         listings = Lister(runs.sites, values, faults, names).listings()
         unread = tuple(runs.unread.items())
-        return AnnotatedBackward(not self.wrong, listings, tuple(repairs), None, unread)
+        return AnnotatedBackward(
+            self.verdict == "match", listings, tuple(repairs), None, unread, remark
+        )
 
     def prepared(self) -> tuple[Runs, Dictionary]:
         """Computes the known values, at the caller's arguments and at others."""

@@ -114,4 +114,9 @@ def _table(known: list[Known]) -> _Table:
 
 
 def _plainness(meaning: Meaning) -> tuple[object, ...]:
-    return meaning.factor != 1.0, meaning.transposed, RANK.index(meaning.known.kind)
+    return (
+        meaning.factor != 1.0,
+        meaning.factor < 0,
+        meaning.transposed,
+        RANK.index(meaning.known.kind),
+    )

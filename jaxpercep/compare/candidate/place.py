@@ -19,7 +19,7 @@ from jaxpercep.compare.candidate.known import Known, Pair
 from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 
-MOST_RUNS = 800
+MOST_RUNS = 800  # in one search
 MOST_FAULTS = 3
 
 
@@ -165,6 +165,7 @@ class Search:
 
     def first(self, *, every: bool) -> Substitution | None:
         """Returns the first substitution that makes every leaf right, or else more of them."""
+        self.runs.count = 0
         for tier in TIERS if every else ONE_OF_SEVERAL:
             for found in self.candidates(tier, every=every):
                 if self.repairs(found, every=every):
@@ -178,6 +179,8 @@ class Search:
         for key in self.values.pairs:
             turns = self.values.turns[key.site]
             if self.values.kind(key) not in tier.of:
+                continue
+            if "forward" in tier.of and self.is_read_only(key):
                 continue
             if not self.may_matter(key.site, every=every):
                 continue
@@ -334,6 +337,10 @@ class Search:
                 if same and later and self.repairs(moved, every=every):
                     best = moved
         return best
+
+    def is_read_only(self, key: Key) -> bool:
+        """Returns True for a variable that is read, which nobody has computed here."""
+        return isinstance(self.runs.sites[key.site].node, (ast.Name, ast.Subscript))
 
     def is_assigned(self, key: Key) -> bool:
         """Returns True if a value is all that a statement assigns."""

@@ -18,6 +18,7 @@ class Repair:
         verified: True if the candidate was run again with the due value in place, and every leaf
             then matched.
         missing: the term that the value lacks, in words, or None.
+        together: the number of repairs that are needed at once.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Repair:
     suggestion: str | None
     verified: bool
     missing: str | None = None
+    together: int = 1
 
     def __str__(self) -> str:
         """Returns the sentence that leads a report."""
@@ -38,6 +40,6 @@ class Repair:
         if self.missing:
             text += f": {self.missing} is missing"
         proof = " (verified)" if self.verified else ""
-        if self.suggestion:
-            return f"{text}; with `{self.suggestion}` every gradient is right{proof}."
-        return f"{text}; with that value every gradient is right{proof}."
+        new = f"`{self.suggestion}`" if self.suggestion else "that value"
+        others = {1: "", 2: " and the other repair"}.get(self.together, " and the other repairs")
+        return f"{text}; with {new}{others} every gradient is right{proof}."

@@ -66,7 +66,7 @@ class Runs:
         args: two sets of arguments.
         target: what it should return.
         one_by_one: whether JAX must run loops and branches as Python does.
-        count: of the runs so far.
+        count: of the runs since it was last set to 0.
     """
 
     build: Build
