@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
-from jaxpercep.compare.entry import compare_gradients
+from jaxpercep.compare.candidate.backward import Candidate
+from jaxpercep.compare.entry import judged
 
 
 def annotate_gradients(
@@ -40,6 +41,6 @@ def annotate_gradients(
             is nothing to differentiate by.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    annotated = compare_gradients(fun, grad_fun, *args, argnums=argnums).annotated
-    assert annotated is not None
-    return annotated
+    candidate = Candidate.of(fun, grad_fun, args)
+    backward, _ = judged(fun, grad_fun, args, argnums, candidate)
+    return backward.annotated

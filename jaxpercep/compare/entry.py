@@ -17,7 +17,7 @@ from jaxpercep.compare.candidate.quiet import printing_once
 from jaxpercep.compare.candidate.runs import Follow
 from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
-from jaxpercep.compare.evaluation.leaves import compare_leaves
+from jaxpercep.compare.evaluation.leaves import LeafReport, compare_leaves
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.projection import (
     check_forward,
@@ -205,6 +205,25 @@ def _compare(
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
+    backward, leaves = judged(fun, grad_fun, args, argnums, candidate, rate)
+    evaluation, verdict = backward.evaluation, backward.verdict
+    explanations: tuple[tuple[Diagnosis, ...], ...] = ()
+    if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
+        with backward.native.double_precision():
+            explanations = diagnose(evaluation, backward.batch, rate)
+    formula, remark = evaluation.formula, evaluation.miscompiled
+    return GradientReport(verdict, leaves, explanations, formula, remark, backward)
+
+
+def judged(
+    fun: Callable[..., Any],
+    grad_fun: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: int | tuple[int, ...],
+    candidate: Candidate,
+    rate: float | None = None,
+) -> tuple[Backward, tuple[LeafReport, ...]]:
+    """Compares and decides: returns the candidate, to be read when asked for, and the leaves."""
     for name, function in (("fun", fun), ("grad_fun", grad_fun)):
         if not callable(function):
             raise TypeError(f"{name}={function!r} is not callable.")
@@ -213,21 +232,11 @@ def _compare(
     native = Native.of(fun, printing_once(grad_fun), args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
-    explanations: tuple[tuple[Diagnosis, ...], ...] = ()
     with native.double_precision():
         evaluation = evaluate(native, rate)
         leaves = compare_leaves(evaluation)
         verdict = decide(evaluation, leaves)
-        if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
-            explanations = diagnose(evaluation, batch, rate)
-    return GradientReport(
-        verdict,
-        leaves,
-        explanations,
-        evaluation.formula,
-        evaluation.miscompiled,
-        Backward(candidate, native, evaluation, batch, verdict),
-    )
+    return Backward(candidate, native, evaluation, batch, verdict), leaves
 
 
 def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:

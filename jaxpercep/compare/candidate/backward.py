@@ -13,12 +13,13 @@ from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
 from jaxpercep.compare.candidate.known import Known, Pair, Reader
 from jaxpercep.compare.candidate.listing import Lister, over_passes
-from jaxpercep.compare.candidate.place import Search, Substitution, Values
+from jaxpercep.compare.candidate.place import Search
 from jaxpercep.compare.candidate.quantities import Program, Spot
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.suggest import Suggester
+from jaxpercep.compare.candidate.values import Substitution, Values
 from jaxpercep.compare.candidate.words import leaf_names, parameters
 from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from jaxpercep.compare.candidate.identify import Meaning
 from jaxpercep.compare.candidate.instrument import Site
-from jaxpercep.compare.candidate.place import Substitution, Values
 from jaxpercep.compare.candidate.source import Source
+from jaxpercep.compare.candidate.values import Substitution, Values
 
 Status: TypeAlias = Literal["known", "constant", "unknown", "wrong"]
 PASSES = 8  # of a loop that are listed one by one

@@ -196,7 +196,7 @@ class Runs:
         with redirect_stdout(io.StringIO()), uncompiled, np.errstate(all="ignore"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                result = candidate(*trees.copied(self.args[where]))
+                result = candidate(*jax.tree.map(_fresh, self.args[where]))
             return trees.answer(result, self.target.leaves).leaves
 
 
@@ -227,6 +227,11 @@ def _copied(variables: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in variables.items()
         if not name.startswith("_jaxpercep")
     }
+
+
+def _fresh(leaf: Any) -> Any:
+    """Copies an array that the candidate may write into."""
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxpercep.compare.candidate.grammar import edits, neighbours, tidy
 from jaxpercep.compare.candidate.instrument import Site
-from jaxpercep.compare.candidate.place import Substitution
 from jaxpercep.compare.candidate.runs import Environment, Runs
+from jaxpercep.compare.candidate.values import Substitution
 
 MOST = 30_000  # edits that are evaluated
 TRIED = 8  # of those that give the due value are put into the source and run
