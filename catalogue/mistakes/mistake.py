@@ -6,6 +6,7 @@ import linecache
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from catalogue.networks.network import Network
@@ -81,12 +82,17 @@ def rewritten(
         edited = edited.replace(old, new)
     path = Path(FOLDER.name) / f"{file}.py"
     path.write_text(inspect.getsource(inspect.getmodule(function)).replace(source, edited))
-    spec = importlib.util.spec_from_file_location(f"catalogue.rewritten.{file}", path)
+    return getattr(imported(path, **names), function.__name__)
+
+
+def imported(path: Path, **names: Any) -> ModuleType:
+    """Imports a file as a module with additional globals, anew if it was imported before."""
+    spec = importlib.util.spec_from_file_location(f"catalogue.rewritten.{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     vars(module).update(names)
     linecache.checkcache(str(path))
     exec(compile(path.read_text(), path, "exec", dont_inherit=True), vars(module))
-    return getattr(module, function.__name__)
+    return module
 
 
 def mistake(

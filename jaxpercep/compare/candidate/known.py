@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from jaxpercep.compare.candidate import words
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
 from jaxpercep.compare.program.graph import Span
 
-Kind: TypeAlias = Literal["leaf", "cotangent", "value", "use", "reduced", "row", "part", "inside"]
-RANK: tuple[Kind, ...] = ("leaf", "cotangent", "value", "use", "reduced", "row", "part", "inside")
+Kind: TypeAlias = Literal[
+    "leaf", "cotangent", "value", "use", "reduced", "data", "row", "part", "inside"
+]
+RANK: tuple[Kind, ...] = get_args(Kind)
 ROWS = 32  # the longest first axis whose rows are known, one by one
 NAMES = 2  # that a value is said to have
 
@@ -83,7 +85,7 @@ class Reader:
             if spot.kind != "input":
                 continue
             name = self.names[spot.index]
-            kind: Kind = "leaf" if spot.index in self.leaves else "cotangent"
+            kind: Kind = "leaf" if spot.index in self.leaves else "data"
             if name != "dy" and not name.startswith("dy["):  # the checker's, of a pullback
                 pair = Pair(here.cotangents[spot], there.cotangents[spot])
                 yield Known(kind, (words.cotangent(name),), pair)
@@ -192,7 +194,7 @@ def _rows(known: Known) -> Iterator[Known]:
     """
     here = known.pair.here
     if (
-        known.kind in ("use", "reduced", "row", "part", "inside")
+        known.kind in ("use", "reduced", "data", "row", "part", "inside")
         or here.ndim < 2
         or len(here) > ROWS
     ):

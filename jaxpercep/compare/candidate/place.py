@@ -40,12 +40,11 @@ TIERS = (
     Tier(("other",)),
     Tier(("parallel",)),
     Tier(("other",), scaled=True),
-    Tier(("parallel",), scaled=True),
     Tier(("other",), gradient=False),
     Tier(("forward",)),
     Tier(("forward",), gradient=False),
 )
-ONE_OF_SEVERAL = (Tier(("other", "parallel")), Tier(("other", "parallel"), scaled=True))
+ONE_OF_SEVERAL = (Tier(("other", "parallel")), Tier(("other",), scaled=True))
 
 
 @dataclass(eq=False)
@@ -146,7 +145,7 @@ class Search:
                 due: Meaning | None = Meaning(known)
                 if tier.scaled:
                     due = self.trials.scaled(key, known, every=every)
-                if due is not None and not self.values.is_exactly(key, due):
+                if due is not None and not (tier.scaled and self.values.is_exactly(key, due)):
                     yield Substitution((key,), (due,))
 
     def targets(self, key: Key, *, every: bool) -> Iterator[Known]:
@@ -154,7 +153,7 @@ class Search:
         pair = self.values.pairs[key]
         may_be_leaf = self.operands_are_right(key, every=every)
         for known in self.dictionary.of_shape(pair.here.shape):
-            if known.kind not in ("row", "part", "inside") and (
+            if known.kind not in ("data", "row", "part", "inside") and (
                 may_be_leaf or known.kind != "leaf"
             ):
                 yield known

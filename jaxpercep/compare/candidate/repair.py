@@ -31,12 +31,17 @@ class Repair:
     missing: str | None = None
     together: int = 1
 
+    @property
+    def code(self) -> str:
+        """The statement, where it assigns the wrong value to a variable; else the expression."""
+        if self.variable is None:
+            return self.expression
+        augmented = re.match(rf"{re.escape(self.variable)} \S?\S?\S=", self.expression)
+        return self.expression if augmented else f"{self.variable} = {self.expression}"
+
     def __str__(self) -> str:
         """Returns the sentence that leads a report."""
-        code = f"{self.variable} = {self.expression}" if self.variable else self.expression
-        if self.variable and re.match(rf"{re.escape(self.variable)} \S?\S?\S=", self.expression):
-            code = self.expression  # an augmented assignment
-        text = f"{self.source}: `{code}` should be {self.due}"
+        text = f"{self.source}: `{self.code}` should be {self.due}"
         if self.missing:
             text += f": {self.missing} is missing"
         proof = " (verified)" if self.verified else ""
