@@ -101,7 +101,7 @@ class Backward:
             runs.settle(here)
             faults = Search(runs, values, dictionary).faults()
             remark = None if faults else UNREPAIRED
-        suggester = Suggester(runs, faults, dictionary.tolerance)
+        suggester = Suggester(runs, faults, values, dictionary.tolerance)
         repairs = [
             replace(
                 described(fault, suggester.suggestion(fault), runs, values, dictionary, names),

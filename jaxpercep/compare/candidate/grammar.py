@@ -24,16 +24,16 @@ class Piece(NamedTuple):
     node: ast.expr
 
 
-def edits(text: str, atoms: Sequence[str], modules: Sequence[str]) -> list[str]:
+def edits(text: str, atoms: Sequence[str], functions: Sequence[str]) -> list[str]:
     """Lists the texts of edited expressions, the smallest edit first.
 
     Args:
         text: of the expression.
         atoms: live variables, with their indices.
-        modules: names under which numpy, or jax.numpy, is known.
+        functions: of one argument, which the code calls or may call.
     """
     slopes = [slope.format(v=v) for v in atoms for slope in SLOPES]
-    slopes += [f"{m}.{f}({v})" for m in modules for f in FUNCTIONS for v in atoms]
+    slopes += [f"{function}({v})" for function in functions for v in atoms]
     sizes = [size.format(v=v) for v in atoms for size in SIZES]
     found = [
         *_operands_removed(text),
@@ -49,6 +49,7 @@ def edits(text: str, atoms: Sequence[str], modules: Sequence[str]) -> list[str]:
         *(f"({text}) {op} {v}{t} @ {w}{u}" for op in "+-" for v, t, w, u in _products(atoms)),
         *_parts_replaced(text, slopes),
         *(f"({text}) {op} {a} * {b}" for op in "+-" for a in atoms for b in atoms),
+        *(f"{v} * ({slope})" for v in atoms for slope in slopes),
     ]
     return list(dict.fromkeys(found))
 

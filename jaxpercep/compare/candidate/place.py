@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
-from jaxpercep.compare.candidate.known import Known
+from jaxpercep.compare.candidate.known import RANK, Known
 from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.trials import Trials, equal
@@ -137,8 +137,8 @@ class Search:
                 continue
             if not self.trials.may_matter(self.values, key.site, every=every):
                 continue
-            if len(turns) > 1 and key is turns[0] and not tier.scaled:
-                yield from self.together(turns, tier)
+            if len(turns) > 1 and not tier.scaled:
+                yield from (one for one in self.together(turns, tier) if self.begins(one) is key)
             for known in self.targets(key, every=every):
                 if known.is_gradient != tier.gradient:
                     continue
@@ -149,10 +149,10 @@ class Search:
                     yield Substitution((key,), (due,))
 
     def targets(self, key: Key, *, every: bool) -> Iterator[Known]:
-        """Yields the known values that may be due at a key."""
+        """Yields the known values that may be due at a key, those nearest to the loss first."""
         pair = self.values.pairs[key]
         may_be_leaf = self.operands_are_right(key, every=every)
-        for known in self.dictionary.of_shape(pair.here.shape):
+        for known in _from_the_loss(self.dictionary.of_shape(pair.here.shape)):
             if known.kind not in ("data", "row", "part", "inside") and (
                 may_be_leaf or known.kind != "leaf"
             ):
@@ -164,15 +164,22 @@ class Search:
 
     def together(self, turns: Sequence[Key], tier: Tier) -> Iterator[Substitution]:
         """Yields what may be due at all passes of one expression: a value in all iterations."""
-        shapes, count = [self.values.pairs[key].here.shape for key in turns], len(turns)
-        for members in self.families:
-            if members[0].is_gradient != tier.gradient:
-                continue
-            for start in range(len(members) - count + 1):
-                some = members[start : start + count]
-                for chosen in (some, some[::-1]):
-                    if [known.pair.here.shape for known in chosen] == shapes:
-                        yield Substitution(tuple(turns), tuple(map(Meaning, chosen)))
+        shapes = [self.values.pairs[key].here.shape for key in turns]
+        for count in (len(turns), len(turns) - 1):  # the last pass may compute what nobody reads
+            for members in self.families if count > 1 else ():
+                if members[0].is_gradient != tier.gradient:
+                    continue
+                for start in range(len(members) - count + 1):
+                    some = members[start : start + count]
+                    for chosen in (some, some[::-1]):
+                        if [known.pair.here.shape for known in chosen] == shapes[:count]:
+                            yield Substitution(tuple(turns[:count]), tuple(map(Meaning, chosen)))
+
+    def begins(self, one: Substitution) -> Key:
+        """Returns the first of the values that a substitution changes."""
+        pairs = zip(one.keys, one.due, strict=True)
+        differing = (k for k, m in pairs if not equal(self.values.pairs[k].here, m.pair().here))
+        return next(differing, one.keys[0])
 
     @cached_property
     def families(self) -> list[list[Known]]:
@@ -234,3 +241,8 @@ class Search:
     def is_assigned(self, key: Key) -> bool:
         """Returns True if a value is all that a statement assigns."""
         return self.runs.sites[key.site].variable is not None
+
+
+def _from_the_loss(known: Sequence[Known]) -> list[Known]:
+    """Sorts known values of each kind in the order of the backward pass."""
+    return sorted(known[::-1], key=lambda one: RANK.index(one.kind))

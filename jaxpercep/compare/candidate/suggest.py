@@ -1,8 +1,10 @@
 """Suggests code for a due value, in the candidate's own variables; every suggestion was run."""
 
 import ast
+import io
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from types import ModuleType
@@ -11,10 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercep.compare.candidate.grammar import edits, neighbours, tidy
+from jaxpercep.compare.candidate.grammar import FUNCTIONS, edits, neighbours, tidy
 from jaxpercep.compare.candidate.instrument import Site
+from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Environment, Runs
-from jaxpercep.compare.candidate.values import Substitution
+from jaxpercep.compare.candidate.values import Substitution, Values
 
 MOST = 30_000  # edits that are evaluated
 TRIED = 8  # of those that give the due value are put into the source and run
@@ -27,11 +30,13 @@ class Suggester:
     Attributes:
         runs: of the candidate.
         faults: all that repair it.
+        values: that it computes.
         tolerance: the largest relative difference of equal values.
     """
 
     runs: Runs
     faults: Sequence[Substitution]
+    values: Values
     tolerance: float
 
     def suggestion(self, fault: Substitution) -> str | None:
@@ -39,9 +44,7 @@ class Suggester:
         site = self.runs.sites[fault.keys[0].site]
         others = [other for other in self.faults if other is not fault]
         given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
-        here, there = (  # in the later passes of a loop, with what is due in the earlier ones
-            self.runs.environments(site.number, given[w] | fault.at(w), w) for w in (0, 1)
-        )
+        here, there = (self.environments(fault, given[w], w) for w in (0, 1))
         node = site.node.value if isinstance(site.node, ast.AugAssign) else site.node
         text = ast.get_source_segment(site.source.text, node) or ""
         due = self.due(fault, site, here, text, 0) + self.due(fault, site, there, text, 1)
@@ -54,6 +57,14 @@ class Suggester:
             if all(self.is_repaired(edit, given[w], w) for w in (0, 1)):
                 return _statement(site, node, tidied)
         return None
+
+    def environments(
+        self, fault: Substitution, given: dict[Key, np.ndarray], where: int
+    ) -> list[Environment]:
+        """Returns the passes that an edit must mend; the later ones with what is due before."""
+        site = fault.keys[0].site
+        found = self.runs.environments(site, given | fault.at(where), where)
+        return found if len(fault.keys) == 1 else [e for e in found if e.key in fault.keys]
 
     def due(
         self,
@@ -84,10 +95,11 @@ class Suggester:
     def matching(self, text: str, cases: Sequence[tuple[Environment, Any]]) -> Iterator[str]:
         """Yields the edits that have the due value in every pass, at both sets of arguments."""
         atoms = self.atoms(cases[0][0])
-        code = [s.text for s in self.runs.sites if s.function == cases[0][0].function]
-        modules = _modules(cases[0][0], code)
-        for new in edits(text, atoms, modules)[:MOST]:
-            if all(self.equals(new, environment, due) for environment, due in cases):
+        functions = self.functions(cases[0][0])
+        for new in edits(text, atoms, functions)[:MOST]:
+            with redirect_stdout(io.StringIO()):
+                equal = all(self.equals(new, environment, due) for environment, due in cases)
+            if equal:
                 yield new
 
     def equals(self, text: str, environment: Environment, due: Any) -> bool:
@@ -118,6 +130,23 @@ class Suggester:
                 found.append(text)
         return found
 
+    def functions(self, environment: Environment) -> list[str]:
+        """Lists the functions of one argument that the code calls, and those of its numpy."""
+        own = [s for s in self.runs.sites if s.function == environment.function]
+        told = (s.node for s in own if s.number in self.values.turns)  # not print(x)
+        calls = [node for node in told if isinstance(node, ast.Call)]
+        unary = [call for call in calls if len(call.args) == 1 and not call.keywords]
+        plain = [call for call in unary if isinstance(call.func, (ast.Name, ast.Attribute))]
+        called = [ast.unparse(call.func) for call in plain]
+        modules = [
+            name
+            for name, value in environment.scope.items()
+            if isinstance(value, ModuleType) and value.__name__ in ("numpy", "jax.numpy")
+        ]
+        modules.sort(key=lambda name: -sum(site.text.startswith(f"{name}.") for site in own))
+        known = [f"{module}.{function}" for module in modules[:1] for function in FUNCTIONS]
+        return list(dict.fromkeys([*known, *called]))
+
     def is_repaired(self, edit: dict[ast.AST, ast.expr], given: Any, where: int) -> bool:
         """Returns True if every leaf is right after an edit."""
         leaves = self.runs.edited(edit, given, where)
@@ -133,17 +162,6 @@ def _evaluated(text: str, environment: Environment) -> Any:
             return eval(code, environment.scope, dict(environment.variables))
     except Exception:  # whatever it is: this is no code for the value
         return None
-
-
-def _modules(environment: Environment, code: Sequence[str]) -> list[str]:
-    """Returns the name under which the function knows numpy, or jax.numpy."""
-    names = [
-        name
-        for name, value in environment.scope.items()
-        if isinstance(value, ModuleType) and value.__name__ in ("numpy", "jax.numpy")
-    ]
-    names.sort(key=lambda name: -sum(text.startswith(f"{name}.") for text in code))
-    return names[:1]
 
 
 def _statement(site: Site, node: ast.expr, text: str) -> str:
