@@ -245,4 +245,5 @@ class Search:
 
 def _from_the_loss(known: Sequence[Known]) -> list[Known]:
     """Sorts known values of each kind in the order of the backward pass."""
-    return sorted(known[::-1], key=lambda one: RANK.index(one.kind))
+    order = sorted(range(len(known)), key=lambda i: (RANK.index(known[i].kind), -i))
+    return [known[i] for i in order]
