@@ -18,7 +18,7 @@ from jaxpercep import (
     compare_updates,
     compare_vjp,
 )
-from jaxpercep.compare.candidate import trials
+from jaxpercep.compare.candidate import runs, trials
 
 LOSS = """
 import jax
@@ -186,6 +186,14 @@ def test_a_repair_that_only_mends_these_arguments_is_none(folder, monkeypatch):
         lambda self, some, where: judged(self, some, 0) if not where else (False,) * 4,
     )
     assert annotate_gradients(module.loss, module.grads, *module.example()).repairs == ()
+
+
+def test_code_that_does_not_mend_the_candidate_when_it_is_run_is_not_suggested(folder, monkeypatch):
+    module = edited(folder, tuple(MISTAKES["slope"][0].items()))
+    monkeypatch.setattr(runs.Runs, "edited", lambda *_: [np.zeros(3)] * 4)
+    (repair,) = annotate_gradients(module.loss, module.grads, *module.example()).repairs
+    assert repair.suggestion is None
+    assert repair.due == D1
 
 
 def test_right_code_is_listed_with_what_each_value_is(folder):

@@ -42,5 +42,5 @@ def annotate_gradients(
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
     candidate = Candidate.of(fun, grad_fun, args)
-    backward, _ = judged(fun, grad_fun, args, argnums, candidate)
+    backward, *_ = judged(fun, grad_fun, args, argnums, candidate)
     return backward.annotated

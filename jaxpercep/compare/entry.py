@@ -205,14 +205,13 @@ def _compare(
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
-    backward, leaves = judged(fun, grad_fun, args, argnums, candidate, rate)
-    evaluation, verdict = backward.evaluation, backward.verdict
-    explanations: tuple[tuple[Diagnosis, ...], ...] = ()
-    if verdict in ("manual_wrong", "both_wrong", "inconclusive"):
-        with backward.native.double_precision():
-            explanations = diagnose(evaluation, backward.batch, rate)
-    formula, remark = evaluation.formula, evaluation.miscompiled
-    return GradientReport(verdict, leaves, explanations, formula, remark, backward)
+    backward, leaves, explanations = judged(
+        fun, grad_fun, args, argnums, candidate, rate, explain=True
+    )
+    formula, remark = backward.evaluation.formula, backward.evaluation.miscompiled
+    # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
+    held = None if backward.native.captures_numpy else backward
+    return GradientReport(backward.verdict, leaves, explanations, formula, remark, held)
 
 
 def judged(
@@ -222,8 +221,13 @@ def judged(
     argnums: int | tuple[int, ...],
     candidate: Candidate,
     rate: float | None = None,
-) -> tuple[Backward, tuple[LeafReport, ...]]:
-    """Compares and decides: returns the candidate, to be read when asked for, and the leaves."""
+    *,
+    explain: bool = False,
+) -> tuple[Backward, tuple[LeafReport, ...], tuple[tuple[Diagnosis, ...], ...]]:
+    """Compares and decides: returns the candidate, to be read when asked for, and the leaves.
+
+    The explanations come last, () unless they are asked for.
+    """
     for name, function in (("fun", fun), ("grad_fun", grad_fun)):
         if not callable(function):
             raise TypeError(f"{name}={function!r} is not callable.")
@@ -232,11 +236,14 @@ def judged(
     native = Native.of(fun, printing_once(grad_fun), args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
+    explanations: tuple[tuple[Diagnosis, ...], ...] = ()
     with native.double_precision():
         evaluation = evaluate(native, rate)
         leaves = compare_leaves(evaluation)
         verdict = decide(evaluation, leaves)
-    return Backward(candidate, native, evaluation, batch, verdict), leaves
+        if explain and verdict in ("manual_wrong", "both_wrong", "inconclusive"):
+            explanations = diagnose(evaluation, batch, rate)
+    return Backward(candidate, native, evaluation, batch, verdict), leaves, explanations
 
 
 def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
