@@ -80,7 +80,7 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
         threshold: the least |ratio - 1| that counts.
 
     Raises:
-        ValueError: A measurement has fewer than two samples.
+        ValueError: A measurement has fewer than two samples, or nothing was timed in both runs.
     """
     before = {cell.setting.key: cell for cell in old.cells}
     changes: list[Change] = []
@@ -88,6 +88,8 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
         if earlier := before.get(cell.setting.key):
             limit = max(threshold, noise(old, earlier), noise(new, cell))
             changes += _changes(earlier, cell, limit, new.seed)
+    if not changes:
+        raise ValueError(_nothing_in_common(old, new))
     return Comparison(changes, _machine(old, new), _missing(old, new), _missing(new, old))
 
 
@@ -99,7 +101,8 @@ def main(old: Path, new: Path, threshold: float) -> int:
 
     Raises:
         OSError: A file cannot be read.
-        ValueError: A file holds something else, is damaged, or has another version of the schema.
+        ValueError: A file holds something else, is damaged, or has another version of the schema;
+            or nothing was timed in both runs.
     """
     comparison = compare(load(old), load(new), threshold)
     _print(comparison, threshold)
@@ -144,6 +147,28 @@ def _missing(run: Results, other: Results) -> list[str]:
             why = next((f" ({a.kind}: {a.detail})" for a in absences if a.method == method), "")
             found.append(f"{cell.setting.key}: {method}{why}")
     return found
+
+
+def _nothing_in_common(old: Results, new: Results) -> str:
+    """Says what each run timed: cells, or methods where there are cells that both timed."""
+    sides = [{c.setting.key: c for c in run.cells if c.measurements} for run in (old, new)]
+    both = sides[0].keys() & sides[1].keys()
+    timed = [
+        {m.method: None for key in both for m in side[key].measurements} if both else side
+        for side in sides
+    ]
+    return (
+        f"nothing was compared, for the runs have no {'method' if both else 'cell'} in common: the "
+        f"old one timed {_listed(timed[0])}; the new one timed {_listed(timed[1])}. Repeat one "
+        "of them so that both time the same methods in the same cells: the old one's command was "
+        f"{old.command!r}, the new one's {new.command!r}."
+    )
+
+
+def _listed(names: Iterable[str], limit: int = 3) -> str:
+    """Lists the first few names."""
+    first, more = [*names][:limit], len([*names]) - limit
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "") or "nothing"
 
 
 def _print(comparison: Comparison, threshold: float) -> None:

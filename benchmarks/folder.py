@@ -6,7 +6,7 @@ A run that is not complete is kept beside it, as `NAME.unfinished`.
 from pathlib import Path
 
 from benchmarks import results
-from jaxpercep import _files
+from jaxpercep._files import writing
 
 RESULTS = "results.json"
 CONTENT = {RESULTS, "report.html", "report.md", "pictures"}
@@ -23,11 +23,11 @@ def check_replaceable(folder: Path) -> None:
     They may where nothing is there, an empty folder, or the results of a run with no other files
     beside them; in a folder that can be written to.
     """
-    _files.check_replaceable(folder, "benchmark run", RESULTS, CONTENT)
+    writing.check_replaceable(folder, "benchmark run", RESULTS, CONTENT)
     if (folder / RESULTS).exists():
         results.load(folder / RESULTS)
 
 
 def publish(folder: Path) -> None:
     """Puts the finished run into its place, where the old one stays whole until then."""
-    _files.replace_folder(unfinished(folder), folder)
+    writing.replace_folder(unfinished(folder), folder)

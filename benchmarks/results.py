@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
-from jaxpercep._files import write_whole
+from jaxpercep._files.json import decode_json
+from jaxpercep._files.writing import write_whole
 
 SCHEMA = 2
 """Version of the schema of `results.json`; a file of another version is refused."""
@@ -25,12 +27,17 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A part of the file: fields with their default value are left out, unknown ones refused."""
 
 
+# Checked when a file is read. The bounds are far beyond any measurement: ratios stay finite.
+Positive: TypeAlias = Annotated[float, Meta(ge=1e-30, le=1e30)]
+Size: TypeAlias = Annotated[int, Meta(ge=1)]
+
+
 class Interval(Record, frozen=True):
     """A median with its bootstrap confidence interval, at 95 %."""
 
-    median: float
-    low: float
-    high: float
+    median: Positive
+    low: Positive
+    high: Positive
 
     def excludes(self, value: float) -> bool:
         """Returns whether the value lies outside the interval."""
@@ -50,8 +57,8 @@ class Setting(Record, frozen=True):
     """
 
     workload: str
-    sizes: tuple[int, ...]
-    batch: int
+    sizes: Annotated[tuple[Size, ...], Meta(min_length=2)]
+    batch: Size
     sweeps: tuple[str, ...] = ()
 
     @property
@@ -101,8 +108,8 @@ class Measurement(Record):
     """
 
     method: str
-    times: list[float]
-    passes: int
+    times: Annotated[list[Positive], Meta(min_length=2)]
+    passes: Size
     seconds: Interval
     first_call: float
     samples_per_second: float
@@ -258,11 +265,11 @@ class Results(Record):
     complete: bool
     interrupted: Literal["Ctrl-C", "time limit"] | None
     planned: list[str]
-    seed: int
+    seed: Annotated[int, Meta(ge=0, lt=2**32)]
     environment: dict[str, Any]
     warnings: list[str]
-    peak_gflops: float
-    copy_bandwidth: float
+    peak_gflops: Positive
+    copy_bandwidth: Positive
     methods: dict[str, str]
     ours: list[str]
     absences: list[Absence]
@@ -291,13 +298,15 @@ def load(path: Path) -> Results:
     """
     content = path.read_bytes()
     try:
-        schema = msgspec.json.decode(content, type=_Version).schema
+        schema = decode_json(content, _Version).schema
         if schema == SCHEMA:
-            return msgspec.json.decode(content, type=Results)
+            return decode_json(content, Results)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} is not a benchmark run: {error}.") from error
+        raise ValueError(
+            f"{path} is not a benchmark run: {error}. Name its results.json."
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: {error}. Repeat the run.") from error
     raise ValueError(
         f"{path} has schema {schema}, this version of the suite reads {SCHEMA}: repeat the run."
     )

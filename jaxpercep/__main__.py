@@ -29,6 +29,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("jaxpercep: interrupted", file=sys.stderr)
         code = 130
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the work is done: nothing is left to interrupt
     if code == 130:
         # Threads of XLA may still be at work, and would use what an orderly exit takes down.
         sys.stderr.flush()

@@ -2,11 +2,14 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def nearest_name(name: str, choices: Iterable[str]) -> str:
@@ -15,18 +18,63 @@ def nearest_name(name: str, choices: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Returns `"1 row"` or `"2 rows"`; the plural is that with an s if none is given."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def shown(value: Any) -> str:
+    """Reads as the argument in the call; an array by its type and shape, a long text cut short."""
+    if isinstance(shape := getattr(value, "shape", None), tuple) and shape:
+        return f"{getattr(value, 'dtype', '')}{list(shape)}"
+    text = " ".join(repr(value).split())  # in one line
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
     """Raises a `ValueError` unless `value` is one of the names in `choices`."""
     choices = sorted(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         hint = nearest_name(value, choices) if isinstance(value, str) else ""
-        raise ValueError(f"{argument}={value!r} is not one of {', '.join(choices)}.{hint}")
+        raise ValueError(f"{argument}={shown(value)} is not one of {', '.join(choices)}.{hint}")
+
+
+def check_callable(argument: str, value: Any, signature: str) -> None:
+    """Raises a `TypeError` unless `value` is a function, which is called as `signature` says."""
+    if not callable(value):
+        raise TypeError(f"{argument}={shown(value)} is not callable; pass a function {signature}.")
+
+
+def check_hashable(argument: str, value: Any, fix: str) -> None:
+    """Raises a `TypeError` unless `value`, a part of a static argument of `jax.jit`, has a hash."""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(f"{argument}={shown(value)} cannot be hashed; {fix}.") from error
+
+
+def check_text(argument: str, value: Any) -> None:
+    """Raises a `TypeError` unless `value` is a string."""
+    if not isinstance(value, str):
+        came = type(value).__name__
+        raise TypeError(f"{argument}={shown(value)} must be a string, not {came}.")
+
+
+def as_path(argument: str, value: Any) -> Path:
+    """Returns a file name as a path, or raises unless it is a string or a path."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        came = type(value).__name__
+        raise TypeError(f"{argument}={shown(value)} must be a string or a Path, not {came}.")
+    if "\0" in os.fspath(value):
+        raise ValueError(f"{argument}={value!r} holds a zero byte, which no file name can have.")
+    return Path(value)
 
 
 def check_positive_int(argument: str, value: Any) -> None:
     """Raises unless `value` is an integer of at least 1 (a bool is not one)."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{argument}={value!r} must be an integer, not {type(value).__name__}.")
+        came = type(value).__name__
+        raise TypeError(f"{argument}={shown(value)} must be an integer, not {came}.")
     if value < 1:
         raise ValueError(f"{argument}={value} must be at least 1.")
 
@@ -34,16 +82,46 @@ def check_positive_int(argument: str, value: Any) -> None:
 def check_real(argument: str, value: Any) -> float:
     """Returns a real, finite number as a float, or raises (a bool is not a number)."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{argument}={value!r} must be a number, not {type(value).__name__}.")
-    if not math.isfinite(value):
-        raise ValueError(f"{argument}={value} must be finite.")
-    return float(value)
+        came = type(value).__name__
+        raise TypeError(f"{argument}={shown(value)} must be a number, not {came}.")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{argument}={shown(value)} must be finite, as a float.")
+    return number
 
 
 def check_bool(argument: str, value: Any) -> None:
     """Raises a `TypeError` unless `value` is True or False."""
     if not isinstance(value, bool):
-        raise TypeError(f"{argument}={value!r} must be True or False.")
+        raise TypeError(f"{argument}={shown(value)} must be True or False.")
+
+
+def as_numbers(argument: str, value: Any) -> NDArray[Any]:
+    """Returns the value as a NumPy array of real numbers, in this machine's byte order.
+
+    Raises:
+        TypeError: It is not an array of real numbers, or it has a mask, which would be lost.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
+            "its .filled(number)."
+        )
+    came = f"{argument} is a {type(value).__name__}, not an array of numbers"
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:  # a ragged list, random keys, traced numbers
+        raise TypeError(f"{came}: {error}") from error
+    if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
+        raise TypeError(f"{came}: its dtype is {array.dtype}.")
+    if array.dtype.kind == "c":
+        raise TypeError(
+            f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def check_finite(argument: str, value: Any) -> None:
@@ -52,7 +130,8 @@ def check_finite(argument: str, value: Any) -> None:
     # NumPy does not count bfloat16 among its floats: its kind is "V", but isfinite works on it.
     if array.dtype.kind in "fcV" and not (finite := np.isfinite(array)).all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        bad = counted(np.sum(~finite), "value that is", "values that are")
         raise ValueError(
-            f"{argument} holds {np.sum(~finite)} values that are NaN or infinite (the first at "
-            f"index {first}); clean the data first."
+            f"{argument} holds {bad} NaN or infinite (the first at index {first}); clean the data "
+            "first."
         )

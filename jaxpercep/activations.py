@@ -68,9 +68,8 @@ class Activation:
         self, params: tuple[()], residuals: jax.Array, dy: jax.Array
     ) -> tuple[tuple[()], jax.Array]:
         """Returns () and f' dy."""
-        del params
-        check_cotangent(self, dy, residuals.shape)
-        return (), dy * self.derivative(residuals)
+        check_params(self, params, tuple)
+        return (), check_cotangent(self, dy, residuals.shape) * self.derivative(residuals)
 
 
 def activation(

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from jaxpercep._checks import as_numbers
 from jaxpercep.rosenblatt import check_labels, check_points
 
 Floats = NDArray[np.floating]
@@ -106,7 +107,7 @@ def certify(x: ArrayLike, labels: ArrayLike) -> Separable | Inseparable:
     """
     if isinstance(x, jax.core.Tracer) or isinstance(labels, jax.core.Tracer):
         raise TypeError("certify is eager, but x or labels is traced; call it outside jit.")
-    x, labels = np.asarray(x), np.asarray(labels)
+    x, labels = as_numbers("x", x), as_numbers("labels", labels)
     check_points(x)
     check_labels(labels, len(x))
     points = labels.astype(np.float64)[:, None] * x.astype(np.float64)

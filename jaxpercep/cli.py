@@ -3,9 +3,9 @@
 Nothing here imports JAX or NumPy before a command runs, so `--help`, `--version` and wrong
 arguments are answered at once.
 
-Exit codes: 0, done; 1, the run failed (training diverged, a file cannot be read); 2, the arguments
-cannot work; 130, Ctrl-C. Those of `compare`: 0, the gradients match; 1, one of them is wrong; 2,
-anything else; 130, Ctrl-C.
+Exit codes: 0, done; 1, the run failed (training diverged, a result cannot be written); 2, the
+arguments, or a file that they name, cannot be used; 130, Ctrl-C. Those of `compare`: 0, the
+gradients match; 1, one of them is wrong; 2, anything else; 130, Ctrl-C.
 """
 
 import importlib.metadata
@@ -18,7 +18,7 @@ from typing import Annotated
 import tyro
 
 from jaxpercep._interactive import deferred_interrupt
-from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError
+from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError, sentence
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _fail(f"{name}: error: {error}", 2)
     except expected as error:
-        return _fail(f"{name}: error: {_sentence(error)}", failed)
+        return _fail(f"{name}: error: {sentence(error)}", failed)
     except Exception:
         if not comparing:
             raise
@@ -92,13 +92,6 @@ def _run(command: Tour | Train | Predict | Compare) -> int:
             from jaxpercep.commands.comparison import compare
 
             return compare(command)
-
-
-def _sentence(error: Exception) -> str:
-    """The message; that of the operating system without its number."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _fail(message: str, code: int) -> int:

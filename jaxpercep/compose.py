@@ -1,19 +1,29 @@
 """Combinators: layers made of layers. The chain rule is their `backward`."""
 
 import itertools
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int
+from jaxpercep._checks import check_positive_int, shown
 from jaxpercep.activations import identity, sigmoid
 from jaxpercep.dense import Dense
-from jaxpercep.layer import Layer, Params, check_input, check_key, check_layer
+from jaxpercep.layer import (
+    Layer,
+    Params,
+    as_array,
+    check_cotangent,
+    check_input,
+    check_key,
+    check_layer,
+)
 from jaxpercep.residuals import StoredOnce, store_once
 
 
@@ -42,7 +52,7 @@ class Serial:
 
     def __init__(self, *layers: Layer) -> None:
         if not layers:
-            raise ValueError("Serial() needs at least one layer; `identity` does nothing.")
+            raise ValueError("layers=(): Serial needs at least one layer; `identity` does nothing.")
         for i, layer in enumerate(layers):
             check_layer(f"layers[{i}]", layer)
         object.__setattr__(self, "layers", layers)
@@ -113,13 +123,14 @@ class Repeat:
     arrays that came in and go out, which the layers before and after may keep as well.
 
     Attributes:
-        layer: a layer whose output has the shape and dtype of its input.
+        layer: a layer whose output has the shape and dtype of its input, which is widened if the
+            layer's output is wider.
         times: how often, at least 1.
 
     Raises:
         TypeError: `layer` is not a layer, or `times` is not an integer.
-        ValueError: `times` is below 1, the layer changes shape or dtype, or the parameters are not
-            stacked `times` times.
+        ValueError: `times` is below 1, the layer changes the shape or narrows the dtype, or the
+            parameters are not stacked `times` times.
     """
 
     layer: Layer
@@ -148,12 +159,14 @@ class Repeat:
         def body(h: jax.Array, p: Params) -> tuple[jax.Array, None]:
             return _same_form(self, h, self.layer.apply(p, h)), None
 
-        return lax.scan(body, *self._checked(params, x), length=self.times)[0]
+        x, params = self._checked(params, x)
+        return lax.scan(body, self._widened(params, x), params, length=self.times)[0]
 
     def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
         """Returns y, and (h_0, the stack of h_1 to h_n-1, h_n, the other residuals stacked)."""
         x, params = self._checked(params, x)
-        between = jnp.zeros((self.times - 1, *x.shape), x.dtype)
+        first = self._widened(params, x)
+        between = jnp.zeros((self.times - 1, *x.shape), first.dtype)
 
         def body(carry: Any, step: Any) -> tuple[Any, StoredOnce]:
             h, between = carry
@@ -164,35 +177,50 @@ class Repeat:
             return (_same_form(self, h, y), between), store_once(residuals, h, y)
 
         steps = (jnp.arange(self.times), params)
-        (y, between), others = lax.scan(body, (x, between), steps, length=self.times)
+        (y, between), others = lax.scan(body, (first, between), steps, length=self.times)
         return y, (x, between, y, others)
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns the stacked gradients, and dx."""
         x, between, y, others = residuals
+        first = x.astype(y.dtype)
 
         def body(carry: Any, step: Any) -> tuple[Any, Params]:
             dh, output = carry
             i, p, stored = step
-            h = x
+            h = first
             if self.times > 1:
-                h = jnp.where(i > 0, lax.dynamic_index_in_dim(between, i - 1, keepdims=False), x)
+                before = lax.dynamic_index_in_dim(between, i - 1, keepdims=False)
+                h = jnp.where(i > 0, before, first)
             dparams, dh = self.layer.backward(p, stored.restore(h, output), dh)
             return (dh, h), dparams
 
-        steps = (jnp.arange(self.times), params, others)
-        (dx, _), grads = lax.scan(body, (dy, y), steps, length=self.times, reverse=True)
-        return grads, dx
+        steps = (jnp.arange(self.times), self._stacked(params), others)
+        carry = check_cotangent(self, dy, y.shape), y
+        (dx, _), grads = lax.scan(body, carry, steps, length=self.times, reverse=True)
+        return grads, dx.astype(x.dtype)
+
+    def _widened(self, params: Params, x: jax.Array) -> jax.Array:
+        """Returns x in the dtype of the first output, if that one holds all of its digits."""
+        if all(leaf.dtype == x.dtype for leaf in jax.tree.leaves(params)):
+            return x
+        first = jax.tree.map(operator.itemgetter(0), params)
+        return _widened(x, jax.eval_shape(self.layer.apply, first, x).dtype)
 
     def _checked(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Params]:
-        for path, leaf in jax.tree.leaves_with_path(params):
-            if jnp.ndim(leaf) == 0 or leaf.shape[0] != self.times:
+        return check_input(self, x), self._stacked(params)
+
+    def _stacked(self, params: Params) -> Params:
+        def check(path: Any, leaf: Any) -> jax.Array:
+            array = as_array(name := f"{self!r}: params{jax.tree_util.keystr(path)}", leaf)
+            if array.ndim == 0 or len(array) != self.times:
                 raise ValueError(
-                    f"{self!r}: params{jax.tree_util.keystr(path)} has shape "
-                    f"{list(jnp.shape(leaf))}, expected {self.times} sets stacked on axis 0; "
-                    "draw them with this layer's init(key)."
+                    f"{name} has shape {list(array.shape)}, expected {self.times} sets stacked on "
+                    "axis 0; draw them with this layer's init(key)."
                 )
-        return check_input(self, x), params
+            return array
+
+        return jax.tree.map_with_path(check, params)
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,11 +230,12 @@ class Residual:
     Parameters and residuals are those of the layer.
 
     Attributes:
-        layer: a layer whose output has the shape and dtype of its input.
+        layer: a layer whose output has the shape and dtype of its input, which is widened if the
+            layer's output is wider.
 
     Raises:
         TypeError: `layer` is not a layer.
-        ValueError: The layer changes shape or dtype.
+        ValueError: The layer changes the shape or narrows the dtype.
 
     Source: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
     """
@@ -226,18 +255,33 @@ class Residual:
     def apply(self, params: Params, x: ArrayLike) -> jax.Array:
         """Returns x + f(x)."""
         x = check_input(self, x)
-        return x + _same_form(self, x, self.layer.apply(params, x))
+        return self._sum(x, self.layer.apply(params, x))
 
     def forward(self, params: Params, x: ArrayLike) -> tuple[jax.Array, Any]:
         """Returns x + f(x), and f's residuals."""
         x = check_input(self, x)
         y, residuals = self.layer.forward(params, x)
-        return x + _same_form(self, x, y), residuals
+        return self._sum(x, y), residuals
 
     def backward(self, params: Params, residuals: Any, dy: jax.Array) -> tuple[Params, jax.Array]:
         """Returns f's parameter gradients, and dy + f's dx."""
+        dy = check_input(self, dy, argument="dy")
         dparams, dx = self.layer.backward(params, residuals, dy)
-        return dparams, dy + dx
+        if dx.shape != dy.shape:  # broadcasting would hide a mistake
+            raise ValueError(
+                f"{self!r}: the inner layer's backward returned dx of shape {list(dx.shape)}, "
+                f"expected x's shape {list(dy.shape)}."
+            )
+        return dparams, dy.astype(dx.dtype) + dx
+
+    def _sum(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        x = _widened(x, y.dtype)
+        return x + _same_form(self, x, y)
+
+
+def _widened(x: jax.Array, dtype: Any) -> jax.Array:
+    """Returns x in this type if it holds all of its digits, and else as it is."""
+    return x.astype(dtype) if np.can_cast(x.dtype, dtype) else x
 
 
 def _same_form(layer: Layer, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -285,7 +329,7 @@ def mlp(
         TypeError: A size is not an integer, or an activation is not a layer.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
-        raise TypeError(f"sizes={sizes!r}: expected numbers, [inputs, ..., outputs].")
+        raise TypeError(f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs].")
     sizes = list(sizes)
     if len(sizes) < 2:
         raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")

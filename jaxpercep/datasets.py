@@ -5,16 +5,37 @@ fast. `jaxpercep.tables` reads the user's own CSV and NPZ files.
 """
 
 import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_choice, check_positive_int, check_real
+from jaxpercep._checks import (
+    as_numbers,
+    as_path,
+    check_choice,
+    check_positive_int,
+    check_real,
+    counted,
+    shown,
+)
 from jaxpercep._extras import needed_by
-from jaxpercep.idx import load_idx as load_idx
-from jaxpercep.idx import read_mnist_folder
+from jaxpercep.idx import load_idx, read_mnist_folder
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "circles",
+    "digits",
+    "load_idx",
+    "load_mnist",
+    "logic_gate",
+    "moons",
+    "parity",
+    "spirals",
+    "train_test_split",
+]
 
 _GATES = {
     "AND": (0, 0, 0, 1),
@@ -184,9 +205,11 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
     if strata is not None:
         labels, counts = np.unique(strata, return_counts=True)
         if counts.min() < 2:
+            label = labels[counts.argmin()]
+            name = label if dataset.classes is None else repr(dataset.classes[label])
             raise ValueError(
-                f"test_fraction={test_fraction} cannot split these {len(x)} rows: class "
-                f"{labels[counts.argmin()]} has only one; every class needs at least 2."
+                f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: class "
+                f"{name} has only one; every class needs at least 2."
             )
     try:
         parts = model_selection.train_test_split(
@@ -194,7 +217,7 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
         )
     except ValueError as error:
         raise ValueError(
-            f"test_fraction={test_fraction} cannot split these {len(x)} rows: {error} "
+            f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: {error} "
             "Use more rows of every class, or another fraction."
         ) from error
     train, test = (Dataset(x[rows], y[rows], dataset.classes) for rows in parts)
@@ -212,11 +235,16 @@ def load_mnist(folder: str | os.PathLike[str]) -> Split:
         `[n]`.
 
     Raises:
+        TypeError: `folder` is neither a string nor a path.
         FileNotFoundError: One of the four is missing; the message lists what was looked for.
         ValueError: A file is damaged (see `load_idx`), has the wrong rank or type, images and
             labels differ in number, or training and test images in size.
     """
-    parts = read_mnist_folder(Path(folder))
+    return split_of_images(read_mnist_folder(as_path("folder", folder)))
+
+
+def split_of_images(parts: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Split:
+    """Flattens the images uint8 `[n, rows, columns]` of two parts, and divides pixels by 255."""
     return Split(*(_labelled(x.reshape(len(x), -1) / np.float32(255), y) for x, y in parts))
 
 
@@ -228,7 +256,7 @@ def _arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """Returns the features and targets, after checking that each row has a target."""
     if not isinstance(dataset, Dataset):
         raise TypeError(f"dataset must be a Dataset(x, y), not {type(dataset).__name__}.")
-    x, y = np.asarray(dataset.x), np.asarray(dataset.y)
+    x, y = as_numbers("dataset.x", dataset.x), as_numbers("dataset.y", dataset.y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"dataset has x of shape {x.shape} and y of shape {y.shape}; their lengths must agree."
@@ -248,6 +276,6 @@ def _check_sampling(n: Any, noise: Any, seed: Any) -> None:
 
 def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed={seed!r} must be an integer, not {type(seed).__name__}.")
+        raise TypeError(f"seed={shown(seed)} must be an integer, not {type(seed).__name__}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed} must be at least 0 and below 2**32.")

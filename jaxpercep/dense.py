@@ -11,8 +11,15 @@ from jax import lax
 from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxpercep._checks import check_bool, check_choice, check_positive_int
-from jaxpercep.layer import accumulator, check_cotangent, check_input, check_key, check_params
+from jaxpercep._checks import check_bool, check_choice, check_hashable, check_positive_int, shown
+from jaxpercep.layer import (
+    accumulator,
+    as_array,
+    check_cotangent,
+    check_input,
+    check_key,
+    check_params,
+)
 
 Initializer: TypeAlias = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as `jax.nn.initializers` and `jax.random.normal` have it."""
@@ -88,10 +95,11 @@ class Dense:
         check_positive_int("in_features", self.in_features)
         check_positive_int("out_features", self.out_features)
         check_bool("use_bias", self.use_bias)
-        if not callable(self.w_init):
-            check_choice("w_init", self.w_init, [*W_INITIALIZERS, "torch_linear"])
-        if not callable(self.b_init):
-            check_choice("b_init", self.b_init, [*B_INITIALIZERS, "torch_linear"])
+        for name, named in (("w_init", W_INITIALIZERS), ("b_init", B_INITIALIZERS)):
+            if callable(init := getattr(self, name)):
+                check_hashable(name, init, "pass a plain function (key, shape, dtype) -> array")
+            else:
+                check_choice(name, init, [*named, "torch_linear"])
         if self.dtype is not None:
             object.__setattr__(self, "dtype", _floating(self.dtype))  # equal layers hash equal
 
@@ -107,14 +115,10 @@ class Dense:
         """Draws w and b in the default floating type (float32, float64 under x64)."""
         check_key(key)
         w_key, b_key = jax.random.split(key)
-        dtype = jnp.zeros(()).dtype
-        w_init = self._initializer(self.w_init, W_INITIALIZERS)
-        # asarray makes weakly typed numbers strong: they would cost a second compilation.
-        w = jnp.asarray(w_init(w_key, (self.in_features, self.out_features), dtype), dtype)
+        w = self._drawn("w_init", W_INITIALIZERS, w_key, (self.in_features, self.out_features))
         if not self.use_bias:
             return DenseParams(w, None)
-        b_init = self._initializer(self.b_init, B_INITIALIZERS)
-        return DenseParams(w, jnp.asarray(b_init(b_key, (self.out_features,), dtype), dtype))
+        return DenseParams(w, self._drawn("b_init", B_INITIALIZERS, b_key, (self.out_features,)))
 
     def apply(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         """Returns x w + b."""
@@ -129,8 +133,9 @@ class Dense:
         self, params: DenseParams, residuals: jax.Array, dy: jax.Array
     ) -> tuple[DenseParams, jax.Array]:
         """Returns (x^T dy, sum of dy over the batch) and dy w^T."""
+        self._check_params(params)
         x, w = residuals, params.w
-        check_cotangent(self, dy, (*x.shape[:-1], self.out_features))
+        dy = check_cotangent(self, dy, (*x.shape[:-1], self.out_features))
         batch = tuple(range(x.ndim - 1))
         dw = self._product(params, x, dy, (batch, batch)).astype(w.dtype)
         dx = self._product(params, dy, w, ((dy.ndim - 1,), (1,))).astype(x.dtype)
@@ -161,9 +166,7 @@ class Dense:
 
     def _checked(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         x = check_input(self, x, self.in_features)
-        shape = (self.in_features, self.out_features)
-        b = (self.out_features,) if self.use_bias else None
-        check_params(self, params, DenseParams, w=shape, b=b)
+        self._check_params(params)
         if self.dtype is None and not np.can_cast(x.dtype, params.w.dtype):
             raise TypeError(
                 f"{self!r}: x is {x.dtype} and the parameters are {params.w.dtype}, so digits of x "
@@ -171,10 +174,24 @@ class Dense:
             )
         return x
 
-    def _initializer(self, init: str | Initializer, named: dict[str, Initializer]) -> Initializer:
-        if init == "torch_linear":
-            return self._torch_linear
-        return named[init] if isinstance(init, str) else init
+    def _check_params(self, params: Any) -> None:
+        b = (self.out_features,) if self.use_bias else None
+        check_params(self, params, DenseParams, w=(self.in_features, self.out_features), b=b)
+
+    def _drawn(
+        self, name: str, named: dict[str, Initializer], key: jax.Array, shape: tuple[int, ...]
+    ) -> jax.Array:
+        init = getattr(self, name)
+        if isinstance(init, str):
+            init = self._torch_linear if init == "torch_linear" else named[init]
+        dtype = jnp.zeros(()).dtype
+        drawn = as_array(f"{name}(key, {shape}, {dtype})", init(key, shape, dtype))
+        if drawn.shape != shape:
+            raise ValueError(
+                f"{self!r}: {name}(key, {shape}, {dtype}) returned shape {drawn.shape}; it must "
+                "return an array of the shape it is given."
+            )
+        return drawn.astype(dtype)  # a strong type: a weak one would cost a second compilation
 
     def _torch_linear(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         bound = self.in_features**-0.5
@@ -184,11 +201,13 @@ class Dense:
 def _floating(dtype: Any) -> type:
     """The scalar type, for a NumPy dtype of float64 compares equal to None."""
     try:
-        found = jnp.dtype(dtype)
-    except TypeError as error:
-        raise TypeError(f"dtype={dtype!r} is not a dtype: {error}.") from error
-    if not jnp.issubdtype(found, jnp.floating):
-        raise TypeError(f"dtype={found} is not a floating-point type.")
+        found = jnp.dtype(dtype) if isinstance(dtype, (str, type, np.dtype)) else None
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(
+            f"dtype={shown(dtype)} is not a floating-point type; 'bfloat16' and 'float32' are."
+        )
     return found.type
 
 

@@ -1,18 +1,29 @@
 """One gradient, two methods: `jax.grad` of the functions, or the layers' own chain rule."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice, check_finite
+from jaxpercep._checks import check_choice, check_finite, check_hashable, shown
+from jaxpercep._forms import check_form, naming_the_layer
 from jaxpercep.activations import sigmoid
-from jaxpercep.layer import Layer, Params, Residuals, check_layer
+from jaxpercep.layer import (
+    Layer,
+    Params,
+    Residuals,
+    as_array,
+    as_floating,
+    check_input,
+    check_layer,
+)
 from jaxpercep.losses import Loss
 
 Method: TypeAlias = Literal["autodiff", "manual"]
+METHODS = get_args(Method)
 ValueAndGrad: TypeAlias = Callable[[Params, ArrayLike, ArrayLike], tuple[jax.Array, Params]]
 
 
@@ -29,47 +40,89 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
         method: `"autodiff"` or `"manual"`.
 
     Raises:
-        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits.
-        TypeError: `model` is not a layer, or `loss` is not a loss.
+        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits;
+            or, when f is called, a layer's `backward` returns a gradient of another form than that
+            of its parameters.
+        TypeError: `model` is not a layer, or `loss` is not a loss; or, when f is called, an
+            argument does not hold real numbers, in `params` of floating point.
     """
     check_pair(model, loss)
-    check_choice("method", method, ("autodiff", "manual"))
+    check_choice("method", method, METHODS)
 
     def objective(params: Params, x: ArrayLike, y: ArrayLike) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    def chain_rule(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
+    def by_hand(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
+        with naming_the_layer(model, params, x, loss, y):
+            value, grads = chain_rule(model, loss)(params, x, y)
+            check_form("backward returned dparams", grads, params)
+        return value, grads
+
+    chosen = by_hand if method == "manual" else jax.value_and_grad(objective)
+
+    def gradient(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
+        return chosen(as_floating("params", params), as_array("x", x), as_array("y", y))
+
+    return gradient
+
+
+def chain_rule(model: Layer, loss: Loss) -> ValueAndGrad:
+    """Returns the manual gradient as the layers' own `backward` gives it, in whatever form."""
+
+    def gradient(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
         prediction, residuals = model.forward(params, x)
         value, loss_residuals = loss.forward(prediction, y)
         grads, _ = model.backward(params, residuals, loss.backward(loss_residuals))
         return value, grads
 
-    return chain_rule if method == "manual" else jax.value_and_grad(objective)
+    return gradient
 
 
 def with_manual_backward(model: Layer) -> Callable[[Params, jax.Array], jax.Array]:
     """Returns `model.apply` with the hand-written rule attached as its `jax.custom_vjp`.
 
     For use inside foreign code: whoever differentiates the returned function by `jax.grad` runs
-    `model.backward`. Reverse mode only, as with every `custom_vjp`.
+    `model.backward`. Reverse mode only, as with every `custom_vjp`: forward mode over the gradient
+    (`jax.hessian`) differentiates `backward` itself, forward mode over the function is refused.
 
     Raises:
-        TypeError: `model` is not a layer.
+        TypeError: `model` is not a layer; or, when the function is called, an argument is not of
+            floating-point arrays, or forward mode is asked for.
     """
     check_layer("model", model)
 
     @jax.custom_vjp
-    def apply(params: Params, x: jax.Array) -> jax.Array:
+    def with_rule(params: Params, x: jax.Array) -> jax.Array:
         return model.apply(params, x)
 
-    def forward(params: Params, x: jax.Array) -> tuple[jax.Array, tuple[Params, Residuals]]:
+    def forward(params: Params, x: jax.Array) -> tuple[jax.Array, tuple[Params, Any, Residuals]]:
         y, residuals = model.forward(params, x)
-        return y, (params, residuals)
+        no_x = jnp.empty((0, *x.shape), x.dtype)  # the form of x without its numbers
+        return y, (params, no_x, residuals)
 
-    def backward(saved: tuple[Params, Residuals], dy: jax.Array) -> tuple[Params, jax.Array]:
-        return model.backward(*saved, dy)
+    def backward(saved: tuple[Params, Any, Residuals], dy: jax.Array) -> tuple[Params, jax.Array]:
+        params, no_x, residuals = saved
+        x = jax.ShapeDtypeStruct(no_x.shape[1:], no_x.dtype)
+        with naming_the_layer(model, params, x):
+            gradients = model.backward(params, residuals, dy)
+            check_form("backward returned", gradients, (params, x))
+        return gradients
 
-    apply.defvjp(forward, backward)
+    def apply(params: Params, x: ArrayLike) -> jax.Array:
+        params, x = as_floating("params", params), check_input(model, x)
+        try:
+            return with_rule(params, x)
+        except (TypeError, NotImplementedError) as error:
+            # JAX tells forward from reverse mode only here, and by its message alone.
+            if "forward-mode" not in str(error) and "custom_lin" not in str(error):
+                raise
+            raise TypeError(
+                f"model={model!r} was differentiated in forward mode (jax.jvp, jax.jacfwd), which "
+                "a manual backward does not have; use jax.grad or jax.jacrev, or differentiate "
+                "model.apply."
+            ) from error
+
+    with_rule.defvjp(forward, backward)
     return apply
 
 
@@ -78,10 +131,11 @@ def check_pair(model: Any, loss: Any) -> None:
     check_layer("model", model)
     if isinstance(loss, type) or not isinstance(loss, Loss):
         raise TypeError(
-            f"loss={loss!r} is not a loss (an object with apply, forward, backward, check and "
+            f"loss={shown(loss)} is not a loss (an object with apply, forward, backward, check and "
             "takes_logits). SquaredError() and SoftmaxCrossEntropy() are losses; write one of your "
             "own as a subclass of jaxpercep.losses.Elementwise."
         )
+    check_hashable("loss", loss, "declare it @dataclass(frozen=True)")
     if loss.takes_logits and _ends_in_sigmoid(model):
         raise ValueError(
             f"model={model!r} ends in sigmoid, and loss={loss!r} expects logits: it would squash "
@@ -92,6 +146,7 @@ def check_pair(model: Any, loss: Any) -> None:
 
 def check_values(model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike) -> None:
     """Raises a `ValueError` if the data hold NaN, infinity, or a target that the loss refuses."""
+    params, x, y = as_floating("params", params), check_input(model, x), as_array("y", y)
     check_finite("x", x)
     check_finite("y", y)
     prediction = jax.eval_shape(model.apply, params, x)

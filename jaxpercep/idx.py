@@ -1,6 +1,7 @@
 """IDX files, the format of MNIST: a magic number, the sizes, then the data, all big-endian."""
 
 import gzip
+import io
 import math
 import os
 import zlib
@@ -9,6 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jaxpercep._checks import as_path, counted
+from jaxpercep._files.unpacking import check_unpacked
 
 _DTYPES = {
     0x08: np.dtype(">u1"),
@@ -20,6 +24,7 @@ _DTYPES = {
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_RANK = 64  # NumPy's own limit
+_PIECE = 2**20
 
 
 def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -27,7 +32,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     The file is `0 0 type rank`, then `rank` sizes as big-endian uint32, then the data in row-major
     order; `type` is 8 (uint8), 9 (int8), 11 (int16), 12 (int32), 13 (float32) or 14 (float64).
-    The announced size is compared with the bytes in the file before anything is allocated.
+    No more is read, or unpacked, than the header announces, and no more allocated than is there.
 
     Args:
         path: The file.
@@ -36,24 +41,28 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         A writable array of the announced shape and type, in the machine's byte order.
 
     Raises:
+        TypeError: `path` is neither a string nor a path.
         OSError: The file is missing, a directory, or not readable.
-        ValueError: The file is not IDX, is truncated, has trailing data, is empty or damaged; the
-            message gives its name and the byte counts.
+        ValueError: The file is not IDX, is truncated, has trailing data, is empty or damaged, or
+            announces to unpack to more than 128 MiB and 100 times its size; the message gives its
+            name and the byte counts.
 
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", file formats.
     """
-    data = _read(Path(path))
-    dtype, shape = _parse_header(path, data)
-    start = 4 + 4 * len(shape)
-    announced, found = math.prod(shape) * dtype.itemsize, len(data) - start
-    if announced != found:
-        problem = "truncated" if found < announced else "followed by trailing data"
-        raise ValueError(
-            f"{path} is {problem}: its header announces shape {shape} of {dtype.name}, that is "
-            f"{announced} bytes of data, but {found} bytes are there."
-        )
-    array = np.frombuffer(data, dtype, offset=start).reshape(shape)
-    return array.astype(dtype.newbyteorder("="))
+    path = as_path("path", path)
+    with path.open("rb") as file:
+        packed = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        zipped = file.read(2) == _GZIP_MAGIC
+        file.seek(0)
+        try:
+            stream = gzip.GzipFile(fileobj=file) if zipped else file
+            return _read_array(f"{path} ({counted(packed, 'byte')})", stream, packed, zipped)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path} ({counted(packed, 'byte')}) is a damaged or truncated gzip stream: "
+                f"{error}."
+            ) from error
 
 
 def read_mnist_folder(folder: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
@@ -76,8 +85,8 @@ def _read_part(folder: Path, part: str) -> tuple[NDArray[Any], NDArray[Any]]:
     labels = _read_ubytes(folder, f"{part}-labels", 1)
     if len(images) != len(labels):
         raise ValueError(
-            f"{folder}: {part}-images holds {len(images)} images, {part}-labels {len(labels)} "
-            "labels; the counts must agree."
+            f"{folder}: {part}-images holds {counted(len(images), 'image')}, {part}-labels "
+            f"{counted(len(labels), 'label')}; the counts must agree."
         )
     return images, labels
 
@@ -96,31 +105,45 @@ def _read_ubytes(folder: Path, stem: str, rank: int) -> NDArray[Any]:
     return array
 
 
-def _read(path: Path) -> bytes:
-    """Reads the bytes of a file, and decompresses them if they are a gzip stream."""
-    data = path.read_bytes()
-    if not data.startswith(_GZIP_MAGIC):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} ({len(data)} bytes) is a damaged or truncated gzip stream: {error}."
-        ) from error
+def _read_array(file: str, stream: io.BufferedIOBase, packed: int, zipped: bool) -> NDArray[Any]:
+    """Reads the array of a stream, no further than its header announces."""
+    dtype, shape = _read_header(file, stream)
+    announced = math.prod(shape) * dtype.itemsize
+    told = f"its header announces shape {shape} of {dtype.name}, that is "
+    told += f"{counted(announced, 'byte')} of data"
+    if zipped:
+        try:
+            check_unpacked(packed, announced, "if it is none, unpack it with gunzip")
+        except ValueError as error:
+            raise ValueError(f"{file} cannot be unpacked: {error}.") from error
+    data = _read(stream, announced)
+    if len(data) < announced:
+        raise ValueError(f"{file} is truncated: {told}, but {len(data)} are there.")
+    if stream.read(1):
+        raise ValueError(f"{file} is followed by trailing data: {told}, but more are there.")
+    array = np.frombuffer(data, dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="))
 
 
-def _parse_header(
-    path: str | os.PathLike[str], data: bytes
-) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read(stream: io.BufferedIOBase, size: int) -> bytes:
+    """Reads up to `size` bytes, piece by piece: as many may be announced and not be there."""
+    pieces = []
+    while size > 0 and (piece := stream.read(min(size, _PIECE))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _read_header(file: str, stream: io.BufferedIOBase) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Returns the type and the shape that the header announces."""
-    file = f"{path} ({len(data)} bytes)"
-    if len(data) < 4:
+    start = _read(stream, 4)
+    if len(start) < 4:
         raise ValueError(f"{file} is truncated: an IDX file opens with 4 bytes.")
-    if data[:2] != b"\0\0":
+    if start[:2] != b"\0\0":
         raise ValueError(
-            f"{file} is not an IDX file: it opens with {data[:2].hex(' ')}, not 00 00."
+            f"{file} is not an IDX file: it opens with {start[:2].hex(' ')}, not 00 00."
         )
-    code, rank = data[2], data[3]
+    code, rank = start[2:]
     if code not in _DTYPES:
         known = ", ".join(f"0x{known:02X} ({dtype.name})" for known, dtype in _DTYPES.items())
         raise ValueError(
@@ -128,11 +151,13 @@ def _parse_header(
         )
     if not 1 <= rank <= _MAX_RANK:
         raise ValueError(f"{file} announces {rank} dimensions, expected 1 to {_MAX_RANK}.")
-    if len(data) < 4 + 4 * rank:
+    sizes = _read(stream, 4 * rank)
+    if len(sizes) < 4 * rank:
         raise ValueError(
-            f"{file} is truncated: its header of {rank} dimensions takes {4 + 4 * rank} bytes."
+            f"{file} is truncated: its header of {counted(rank, 'dimension')} takes {4 + 4 * rank} "
+            "bytes."
         )
-    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", rank, offset=4))
+    shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         raise ValueError(f"{file} announces the empty shape {shape}.")
     return _DTYPES[code], shape

@@ -28,6 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxpercep._checks import as_numbers, check_callable, check_hashable, shown
+
 Params: TypeAlias = Any
 """A pytree of arrays; each layer documents its own."""
 
@@ -71,17 +73,19 @@ class Layer(Protocol):
 def check_layer(argument: str, value: object) -> None:
     """Raises a `TypeError` that names the argument unless `value` has the four methods."""
     if isinstance(value, type) or not isinstance(value, Layer):
-        raise TypeError(
-            f"{argument}={value!r} is not a layer (an object with init, apply, forward and "
-            "backward). Wrap a foreign function as AutodiffLayer(init, apply); the activations "
-            "are jaxpercep.relu, jaxpercep.sigmoid and so on."
+        fix = (
+            "Wrap a foreign function as AutodiffLayer(init, apply); the activations are "
+            "jaxpercep.relu, jaxpercep.sigmoid and so on."
         )
-    try:
-        hash(value)
-    except TypeError as error:
+        if isinstance(value, type):
+            fix = f"Call it to make one: {value.__name__}(...)."
+        if isinstance(value, (list, tuple)):
+            fix = "Pass layers one by one: Serial(*layers)."
         raise TypeError(
-            f"{argument}={value!r} cannot be hashed; declare it @dataclass(frozen=True)."
-        ) from error
+            f"{argument}={shown(value)} is not a layer (an object with init, apply, forward and "
+            f"backward). {fix}"
+        )
+    check_hashable(argument, value, "declare it @dataclass(frozen=True)")
 
 
 def check_key(key: Any) -> None:
@@ -89,8 +93,9 @@ def check_key(key: Any) -> None:
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
     if not (typed and shape == ()) and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
-        what = f"{dtype}{list(shape)}" if shape is not None else repr(key)
-        raise TypeError(f"key={what} is not one random key; make one with jax.random.key(seed).")
+        raise TypeError(
+            f"key={shown(key)} is not one random key; make one with jax.random.key(seed)."
+        )
 
 
 def as_array(argument: str, value: Any) -> jax.Array:
@@ -100,43 +105,51 @@ def as_array(argument: str, value: Any) -> jax.Array:
         TypeError: It is not an array of real numbers, or it has a mask, which would be lost.
         ValueError: A number does not fit the type in which JAX holds it.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
-            f"{argument}.filled(number)."
-        )
+    if not isinstance(value, jax.Array):
+        try:
+            value = as_numbers(argument, value)
+            _check_kept(argument, value)
+        except TypeError as error:
+            if not isinstance(error.__cause__, jax.errors.TracerArrayConversionError):
+                raise
+            parts = [as_array(argument, part) for part in value]
+            if len(shapes := {part.shape for part in parts}) > 1:
+                came = f"{argument} is a {type(value).__name__}, not an array of numbers"
+                raise TypeError(f"{came}: its rows have shapes {shapes}.") from error
+            value = jnp.stack(parts)
     try:
-        given = _in_native_order(value)
-        if isinstance(given, np.ndarray):
-            _check_kept(argument, given)
-        array = jnp.asarray(given)
+        array = jnp.asarray(value)
     except TypeError as error:
-        came = f"a {type(value).__name__}"
-        raise TypeError(f"{argument} is {came}, not an array of numbers: {error}") from error
+        raise TypeError(
+            f"{argument} is {shown(value)}, not an array of numbers that JAX holds; convert it to "
+            "float32."
+        ) from error
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool):
+        raise TypeError(f"{argument} is {shown(array)}, not an array of numbers.")
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(
-            f"{argument} has dtype {array.dtype}, expected real numbers; use {argument}.real."
+            f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
     return array
 
 
-def _in_native_order(value: Any) -> Any:
-    """Converts to NumPy, in this machine's byte order; arrays of JAX stay what they are."""
-    if isinstance(value, jax.Array):
-        return value
-    try:
-        array = np.asarray(value)
-    except jax.errors.TracerArrayConversionError:  # a list of traced numbers
-        return value
-    except ValueError as error:  # a ragged list
-        raise TypeError(str(error)) from error
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+def as_floating(argument: str, tree: Any) -> Any:
+    """Returns a tree of parameters with its leaves as arrays, or raises unless all are floating."""
+
+    def convert(path: Any, leaf: Any) -> jax.Array:
+        array = as_array(name := argument + jax.tree_util.keystr(path), leaf)
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise TypeError(
+                f"{name} has dtype {array.dtype}, expected floating point; "
+                "convert it with .astype(jnp.float32)."
+            )
+        return array
+
+    return jax.tree.map_with_path(convert, tree)
 
 
 def _check_kept(argument: str, given: np.ndarray) -> None:
-    """Raises unless these are numbers, none of which wraps around or overflows in JAX's type."""
-    if given.dtype.kind in "OSUMm":
-        raise TypeError(f"its dtype is {given.dtype}.")
+    """Raises unless none of these numbers wraps around or overflows in JAX's type."""
     dtype = jax.dtypes.canonicalize_dtype(given.dtype)
     if dtype == given.dtype:
         return
@@ -174,12 +187,17 @@ def check_input(
     return x
 
 
-def check_cotangent(layer: object, dy: Any, shape: tuple[int, ...]) -> None:
-    """Raises a `ValueError` unless dy has the shape of y: broadcasting would hide a mistake."""
-    if jnp.shape(dy) != shape:
+def check_cotangent(layer: object, dy: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Returns dy as an array, or raises unless it is floating and has the shape of y.
+
+    Broadcasting another shape would hide a mistake.
+    """
+    dy = check_input(layer, dy, argument="dy")
+    if dy.shape != shape:
         raise ValueError(
-            f"{layer!r}: dy has shape {list(jnp.shape(dy))}, expected y's shape {list(shape)}."
+            f"{layer!r}: dy has shape {list(dy.shape)}, expected y's shape {list(shape)}."
         )
+    return dy
 
 
 def check_params(
@@ -195,9 +213,16 @@ def check_params(
         came = ", ".join(f"{name}={s}" for name, s in zip(shapes, found, strict=False)) or found
         expected = ", ".join(f"{name}={shape}" for name, shape in shapes.items()) or "()"
         raise ValueError(f"{layer!r}: params have shapes {came}, expected {expected}; {fix}")
-    dtypes = [str(jnp.result_type(p)) for p in params if p is not None]
+    dtypes = [p.dtype for p in params if p is not None]
     if len(set(dtypes)) > 1:
-        raise TypeError(f"{layer!r}: params are {' and '.join(dtypes)}; convert them to one dtype.")
+        came = " and ".join(map(str, dtypes))
+        raise TypeError(f"{layer!r}: params are {came}; convert them to one dtype.")
+    for name, p in zip(shapes, params, strict=True):
+        if p is not None and as_floating(f"{layer!r}: params.{name}", p).dtype != p.dtype:
+            raise TypeError(
+                f"{layer!r}: params.{name} has dtype {p.dtype}, which JAX does not hold here; use "
+                "jax.tree.map(lambda p: np.asarray(p, np.float32), params)."
+            )
 
 
 def accumulator(dtype: Any) -> jnp.dtype:
@@ -225,9 +250,9 @@ class AutodiffLayer:
     apply: Callable[[Params, jax.Array], jax.Array]
 
     def __post_init__(self) -> None:
-        for name in ("init", "apply"):
-            if not callable(getattr(self, name)):
-                raise TypeError(f"AutodiffLayer: {name}={getattr(self, name)!r} is not callable.")
+        for name, signature in (("init", "key -> params"), ("apply", "(params, x) -> y")):
+            check_callable(name, getattr(self, name), signature)
+            check_hashable(name, getattr(self, name), "pass a plain function")
 
     def __repr__(self) -> str:
         names = (getattr(f, "__qualname__", repr(f)) for f in (self.init, self.apply))
@@ -242,6 +267,6 @@ class AutodiffLayer:
         self, params: Params, residuals: jax.Array, dy: jax.Array
     ) -> tuple[Params, jax.Array]:
         """Recomputes y at x under `jax.vjp` and pulls dy back."""
-        _, pullback = jax.vjp(self.apply, params, residuals)
-        dparams, dx = pullback(dy)
+        y, pullback = jax.vjp(self.apply, params, residuals)
+        dparams, dx = pullback(check_cotangent(self, dy, y.shape))
         return dparams, dx

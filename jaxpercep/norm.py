@@ -73,8 +73,7 @@ class LayerNorm:
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
         """Returns y, and (x, mean, r)."""
         x = check_input(self, x, self.features)
-        shape = (self.features,)
-        check_params(self, params, LayerNormParams, scale=shape, bias=shape)
+        self._check_params(params)
         wide = x.astype(accumulator(x.dtype))
         mean = jnp.mean(wide, axis=-1, keepdims=True)
         r = lax.rsqrt(jnp.var(wide, axis=-1, keepdims=True) + self.epsilon)
@@ -90,9 +89,9 @@ class LayerNorm:
     ) -> tuple[LayerNormParams, jax.Array]:
         """Returns (dscale, dbias) and dx."""
         x, mean, r = residuals
-        check_cotangent(self, dy, x.shape)
+        self._check_params(params)
         n = (x.astype(mean.dtype) - mean) * r
-        dy = dy.astype(mean.dtype)
+        dy = check_cotangent(self, dy, x.shape).astype(mean.dtype)
         g = dy * jnp.broadcast_to(params.scale.astype(mean.dtype), dy.shape)
         shift = jnp.mean(g, axis=-1, keepdims=True)
         stretch = jnp.mean(g * n, axis=-1, keepdims=True)
@@ -100,6 +99,10 @@ class LayerNorm:
         batch = tuple(range(x.ndim - 1))
         dparams = LayerNormParams(jnp.sum(dy * n, axis=batch), jnp.sum(dy, axis=batch))
         return jax.tree.map(_cast_like, dparams, params), dx.astype(x.dtype)
+
+    def _check_params(self, params: LayerNormParams) -> None:
+        shape = (self.features,)
+        check_params(self, params, LayerNormParams, scale=shape, bias=shape)
 
 
 def _cast_like(gradient: jax.Array, parameter: jax.Array) -> jax.Array:

@@ -9,6 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercep._checks import (
+    as_numbers,
+    check_bool,
+    check_callable,
+    check_finite,
+    check_text,
+    shown,
+)
 from jaxpercep._extras import needed_by
 
 with needed_by("jaxpercep.plots"):
@@ -47,17 +55,27 @@ def loss_curves(
         xlabel: the label of the horizontal axis.
         ylabel: the label of the vertical axis.
         log: True for a logarithmic vertical axis.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: There is no curve, a curve is not `[steps]`, or all are 0 on a logarithmic axis.
     """
+    _check_named("curves", curves)
+    _check_texts(title=title, xlabel=xlabel, ylabel=ylabel)
+    check_bool("log", log)
+    drawn = {name: _array(f"curves[{name!r}]", curve, ["steps"]) for name, curve in curves.items()}
+    if log and not any((curve > 0).any() for curve in drawn.values()):
+        raise ValueError(f"curves={shown(curves)} have nothing above 0 to draw; pass log=False.")
     with mpl.rc_context(_STYLE):
         figure, (axes,) = _panels(1, width=7.5, height=4.2)
-        for i, (name, curve) in enumerate(curves.items()):
+        for i, (name, curve) in enumerate(drawn.items()):
             axes.plot(curve, label=name, color=PALETTE[i % 7], linestyle=DASHES[i % 4], linewidth=2)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
         if log:
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
-        axes.legend()
+        figure.legend(loc="outside lower center", ncols=min(len(curves), 3))
     return figure
 
 
@@ -70,15 +88,27 @@ def decision_boundaries(
         models: title -> function of inputs `[n, 2]` that returns `[n]` or `[n, 1]` probabilities.
         x: data `[n, 2]`.
         y: classes 0 and 1, `[n]` or `[n, 1]`.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: There is no model, a shape is wrong, x holds NaN or infinity, y another class.
     """
-    y = np.ravel(y)
+    _check_named("models", models)
+    for title, predict in models.items():
+        check_callable(f"models[{title!r}]", predict, "of inputs [n, 2]")
+    x = _array("x", x, ["n", 2])
+    check_finite("x", x)
+    y = _array("y", np.ravel(as_numbers("y", y)), [len(x)])
+    if len(other := y[(y != 0) & (y != 1)]):
+        raise ValueError(f"y holds the class {other[0]}; expected 0 and 1 alone.")
     low, high = x.min(axis=0) - 0.4, x.max(axis=0) + 0.4
     grid = np.meshgrid(*(np.linspace(a, b, 201) for a, b in zip(low, high, strict=True)))
     points = np.stack([g.ravel() for g in grid], axis=1).astype(x.dtype)
     with mpl.rc_context({**_STYLE, "axes.grid": False}):
         figure, panels = _panels(len(models), width=4.4, height=4.4)
         for axes, (title, predict) in zip(panels, models.items(), strict=True):
-            p = np.asarray(predict(points)).reshape(grid[0].shape)
+            p = _array(f"models[{title!r}](x)", np.ravel(predict(points)), [len(points)])
+            p = p.reshape(grid[0].shape)
             image = axes.pcolormesh(*grid, p, vmin=0, vmax=1, cmap="cividis", shading="gouraud")
             if p.min() < 0.499 and p.max() > 0.501:  # a flat 0.5 has no boundary to draw
                 axes.contour(*grid, p, levels=[0.5], colors="white", linewidths=2.5)
@@ -95,7 +125,8 @@ def decision_boundaries(
                     zorder=3,
                 )
             axes.set(title=title, xlabel="input 1", ylabel="input 2", aspect="equal")
-        panels[0].legend(loc="center")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
         figure.colorbar(image, ax=panels, label="P(class 1)", ticks=np.linspace(0, 1, 5))
     return figure
 
@@ -106,16 +137,30 @@ def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Fi
     Args:
         stacks: title -> norms `[len(steps), layers]`, the first layer next to the input.
         steps: the training steps of the norms.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: There is no stack, or a shape is wrong.
     """
+    _check_named("stacks", stacks)
+    shape: list[int | str] = ["steps", "layers"]
+    drawn = {}
+    for title, norms in stacks.items():
+        drawn[title] = _array(f"stacks[{title!r}]", norms, shape)
+        shape = list(drawn[title].shape)
+    marks, layers = _array("steps", steps, ["steps"]), int(shape[1])
+    if len(marks) != shape[0]:
+        raise ValueError(
+            f"steps={shown(steps)} are {len(marks)}, but stacks has the norms of {shape[0]} steps."
+        )
     with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(stacks), width=5.2, height=4.4, sharey=True)
-        for axes, (title, norms) in zip(panels, stacks.items(), strict=True):
+        figure, panels = _panels(len(drawn), width=5.2, height=4.4, sharey=True)
+        for axes, (title, norms) in zip(panels, drawn.items(), strict=True):
             colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, norms.shape[1]))
             for layer, colour in enumerate(colours):
-                axes.plot(steps, norms[:, layer], color=colour, linewidth=2)
+                axes.plot(marks, norms[:, layer], color=colour, linewidth=2)
             axes.set(title=title, xlabel="training step", yscale="log")
         panels[0].set_ylabel("gradient norm of a layer's weights")
-        layers = next(iter(stacks.values())).shape[1]
         mappable = mpl.cm.ScalarMappable(
             cmap=mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, layers))),
             norm=mpl.colors.BoundaryNorm(np.arange(0.5, layers + 1), layers),
@@ -136,7 +181,24 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], *, title: str) 
         counts: `[classes, classes]`.
         classes: their names.
         title: of the figure.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: A shape is wrong, or a count is negative or not whole.
     """
+    _check_texts(title=title)
+    if isinstance(classes, str) or not isinstance(classes, (Sequence, np.ndarray)):
+        raise TypeError(f"classes={shown(classes)} must be a sequence of names.")
+    for i, name in enumerate(classes):
+        check_text(f"classes[{i}]", name)
+    counts = _array("counts", counts, ["classes", "classes"])
+    if counts.shape != (len(classes), len(classes)):
+        raise ValueError(
+            f"classes={shown(classes)} names {len(classes)}, but counts has shape "
+            f"{list(counts.shape)}; expected a row and a column for each."
+        )
+    if ((counts < 0) | (counts % 1 != 0)).any():
+        raise ValueError(f"counts={counts.tolist()} must be whole numbers, at least 0.")
     with mpl.rc_context({**_STYLE, "axes.grid": False}):
         figure, (axes,) = _panels(1, width=6.2, height=5.6)
         image = axes.imshow(counts, cmap="cividis", norm=LogNorm(0.8, max(counts.max(), 1), True))
@@ -171,7 +233,16 @@ def misread(
         read: the classes that were read, `[n]`.
         confidence: the probabilities of the classes that were read, `[n]`.
         title: of the figure.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: There is no image, or a shape is wrong.
     """
+    _check_texts(title=title)
+    images = _array("images", images, ["n", "rows", "columns"])
+    truth = _array("truth", truth, [len(images)])
+    read = _array("read", read, [len(images)])
+    confidence = _array("confidence", confidence, [len(images)])
     with mpl.rc_context({**_STYLE, "axes.grid": False}):
         columns = min(len(images), 6)
         rows = -(-len(images) // columns)
@@ -185,6 +256,36 @@ def misread(
                     f"{truth[i]} read as {read[i]}\n({confidence[i]:.0%} sure)", fontsize=11
                 )
     return figure
+
+
+def _array(argument: str, value: Any, shape: list[int | str]) -> np.ndarray:
+    """Returns numbers of this shape, where a name stands for any length above 0."""
+    array = as_numbers(argument, value)
+    fits = array.ndim == len(shape) and all(
+        n > 0 if isinstance(due, str) else n == due
+        for n, due in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"{argument} has shape {list(array.shape)}, expected [{expected}].")
+    return array
+
+
+def _check_named(argument: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        came = type(value).__name__
+        raise TypeError(
+            f"{argument}={shown(value)} must be a dict, name -> what to draw, not {came}."
+        )
+    if not value:
+        raise ValueError(f"{argument}={value} is empty; there is nothing to draw.")
+    for name in value:
+        check_text(f"{argument}: the name", name)
+
+
+def _check_texts(**texts: Any) -> None:
+    for argument, text in texts.items():
+        check_text(argument, text)
 
 
 def _panels(

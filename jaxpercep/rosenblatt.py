@@ -9,7 +9,8 @@ from jax import lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_finite, check_positive_int
+from jaxpercep._checks import as_numbers, check_finite, check_positive_int
+from jaxpercep.layer import as_array
 
 Array = jax.Array | NDArray[Any]
 
@@ -44,7 +45,7 @@ def append_bias(x: ArrayLike) -> Array:
         TypeError: x is not floating.
         ValueError: x is not [samples, features], is empty, or holds NaN or infinite values.
     """
-    x = _as_array(x)
+    x = _as_array("x", x)
     check_points(x)
     numpy = jnp if isinstance(x, jax.Array) else np
     return numpy.concatenate([x, numpy.ones((len(x), 1), x.dtype)], axis=1)
@@ -80,7 +81,7 @@ def perceptron_rule(x: ArrayLike, labels: ArrayLike, *, max_epochs: int = 1000) 
 
     Source: Rosenblatt, The perceptron, Psychological Review 65 (1958).
     """
-    x, labels = jnp.asarray(x), _as_array(labels)
+    x, labels = jnp.asarray(_as_array("x", x)), _as_array("labels", labels)
     check_points(x)
     check_labels(labels, len(x))
     _check_epochs(max_epochs, len(x))
@@ -115,8 +116,8 @@ def _learn(x: jax.Array, labels: jax.Array, max_epochs: jax.Array) -> Perceptron
     return lax.while_loop(unfinished, epoch, start)
 
 
-def _as_array(value: ArrayLike) -> Array:
-    return value if isinstance(value, jax.Array) else np.asarray(value)
+def _as_array(argument: str, value: ArrayLike) -> Array:
+    return (as_array if isinstance(value, jax.Array) else as_numbers)(argument, value)
 
 
 def check_points(x: Array) -> None:

@@ -1,25 +1,17 @@
 """Reads the user's CSV and NPZ files, as a `Dataset` or as features alone for prediction."""
 
-import csv
-import math
 import os
-import textwrap
-import zipfile
-import zlib
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_finite, check_positive_int, nearest_name
+from jaxpercep._checks import check_positive_int, counted
+from jaxpercep._files import csv, npz
+from jaxpercep._files.csv import finite_float32, number_classes
+from jaxpercep._files.layout import Layout
 from jaxpercep.datasets import Dataset
-
-_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
-# A damaged zip archive makes zipfile and NumPy raise these, an encrypted one RuntimeError.
-_NPZ_ERRORS = (ValueError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> Dataset:
@@ -44,42 +36,26 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
         ValueError: There is no such column, the file is empty, its rows differ in length, or a cell
             is not a finite number; the message gives file, line and column.
     """
-    table = _open_csv(Path(path))
-    if table.width < 2:
-        raise ValueError(
-            f"{path} has one column, but features and a target need at least two; are the cells "
-            "separated by commas?"
-        )
-    column = _target_column(table, target)
-    x, targets = _read_rows(table, column)
-    return Dataset(x, *_parse_targets(table, column, targets))
+    return _read_csv(path, target)[0]
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
-    """Reads the arrays `x` `[n, features]` and `y` of a file written by `np.savez(path, x=x, y=y)`.
+    """Reads the arrays `x` and `y` of a file written by `np.savez(path, x=x, y=y)`.
 
-    `y` holds class labels if it is `[n]` of integers, booleans or text (numbered as in
-    `load_csv`), and values if it is `[n]` or `[n, outputs]` of floats.
+    `x` is `[n, features]`, or images `[n, height, width]` or `[n, height, width, channels]`, which
+    are flattened. `y` holds class labels if it is `[n]` of integers, booleans or text (numbered as
+    in `load_csv`), and values if it is `[n]` of floats or `[n, outputs]` of numbers.
 
     Returns:
         `x` float32 `[n, features]`; `y` int32 `[n]` with `classes`, or float32 `[n, outputs]`.
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
-        ValueError: The file is not an NPZ file or is damaged; an array is missing, holds objects,
-            has the wrong rank or is not finite; or `x` and `y` differ in length.
+        ValueError: The file is not an NPZ file or is damaged, or announces to unpack to more than
+            128 MiB and 100 times its size; an array is missing, holds objects, has the wrong rank
+            or is not finite; or `x` and `y` differ in length.
     """
-    x, y = _read_features(path), _read_array(path, "y")
-    if y.ndim == 0 or len(x) != len(y):
-        raise ValueError(f"{path}: x has {len(x)} rows, y has shape {y.shape}; they must agree.")
-    if y.dtype.kind == "f" and y.ndim <= 2 and y.size:
-        return Dataset(x, _as_float32(f"{path}: y", y.reshape(len(y), -1)))
-    if y.dtype.kind in "biuU" and y.ndim == 1:
-        return Dataset(x, *_number_classes(y))
-    raise ValueError(
-        f"{path}: y has shape {y.shape} and type {y.dtype}, expected class labels [n] (integers or "
-        "text) or values [n, outputs] (floats)."
-    )
+    return _read_npz(path)[0]
 
 
 def load_features(
@@ -89,7 +65,7 @@ def load_features(
 
     Args:
         path: The file.
-        features: The number of features that the model takes.
+        features: The number of features that the model takes. They go by their order in the file.
         target: The column to drop if a CSV file has one more than `features`, named as in
             `load_csv`, by default the last. Ignored for NPZ files: their `x` holds no target.
 
@@ -103,197 +79,150 @@ def load_features(
             `load_npz`.
     """
     check_positive_int("features", features)
-    if _is_zip(path):
-        x = _read_features(path)
-        if x.shape[1] != features:
-            raise ValueError(f"{path}: x has {x.shape[1]} features, the model takes {features}.")
-        return x
-    table = _open_csv(Path(path))
-    named = isinstance(target, str) and target in table.names
-    if table.width == features and not named:
-        return _read_rows(table, None)[0]
-    if table.width == features + 1:
-        return _read_rows(table, _target_column(table, target))[0]
-    raise ValueError(
-        f"{path} has {table.width} columns{', the target among them' if named else ''}: expected "
-        f"{features} features, or {features + 1} columns with the target."
-    )
+    return read_rows(path, Layout((features,)), target).x
 
 
-class _Table(NamedTuple):
-    """A CSV file being read: its header, its width, and its rows (line number, cells)."""
+def read_examples(
+    path: str | os.PathLike[str], target: str | int | None = None
+) -> tuple[Dataset, Layout]:
+    """Reads labelled examples by `load_npz` or `load_csv`, and how they lie in the file.
 
-    path: Path
-    names: list[str]  # empty without a header
-    width: int
-    rows: Iterator[tuple[int, list[str]]]
-
-    def where(self, line: int, column: int) -> str:
-        name = f" ({self.names[column]!r})" if self.names else ""
-        return f"{self.path}, line {line}, column {column + 1}{name}"
+    An NPZ file is told by `.npz` at the end of its name or by its content, unless it is a pipe,
+    which can be read only once.
+    """
+    return _read_npz(path) if _is_npz(path) else _read_csv(path, target)
 
 
-def _open_csv(path: Path) -> _Table:
-    """Takes the header, if any, off the rows of a CSV file."""
-    rows = _split_lines(path)
-    first = next(rows, None)
-    if first is None:
-        raise ValueError(f"{path} is empty, expected rows of comma-separated numbers.")
-    line, cells = first
-    if any(_number(cell) is not None for cell in cells):
-        return _Table(path, [], len(cells), chain([first], rows))
-    table = _Table(path, [cell.strip() for cell in cells], len(cells), rows)
-    for column, name in enumerate(table.names):
-        if not name:
-            raise ValueError(f"{table.where(line, column)}: the header gives this column no name.")
-        if name in table.names[:column]:
-            raise ValueError(f"{table.where(line, column)}: the header has this name twice.")
-    return table
+class Rows(NamedTuple):
+    """Rows to predict for.
+
+    Attributes:
+        x: The features, float32 `[n, features]`.
+        shape: The shape of one of them before it was flattened.
+        labelled: The features with their targets, or None.
+        remark: Why the targets that are there cannot be used, or "".
+    """
+
+    x: NDArray[np.float32]
+    shape: tuple[int, ...]
+    labelled: Dataset | None = None
+    remark: str = ""
 
 
-def _split_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields the line number and the cells of every line that is not blank, all of one length."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True, skipinitialspace=True)
-        width = 0
-        try:
-            for cells in filter(None, reader):
-                width = width or len(cells)
-                if len(cells) != width:
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: {len(cells)} columns, the first line has "
-                        f"{width}."
-                    )
-                yield reader.line_num, cells
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+def read_rows(
+    path: str | os.PathLike[str], layout: Layout, target: str | int | None = None
+) -> Rows:
+    """Reads the rows to predict for as those of training were read, labelled or not.
 
+    Columns are matched by name if the file and the one of training have a header, otherwise by
+    position.
 
-def _target_column(table: _Table, target: Any) -> int:
-    """Returns the index, from the left, of the column that `target` names."""
-    if target is None:
-        return table.width - 1
-    if isinstance(target, str):
-        if target not in table.names:
-            names = textwrap.shorten(", ".join(table.names), 200) or "none (it has no header)"
-            raise ValueError(
-                f"target={target!r} is not a column of {table.path}."
-                f"{nearest_name(target, table.names)} Its column names: {names}."
-            )
-        return table.names.index(target)
-    if isinstance(target, bool) or not isinstance(target, (int, np.integer)):
-        raise TypeError(
-            f"target={target!r} must be a column's name or index, not {type(target).__name__}."
-        )
-    if not -table.width <= target < table.width:
-        raise ValueError(f"target={target} is not a column of {table.path}: it has {table.width}.")
-    return int(target) % table.width
+    Args:
+        path: A CSV or an NPZ file.
+        layout: That of the file of training.
+        target: The target column of a CSV file; None is that of training.
 
-
-def _read_rows(
-    table: _Table, target: int | None
-) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
-    """Returns the features, and the (line number, cell) of the target column if there is one."""
-    kept = [column for column in range(table.width) if column != target]
-    features: list[NDArray[np.float32]] = []
-    targets: list[tuple[int, str]] = []
-    for line, cells in table.rows:
-        # Row by row: the text of a large file takes ten times the memory of its numbers.
-        values = _cast(np.array([_number(cells[column]) for column in kept], np.float64))
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            column = kept[int(bad[0])]
-            raise ValueError(
-                f"{table.where(line, column)}: {cells[column]!r} is not a finite float32 number; "
-                "features must be finite numbers, and a header line has no numbers."
-            )
-        features.append(values)
-        if target is not None:
-            targets.append((line, cells[target].strip()))
-    if not features:
-        raise ValueError(f"{table.path} has a header and no rows.")
-    return np.stack(features), targets
-
-
-def _parse_targets(
-    table: _Table, column: int, targets: list[tuple[int, str]]
-) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Returns labels and class names if the targets are whole numbers or text, else values."""
-    numbers = [_number(cell) for _, cell in targets]
-    for (line, cell), number in zip(targets, numbers, strict=True):
-        if not cell or (number is not None and not math.isfinite(number)):
-            raise ValueError(
-                f"{table.where(line, column)}: {cell!r} is neither a label nor a number."
-            )
-        if (number is None) != (numbers[0] is None):
-            raise ValueError(
-                f"{table.where(line, column)}: {cell!r} does not go with {targets[0][1]!r} in line "
-                f"{targets[0][0]}; a target is all numbers or all text."
-            )
-    values = [number for number in numbers if number is not None]
-    if not values:
-        return _number_classes(np.array([cell for _, cell in targets]))
-    if all(value.is_integer() for value in values):
-        return _number_classes(np.array([int(value) for value in values]))
-    return _as_float32(f"{table.path}: the target", np.array(values)[:, None]), None
-
-
-def _number(cell: str) -> float | None:
-    """Returns the cell as a number, or None, which NumPy reads as NaN."""
+    Raises:
+        OSError: The file is missing, a directory, or not readable.
+        TypeError: `target` is neither a name nor an index.
+        ValueError: The file is damaged, or has other features than those of training.
+    """
+    if _is_npz(path):
+        return _npz_rows(path, layout)
+    table = csv.open_csv(Path(path))
+    kept, column = csv.match_columns(table, layout, target)
+    x, cells = csv.read_rows(table, kept, column)
+    if column is None:
+        return Rows(x, x.shape[1:])
     try:
-        return float(cell)
-    except ValueError:
-        return None
+        return Rows(x, x.shape[1:], Dataset(x, *csv.parse_targets(table, column, cells)))
+    except ValueError as error:
+        return Rows(x, x.shape[1:], remark=str(error))
 
 
-def _number_classes(labels: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Numbers the labels 0 to C-1 in sorted order, and returns the name of each."""
-    names, y = np.unique(labels, return_inverse=True)
-    return y.astype(np.int32), tuple(str(name) for name in names)
-
-
-def _is_zip(path: str | os.PathLike[str]) -> bool:
-    with Path(path).open("rb") as file:
-        return file.read(4) in _ZIP_MAGICS
-
-
-def _read_array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
-    """Reads one array of an NPZ file without unpickling anything."""
-    if not _is_zip(path):
-        raise ValueError(f"{path} is not an NPZ file; write one with np.savez(path, x=x, y=y).")
+def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
+    x = _images(path)
+    shape = x.shape[1:]
+    layout.check_shape(f"{path}: x", shape)
+    x = _flattened(path, x)
     try:
-        # Opened here: NumPy leaves its own handle open if the archive is damaged.
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            present = archive.files
-            array = archive[key] if key in present else None
-    except _NPZ_ERRORS as error:
-        reason = str(error) or "it ends early"
-        raise ValueError(f"{path}: array {key!r} cannot be read: {reason}.") from error
-    if array is None:
-        raise ValueError(f"{path} has no array {key!r}; it holds {', '.join(present) or 'none'}.")
-    return np.asarray(array)
+        y = npz.read_array(path, "y")
+        labelled = None if y is None else Dataset(x, *_npz_targets(path, len(x), y))
+    except ValueError as error:
+        return Rows(x, shape, remark=str(error))
+    return Rows(x, shape, labelled)
 
 
-def _read_features(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Reads and checks the array `x` of an NPZ file."""
-    x = _read_array(path, "x")
-    if x.dtype.kind not in "biuf" or x.ndim != 2 or not x.size:
+def _is_npz(path: str | os.PathLike[str]) -> bool:
+    return Path(path).suffix == ".npz" or (Path(path).is_file() and npz.is_zip(path))
+
+
+def _read_csv(path: str | os.PathLike[str], target: str | int | None) -> tuple[Dataset, Layout]:
+    table = csv.open_csv(Path(path))
+    if table.width < 2:
         raise ValueError(
-            f"{path}: x has shape {x.shape} and type {x.dtype}, expected numbers [n, features], at "
-            "least one of each (one feature: x[:, None])."
+            f"{path} has one column, but features and a target need at least two; are the cells "
+            "separated by commas?"
         )
-    return _as_float32(f"{path}: x", x)
+    column = csv.target_column(table, target)
+    x, cells = csv.read_rows(table, [i for i in range(table.width) if i != column], column)
+    layout = Layout(x.shape[1:], tuple(table.names) or None, column)
+    return Dataset(x, *csv.parse_targets(table, column, cells)), layout
 
 
-def _as_float32(argument: str, values: NDArray[Any]) -> NDArray[np.float32]:
-    result = _cast(values)
-    check_finite(f"{argument}, as float32,", result)
-    return result
+def _read_npz(path: str | os.PathLike[str]) -> tuple[Dataset, Layout]:
+    x, y = _images(path), _array(path, "y")
+    return Dataset(_flattened(path, x), *_npz_targets(path, len(x), y)), Layout(x.shape[1:])
 
 
-def _cast(values: NDArray[Any]) -> NDArray[np.float32]:
-    # Overflow becomes infinity, which the callers refuse by place, as they do NaN.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32)
+def _array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
+    array = npz.read_array(path, key)
+    if array is None:
+        present = ", ".join(npz.names(path)) or "none"
+        raise ValueError(f"{path} has no array {key!r}; it holds {present}.")
+    return array
+
+
+def _images(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Reads the array `x` of an NPZ file and checks its shape and type."""
+    x = _array(path, "x")
+    if x.dtype.kind not in "biuf" or not 2 <= x.ndim <= 4 or not x.size:
+        raise ValueError(
+            f"{path}: x has shape {x.shape} and type {x.dtype}, expected numbers [n, features], or "
+            "images [n, height, width] or [n, height, width, channels], at least one of each (one "
+            "feature: x[:, None])."
+        )
+    return x
+
+
+def _flattened(path: str | os.PathLike[str], x: NDArray[Any]) -> NDArray[np.float32]:
+    return finite_float32(f"{path}: x", x.reshape(len(x), -1))
+
+
+def _is_text(y: NDArray[Any]) -> bool:
+    """Returns True unless a text is empty, or has what is not a character of Unicode."""
+    if not y.dtype.itemsize or (y == "").any():
+        return False
+    points = np.ascontiguousarray(y).view(y.dtype.byteorder + "u4")
+    return bool(((points < 0xD800) | ((points > 0xDFFF) & (points < 0x110000))).all())
+
+
+def _npz_targets(
+    path: str | os.PathLike[str], rows: int, y: NDArray[Any]
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Returns labels and their names, or values `[n, outputs]`."""
+    if y.ndim == 0 or len(y) != rows:
+        raise ValueError(
+            f"{path}: x has {counted(rows, 'row')}, y has shape {y.shape}; they must agree."
+        )
+    floats = y.dtype.kind == "f" and y.ndim <= 2
+    if y.size and (floats or (y.dtype.kind in "biu" and y.ndim == 2 and y.shape[1] > 1)):
+        return finite_float32(f"{path}: y", y.reshape(len(y), -1)), None
+    if y.dtype.kind in "biuU" and y.ndim == 1:
+        if y.dtype.kind == "U" and not _is_text(y):
+            raise ValueError(f"{path}: y holds text that is empty or not Unicode; write it again.")
+        return number_classes(y)
+    raise ValueError(
+        f"{path}: y has shape {y.shape} and type {y.dtype}, expected class labels [n] (integers or "
+        "text) or values [n, outputs] (numbers; floats for a single one)."
+    )

@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +15,25 @@ import optax
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_finite, check_positive_int
+from jaxpercep._checks import (
+    check_bool,
+    check_callable,
+    check_choice,
+    check_finite,
+    check_positive_int,
+    shown,
+)
 from jaxpercep._interactive import deferred_interrupt, progress_bar
-from jaxpercep.gradients import Method, check_pair, check_values, value_and_grad
-from jaxpercep.layer import Layer, Params, as_array, check_input, check_key, check_layer
+from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
+from jaxpercep.layer import (
+    Layer,
+    Params,
+    as_array,
+    as_floating,
+    check_input,
+    check_key,
+    check_layer,
+)
 from jaxpercep.losses import Loss
 
 SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
@@ -91,8 +106,14 @@ def make_step(
         TypeError: An argument is of the wrong kind.
     """
     _check_optimizer(optimizer)
+    check_bool("donate", donate)
     step = _update(model, loss, optimizer, method)
-    return jax.jit(step, donate_argnums=0 if donate else ())
+
+    def checked(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
+        _check_state(state, optimizer)
+        return step(state, x, y)
+
+    return _Step(jax.jit(checked, donate_argnums=0 if donate else ()), optimizer)
 
 
 def fit(
@@ -148,8 +169,11 @@ def fit(
     _check_untraced(state, x, y)
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback={callback!r} is not callable.")
+    for path, leaf in jax.tree.leaves_with_path(state.params):
+        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
+    check_choice("method", method, METHODS)
+    if callback is not None:
+        check_callable("callback", callback, "(state, losses) -> None")
     x, y = _checked_data(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
     total = _total_steps(state, steps, epochs, len(x) // (batch_size or len(x)))
@@ -183,6 +207,33 @@ def fit(
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
         ended_early = done < total and diverged is None
         return state, History(np.concatenate(history or [np.empty(0)]), ended_early, diverged)
+
+
+class _Step:
+    """A jitted step that says what is wrong with arguments that JAX refuses before it traces."""
+
+    def __init__(self, jitted: Any, optimizer: optax.GradientTransformation) -> None:
+        self._jitted = jitted
+        self._optimizer = optimizer
+        update_wrapper(self, jitted)
+
+    def __call__(
+        self, state: TrainState, x: ArrayLike, y: ArrayLike
+    ) -> tuple[TrainState, jax.Array]:
+        try:
+            if isinstance(x, np.ma.MaskedArray) or isinstance(y, np.ma.MaskedArray):
+                raise TypeError("jax.jit would take a masked array, without its mask.")
+            return self._jitted(state, x, y)
+        except (TypeError, ValueError):
+            _check_state(state, self._optimizer)
+            as_array("x", x)
+            as_array("y", y)
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # those of the class, which copying asks for too early
+            raise AttributeError(name)
+        return getattr(self._jitted, name)  # lower, trace and so on
 
 
 class _Call(NamedTuple):
@@ -308,22 +359,32 @@ def _check_untraced(*arguments: Any) -> None:
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
-            f"optimizer={optimizer!r} is not an optax gradient transformation; "
+            f"optimizer={shown(optimizer)} is not an optax gradient transformation; "
             "optax.sgd(0.1) is one."
         )
 
 
 def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
     if not isinstance(state, TrainState):
-        raise TypeError(f"state is a {type(state).__name__}; make one with init_state.")
-    expected = jax.tree.structure(jax.eval_shape(optimizer.init, state.params))
-    if jax.tree.structure(state.opt_state) != expected:
-        raise ValueError(
-            "state.opt_state is not of this optimizer; make the state with "
-            "init_state(model, optimizer, key), or put optimizer.init(state.params) into it."
+        raise TypeError(
+            f"state={shown(state)} is not a TrainState; make one with "
+            "init_state(model, optimizer, key)."
         )
-    for path, leaf in jax.tree.leaves_with_path(state.params):
-        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
+    params = as_floating("state.params", state.params)
+    step = as_array("state.step", state.step)
+    if step.shape or not jnp.issubdtype(step.dtype, jnp.integer):
+        raise TypeError(f"state.step is {shown(state.step)}, expected one integer.")
+    expected = jax.eval_shape(optimizer.init, params)
+    if _shapes(state.opt_state) != _shapes(expected):
+        raise ValueError(
+            f"state.opt_state={shown(state.opt_state)} is not of this optimizer and these "
+            "parameters; make the state with init_state(model, optimizer, key), or put "
+            "optimizer.init(state.params) into it."
+        )
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def _checked_data(

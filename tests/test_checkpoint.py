@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxpercep._files import write_whole
+from jaxpercep._files.layout import Layout
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint
 from jaxpercep.commands.checkpoint import Description, check_replaceable, load, save
 from jaxpercep.commands.heads import Bits, Classes, Head, Values
@@ -19,7 +20,7 @@ METRICS = {"train": {"loss": 0.25, "accuracy": 0.75}}
 
 
 def describe(head: Head, scale: Scale | None = None) -> Description:
-    return Description((2, 5, head.outputs), "tanh", head, scale, "moons", None, 7, 0.25)
+    return Description((2, 5, head.outputs), "tanh", head, scale, Layout((2,)), "moons", 7, 0.25)
 
 
 def stored(folder: Path, seed: int = 0) -> tuple[Description, object]:
@@ -59,7 +60,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
     stored(tmp_path / "model")
     fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
     assert fields["format"] == "jaxpercep model"
-    assert fields["version"] == 2
+    assert fields["version"] == 3
     assert fields["jax"] == jax.__version__
     assert fields["model"]["description"]["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
     assert fields["model"]["description"]["seed"] == 7
@@ -122,6 +123,13 @@ INNER = [
     ({"scale": {"mean": [0, 0], "std": [1, 0]}}, "is damaged: .*deviation not above 0"),
     ({"scale": {"mean": [0, 0], "std": [1, -1]}}, "is damaged: .*deviation not above 0"),
     ({"scale": {"mean": [0], "std": [1]}}, "is damaged: there are 2 features, 1 scaled"),
+    ({"scale": []}, "is damaged"),
+    ({"scale": {"mean": [], "std": []}}, "is damaged"),
+    ({"sizes": [2, 10**30, 2]}, "is damaged"),
+    ({"sizes": [2, 10**9, 2]}, "is damaged: the parameters' shapes are not those of sizes"),
+    ({"sizes": [3, 5, 2]}, "is damaged: sizes .* do not open with 2 features"),
+    ({"layout": {"shape": [2], "columns": ["a", "b"], "target": 1}}, "is damaged: the columns"),
+    ({"layout": {"shape": [1, 2, 0]}}, "is damaged: the shape"),
     ({"colour": "blue"}, r"is damaged: .*unknown field `colour` - at `\$\.description`"),
 ]
 
@@ -158,7 +166,10 @@ def test_any_change_of_what_decides_a_prediction_is_noticed(tmp_path: Path, chan
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 3, "jaxpercep": "9.9"}, "format version 3.*written by jaxpercep 9.9"),
+        (
+            {"version": 4, "jaxpercep": "9.9"},
+            "format version 4.*by jaxpercep 9.9: use that, or train",
+        ),
         ({"format": "other"}, "does not describe a jaxpercep model"),
     ],
 )
@@ -175,6 +186,32 @@ def test_files_that_are_no_description_are_refused(tmp_path: Path, content: str)
     for function in (load, check_replaceable):
         with pytest.raises(ValueError, match=r"model\.json (is damaged|does not describe)"):
             function(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["[" * 100_000, '{"metrics": ' + '{"a":' * 100_000, '{"model": ' + "[" * 100_000]
+)
+def test_deep_nesting_is_refused(tmp_path: Path, place: str) -> None:
+    stored(tmp_path)
+    content = (tmp_path / "model.json").read_text("utf-8")
+    for damaged in (place, content.replace("{", place, 1), content[:-3] + ', "x": ' + place):
+        (tmp_path / "model.json").write_text(damaged, "utf-8")
+        for function in (load, check_replaceable):
+            with pytest.raises(ValueError, match=r"is damaged|does not describe"):
+                function(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["/", "..", "params-0123abcd/../..", "params-xyz", ""])
+def test_parameters_are_in_the_folder(tmp_path: Path, name: str) -> None:
+    stored(tmp_path)
+    path = tmp_path / "model.json"
+    fields = json.loads(path.read_text("utf-8"))
+    fields["model"]["params"] = name
+    model = json.dumps(fields["model"], separators=(",", ":"), ensure_ascii=False)
+    fields["sha256"] = hashlib.sha256(model.encode()).hexdigest()
+    path.write_text(json.dumps(fields, separators=(",", ":"), ensure_ascii=False), "utf-8")
+    with pytest.raises(ValueError, match=r"is damaged: .*is not a folder of parameters"):
+        load(tmp_path)
 
 
 def test_other_places_are_no_model(tmp_path: Path) -> None:

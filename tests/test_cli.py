@@ -72,8 +72,13 @@ def test_the_module_is_the_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["jaxpercep", "--version"])
-    with pytest.raises(SystemExit) as exit_:
-        runpy.run_module("jaxpercep", run_name="__main__")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            runpy.run_module("jaxpercep", run_name="__main__")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     assert exit_.value.code == 0
     assert capsys.readouterr().out.startswith("jaxpercep 0")
 
@@ -264,6 +269,109 @@ def test_values_of_an_npz_file(tmp_path: Path) -> None:
     assert run("predict", tmp_path / "model", tmp_path / "bare.npz").out == result.out
 
 
+# Columns by name, one-hot targets, images.
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trains on the columns a, y and b, of which only a tells the class."""
+    folder = tmp_path_factory.mktemp("named")
+    rows = [[i - 20, "high" if i > 20 else "low", 100 * ((7 * i) % 40)] for i in range(40)]
+    write_csv(folder / "ayb.csv", ["a", "y", "b"], *rows)
+    write_csv(folder / "ba.csv", ["b", "a"], *([b, a] for a, _, b in rows))
+    write_csv(folder / "bya.csv", ["b", "y", "a"], *([b, y, a] for a, y, b in rows))
+    write_csv(folder / "bare.csv", *([a, b] for a, _, b in rows))
+    write_csv(folder / "bare3.csv", *rows)
+    options = ("--target", "y", *QUICK, "--out", folder / "model")
+    assert run("train", folder / "ayb.csv", *options).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("file", ["ba.csv", "bya.csv", "bare.csv", "bare3.csv"])
+def test_columns_go_by_name_and_without_names_by_position(named: Path, file: str) -> None:
+    whole = run("predict", named / "model", named / "ayb.csv")
+    result = run("predict", named / "model", named / file)
+    assert (result.code, result.out) == (0, whole.out)
+    assert ("accuracy" in result.err) == (file in ("bya.csv", "bare3.csv"))
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "message"),
+    [
+        (
+            "a,c",
+            "",
+            "lacks 'b' and has 'c' besides: the model takes the columns a, b, in any order",
+        ),
+        ("A,b,y", "", "lacks 'a' and has 'A' besides"),
+        ("a,y", "", "lacks 'b': the model takes the columns a, b, in any order, with or without"),
+        ("a,b,c", "", "has 'c' besides: the model takes the columns a, b, in any order, with or"),
+        ("a,b,c,y", "", "has 'c' besides: the model takes"),
+        ("a,b,b", "", "line 1, column 3 ('b'): the header has this name twice."),
+        ("a,b", "--target b", "is the column 'b', a feature of the model."),
+        ("a,b,y", "--target 1", "is the column 'b', a feature of the model."),
+        ("a,b,y", "--target z", "target='z' is not a column of"),
+    ],
+)
+def test_other_columns_are_refused_by_name(
+    named: Path, tmp_path: Path, header: str, options: str, message: str
+) -> None:
+    names = header.split(",")
+    path = write_csv(tmp_path / "rows.csv", names, [1] * len(names))
+    result = run("predict", named / "model", path, *options.split())
+    assert (result.code, result.out) == (2, "")
+    assert str(path) in result.err
+    assert message in result.err
+
+
+def test_a_target_of_another_name_is_said_on_request(named: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "rows.csv", ["t", "b", "a"], ["high", 0, 19], ["low", 0, -19])
+    result = run("predict", named / "model", path, "--target", "t")
+    assert [row["prediction"] for row in result.rows()] == ["high", "low"]
+    assert result.err.endswith(" 1\n")
+
+
+def test_a_target_that_cannot_be_read_leaves_the_predictions(named: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "rows.csv", ["a", "b", "y"], [19, 0, "high"], [-19, 0, ""])
+    result = run("predict", named / "model", path)
+    assert [row["prediction"] for row in result.rows()] == ["high", "low"]
+    assert "no metrics: " in result.err
+    assert "line 3, column 3 ('y'): the target is missing" in result.err
+
+
+def test_one_hot_rows_are_classes_and_images_are_flattened(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).normal(size=(60, 2, 3))
+    labels = images[:, 0].argmax(axis=1)
+    np.savez(tmp_path / "data.npz", x=images, y=np.eye(3, dtype=int)[labels])
+    np.savez(tmp_path / "flat.npz", x=images.reshape(60, 6), y=labels)
+    np.savez(tmp_path / "turned.npz", x=images.transpose(0, 2, 1))
+    out = tmp_path / "model"
+    result = run("train", tmp_path / "data.npz", "--epochs", 60, "--hidden", "--out", out)
+    assert "one-hot targets: 3 classes, by column; --loss binary takes each" in result.err
+    assert result.err.count("images of 2 x 3, flattened to 6 features\n") == 1
+    assert set(metrics(out)["test"]) == {"loss", "accuracy"}
+    result = run("predict", out, tmp_path / "data.npz")
+    assert {row["prediction"] for row in result.rows()} == {"0", "1", "2"}
+    assert result.err.count("images of 2 x 3, flattened to 6 features\n") == 1
+    flat = run("predict", out, tmp_path / "flat.npz")
+    assert flat.out == result.out
+    assert flat.err.splitlines()[1:] == result.err.splitlines()[2:]  # the metrics
+    result = run("predict", out, tmp_path / "turned.npz")
+    assert result.code == 2
+    assert "x has images of 3 x 2, the model takes images of 2 x 3." in result.err
+
+
+def test_several_labels_have_accuracies_of_their_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=x > 0)
+    result = run("train", tmp_path / "data.npz", "--epochs", 30, "--out", tmp_path / "model")
+    assert "one-hot" not in result.err
+    assert re.search(r"loss  accuracy per label  all labels right\ntrain ", result.out)
+    np.savez(tmp_path / "hot.npz", x=x[:2], y=np.eye(2))  # one-hot by chance
+    result = run("predict", tmp_path / "model", tmp_path / "hot.npz")
+    assert "accuracy per label" in result.err
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
     path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
@@ -308,7 +416,9 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
     assert not (tmp_path / "model").exists()
     result = run("train", data, *options, "--loss", "softmax")
     assert result.code == 0
-    assert "no test part: test_fraction=0.2 cannot split these 40 rows" in result.err
+    assert (
+        "no test part: test_fraction=0.2 cannot split 40 rows: class '0' has only one" in result.err
+    )
     result = run("train", data, *options, "--loss", "squared", "--learning-rate", "0.3")
     assert (result.code, result.err) == (0, "")
     assert metrics(tmp_path / "model")["test"]["R^2"] > 0.99
@@ -328,10 +438,19 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
         ),
         ("parity-99", "DATA='parity-99': expected parity-1 to parity-20"),
         ("moons --target label", "--target label: DATA='moons' is not a CSV file"),
-        ("moons --batch-size 801", "--batch-size 801: there are 800 samples to train on"),
+        ("moons --batch-size 801", "--batch-size 801: training has 800 samples."),
         ("moons --batch-size 0", "--batch-size 0: expected at least 1"),
         ("moons --hidden 3 0", "--hidden 3 0: expected sizes of at least 1"),
-        ("moons --learning-rate nan", "--learning-rate nan: expected a number above 0"),
+        ("moons --learning-rate nan", "--learning-rate nan: expected a float32 number above 0"),
+        ("moons --learning-rate inf", "--learning-rate inf: expected a float32 number above 0"),
+        ("moons --learning-rate 1e300", r"--learning-rate 1e\+300: expected a float32 number ab"),
+        ("moons --learning-rate 1e-300", "--learning-rate 1e-300: expected a float32 number abo"),
+        (f"moons --seed {10**30}", "--seed 1000000000000000000000000000000: expected at least 0"),
+        (f"xor --batch-size {10**30}", "--batch-size 1000000000000000000000000000000: training"),
+        (f"xor --epochs {10**30}", "--epochs 1000000000000000000000000000000: expected at most 21"),
+        (f"parity-{10**30}", "DATA='parity-1000000000000000000000000000000' is not a dataset"),
+        (f"text.csv --target {10**30}", "target=1000000000000000000000000000000 is not a column"),
+        ("moons --test-fraction nan", "--test-fraction nan: expected at least 0 and below 1"),
         ("moons --seed -1", "--seed -1: expected at least 0"),
         ("moons --test-fraction 1", "--test-fraction 1.0: expected at least 0 and below 1"),
         ("xor --loss softmax", "--loss softmax needs class labels, these are values: use binary"),
@@ -350,8 +469,7 @@ def test_arguments_that_cannot_work(
     result = run("train", *words.split())
     assert result.code == 2
     assert re.search(message, result.err)
-    assert result.err.startswith("jaxpercep train: error: ")
-    assert result.err.count("\n") == 1
+    assert result.err.splitlines()[-1].startswith("jaxpercep train: error: ")
     assert not Path("out").exists()
 
 
@@ -365,7 +483,8 @@ def test_arguments_that_cannot_work(
 def test_data_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "data.csv").write_text(content)
     result = run("train", tmp_path / "data.csv", "--out", tmp_path / "model")
-    assert result.code == 1
+    assert result.code == 2
+    assert f"error: {tmp_path / 'data.csv'}" in result.err
     assert message in result.err
     assert not (tmp_path / "model").exists()
 
@@ -385,8 +504,8 @@ def test_predictions_that_cannot_be_made(moons: Path, tmp_path: Path) -> None:
     for words, code, message in (
         ((moons, "digits"), 2, "DATA='digits' has 64 features, the model takes 2"),
         ((moons, "moons", "--out", tmp_path), 2, "exists and is not a regular file"),
-        ((moons, write_csv(tmp_path / "x.csv", [1] * 5)), 1, "has 5 columns: expected 2 features"),
-        ((tmp_path, "moons"), 1, "is not a saved model: it has no model.json"),
+        ((moons, write_csv(tmp_path / "x.csv", [1] * 5)), 2, "has 5 columns: expected 2 features"),
+        ((tmp_path, "moons"), 2, "is not a saved model: it has no model.json"),
     ):
         result = run("predict", *words)
         assert (result.code, result.out) == (code, "")
@@ -479,7 +598,9 @@ def test_zeros_and_ones_in_several_columns() -> None:
     assert columns["prediction_1"] == ["0", "1"]
     assert columns["prediction_2"] == ["1", "0"]
     assert columns["probability_1"] == ["0.731058598", "0.952574134"]
-    assert head.metrics(np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32), y)["accuracy"] == 0.75
+    found = head.metrics(np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32), y)
+    assert (found["accuracy per label"], found["all labels right"]) == (0.75, 0.5)
+    assert "accuracy" not in found
 
 
 def test_targets_that_a_head_cannot_take() -> None:
@@ -487,8 +608,8 @@ def test_targets_that_a_head_cannot_take() -> None:
     values = Dataset(x, np.array([[0.5], [2.0]], np.float32))
     for head, data, message in (
         (heads.Classes(("a", "b")), values, "targets are values, the model predicts classes"),
-        (heads.Bits(("a", "b"), 1), values, "targets are not 1 columns of zeros and ones"),
-        (heads.Values((0, 0), (1, 1)), values, "there are 1 target columns, the model has 2"),
+        (heads.Bits(("a", "b"), 1), values, "targets are not 1 column of zeros and ones"),
+        (heads.Values((0, 0), (1, 1)), values, "the data has 1 target column, the model has 2"),
     ):
         with pytest.raises(ValueError, match=message):
             head.encode(data)
@@ -513,3 +634,37 @@ def test_nothing_is_held_out_on_request() -> None:
     source = sources.load("circles", None, seed=0)
     train, test, remark = sources.hold_out(source, 0, seed=0)
     assert (train, test, remark) == (source.data, None, "no test part: --test-fraction 0")
+
+
+ONE_HOT = [
+    (np.eye(3), True),
+    (np.eye(3)[:, :2], False),  # a row without a 1
+    (np.array([[1.0, 1.0], [0.0, 1.0]]), False),
+    (np.array([[2.0, -1.0]]), False),
+    (np.array([[0.5, 0.5]]), False),
+    (np.array([[1.0], [1.0]]), False),
+    (np.array([[-0.0, 1.0]]), True),
+]
+
+
+@pytest.mark.parametrize(("y", "expected"), ONE_HOT)
+def test_one_hot_is_one_1_in_each_row_of_several_columns(y: np.ndarray, expected: bool) -> None:
+    data = Dataset(np.zeros((len(y), 1), np.float32), y.astype(np.float32))
+    assert heads.is_one_hot(data) == expected
+    assert (heads.choose_loss("auto", data) == "softmax") == expected
+    if expected:
+        assert heads.as_classes(data).y.tolist() == y.argmax(axis=1).tolist()
+        assert heads.as_classes(data).classes == tuple(map(str, range(y.shape[1])))
+
+
+def test_labels_do_not_fit_several_outputs() -> None:
+    data = Dataset(np.zeros((2, 1), np.float32), np.array([0, 1]), ("0", "1"))
+    with pytest.raises(ValueError, match="the targets are not 2 columns of zeros and ones"):
+        heads.Bits(("0", "1"), 2).encode(data)
+
+
+def test_minus_zero_is_never_shown() -> None:
+    head = heads.Values((-0.0,), (1.0,))
+    assert head.columns(np.array([[-0.0]], np.float32)) == {"prediction": ["0"]}
+    found = heads.Classes(("a", "b")).metrics(np.array([[200.0, -200.0]]), np.array([0]))
+    assert f"{found['loss']:.5g}" == "0"

@@ -3,16 +3,24 @@
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
+import msgspec
+import numpy as np
 import pytest
-from helpers import run
+from helpers import python, run
+from matplotlib.figure import Figure
 
 from jaxpercep.commands import checkpoint
+from jaxpercep.layer import Params
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "xor", "--epochs", "5", "--out", "model")
@@ -90,15 +98,6 @@ def test_a_network_beyond_memory_is_refused_with_its_size(tmp_path: Path) -> Non
 # Pipes and terminals.
 
 
-def test_a_closed_pipe_ends_the_printing_and_not_the_work(tmp_path: Path) -> None:
-    with start(tmp_path, *TRAIN) as process:
-        process.stdout.close()
-        err = process.stderr.read()
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
-    checkpoint.load(tmp_path / "model")
-
-
 def test_help_into_a_closed_pipe_is_silent(tmp_path: Path) -> None:
     with start(tmp_path, "--help") as process:
         process.stdout.close()
@@ -114,31 +113,127 @@ def test_a_terminal_that_cannot_show_a_character_shows_the_rest(tmp_path: Path) 
     assert "match" in out
 
 
-# Signals, at a few random moments.
+# Signals, at random moments spread from the start of a process to its end. `make test` tries a few:
+#
+#     pytest tests/test_command_safety.py --moments 100
 
-
-MOMENTS = [random.Random(0).uniform(0.5, 8) for _ in range(3)]
 LONG = ("train", "digits", "--epochs", "100000", "--out", "model")
+ANNOUNCED = """
+import signal, sys
+from jaxpercep.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+print("started", file=sys.stderr, flush=True)
+sys.exit(main())
+"""
+SEEDS = (11, 12)  # of two models that take turns
+SAVING = """
+import itertools, sys
+from pathlib import Path
+import jax
+from matplotlib.figure import Figure
+from msgspec.structs import replace
+from jaxpercep.commands import checkpoint
+model, *seeds = sys.argv[1:]
+description, _ = checkpoint.load(Path(model))
+models = [
+    (replace(description, seed=seed), description.model().init(jax.random.key(seed)))
+    for seed in map(int, seeds)
+]
+print("started", file=sys.stderr, flush=True)
+for description, params in itertools.cycle(models):
+    checkpoint.save(Path("model"), description, params, {}, Figure())
+"""
 
 
-@pytest.mark.parametrize(
-    ("moment", "number"),
-    [*zip(MOMENTS, (signal.SIGINT, signal.SIGTERM, signal.SIGINT), strict=True)],
-)
-def test_an_interrupted_run_ends_in_order(tmp_path: Path, moment: float, number: int) -> None:
-    with start(tmp_path, *LONG) as process:
-        time.sleep(moment)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Draws a moment from each of equal parts of the time, as a share of it."""
+    moments = metafunc.config.getoption("moments")
+    if metafunc.function is test_a_closed_pipe_ends_the_printing_and_not_the_work:
+        moments = max(1, moments // 2)
+    rng = random.Random(0)
+    drawn = [(turn, (turn + rng.random()) / moments) for turn in range(moments)]
+    if "turn" in metafunc.fixturenames:
+        metafunc.parametrize(("turn", "moment"), drawn)
+    elif "moment" in metafunc.fixturenames:
+        metafunc.parametrize("moment", [moment for _, moment in drawn])
+
+
+@contextmanager
+def begin(folder: Path, program: str, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """Starts a program, and waits until it says that Python has started."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with python(program, *words, cwd=folder, env={**os.environ, "PYTHONPATH": path}) as process:
+        try:
+            assert process.stderr.readline() == "started\n"
+            yield process
+        finally:
+            process.kill()  # one that did not end when it should have
+
+
+@pytest.fixture(scope="module")
+def duration(trained: Path) -> float:
+    """Seconds of a short run, beside which there is a little time after its end."""
+    start = time.perf_counter()
+    with begin(trained, ANNOUNCED, *TRAIN[:-1], "timed") as process:
+        process.communicate()
+    return 1.1 * (time.perf_counter() - start)
+
+
+def check_folder(folder: Path) -> None:
+    """A model is there whole or not at all, and nothing beside it."""
+    if (folder / "model").exists():
+        checkpoint.load(folder / "model")
+    assert [path.name for path in folder.iterdir()] in ([], ["model"])
+
+
+def test_an_interrupted_run_ends_in_order(
+    tmp_path: Path, turn: int, moment: float, duration: float
+) -> None:
+    """Interrupts by Ctrl-C and SIGTERM in turn, runs that would not end, and runs that do."""
+    number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
+    words = (LONG, TRAIN)[turn // 2 % 2]
+    with begin(tmp_path, ANNOUNCED, *words) as process:
+        time.sleep(moment * duration)
         process.send_signal(number)
         err = process.communicate(timeout=120)[1]
-    assert process.returncode == 130, err
-    assert "interrupted" in err
+    finished = words is TRAIN and process.returncode == 0
+    assert finished or (process.returncode == 130 and "interrupted" in err), err
     assert "Traceback" not in err
-    if (tmp_path / "model").exists():
-        checkpoint.load(tmp_path / "model")
-    assert len(list(tmp_path.iterdir())) <= 1
+    assert (tmp_path / "model").exists() or not finished
+    check_folder(tmp_path)
 
 
-def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_after_the_end_changes_nothing(number: signal.Signals) -> None:
+    program = f"""
+import atexit, os, runpy, sys
+atexit.register(os.kill, os.getpid(), {number.value})
+sys.argv[1:] = ["--version"]
+runpy.run_module("jaxpercep", run_name="__main__")
+"""
+    with python(program) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("jaxpercep ")
+
+
+def test_a_closed_pipe_ends_the_printing_and_not_the_work(
+    tmp_path: Path, moment: float, duration: float
+) -> None:
+    with begin(tmp_path, ANNOUNCED, *TRAIN) as process:
+        time.sleep(moment * duration)
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    check_folder(tmp_path)
+    assert (tmp_path / "model").exists()
+
+
+def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(
+    tmp_path: Path, duration: float
+) -> None:
     program = f"trap '' INT; exec {shlex.join([sys.executable, '-m', 'jaxpercep', *LONG])}"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with subprocess.Popen(
@@ -147,20 +242,49 @@ def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(tmp_path: Path
         env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
     ) as process:
-        time.sleep(MOMENTS[0])
+        time.sleep(duration)
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_loses_no_model(tmp_path: Path, moment: float) -> None:
-    with start(tmp_path, *TRAIN, "--seed", "1") as process:
-        process.communicate()
+def test_a_killed_run_loses_no_model(
+    trained: Path, tmp_path: Path, moment: float, duration: float
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "model")
     before, _ = checkpoint.load(tmp_path / "model")
-    with start(tmp_path, *TRAIN, "--seed", "2") as process:
-        time.sleep(moment)
+    with begin(tmp_path, ANNOUNCED, *TRAIN, "--seed", "2") as process:
+        time.sleep(moment * duration)
         process.kill()
     found, _ = checkpoint.load(tmp_path / "model")
     assert found.seed in (before.seed, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_killed_save_loses_no_model_and_the_next_one_tidies_up(
+    trained: Path, tmp_path: Path, moment: float
+) -> None:
+    description, _ = checkpoint.load(trained / "model")
+    seconds = [saved(tmp_path, description, seed) for seed in SEEDS]
+    with begin(tmp_path, SAVING, trained / "model", *SEEDS) as process:
+        time.sleep(4 * moment * sum(seconds))
+        process.kill()
+    found, params = checkpoint.load(tmp_path / "model")
+    assert found.seed in SEEDS
+    jax.tree.map(np.testing.assert_array_equal, params, drawn(description, found.seed))
+    saved(tmp_path, description, SEEDS[0])
+    names = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert [name[:7] for name in names] == ["loss.pn", "model.j", "params-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def drawn(description: checkpoint.Description, seed: int) -> Params:
+    return description.model().init(jax.random.key(seed))
+
+
+def saved(folder: Path, description: checkpoint.Description, seed: int) -> float:
+    """Saves a model, and returns the seconds that it took."""
+    description = msgspec.structs.replace(description, seed=seed)
+    start = time.perf_counter()
+    checkpoint.save(folder / "model", description, drawn(description, seed), {}, Figure())
+    return time.perf_counter() - start

@@ -160,6 +160,8 @@ def test_arguments_that_cannot_work_are_answered_without_jax() -> None:
             "x = '\0'",
             "net.py: expected Python in UTF-8. Fix the SyntaxError",
         ),
+        ("x = " + "-" * 10**5 + "1", "net.py: expressions are nested too deeply to compile. D"),
+        ("x" + ".a" * 10**5, "net.py: expressions are nested too deeply to compile. Divide them"),
         (
             written(end="1 / 0"),
             "net.py:17: importing the file must not raise. "
@@ -317,10 +319,17 @@ def test_a_file_that_is_unusable(source: str, message: str) -> None:
 
 
 def test_a_file_that_is_not_utf_8() -> None:
-    Path("net.py").write_bytes(b"x = 1\nname = '\xff'\n")
-    result = run("compare", "net.py")
-    assert (result.code, result.out) == (2, "")
-    assert "net.py:2: expected Python in UTF-8. Fix the SyntaxError: (u" in result.err
+    for content, message in (
+        (b"x = 1\nname = '\xff'\n", "net.py:2: expected Python in UTF-8. Fix the SyntaxError: (u"),
+        (
+            b"-import x\n\xff",
+            "net.py: expected Python in UTF-8, but 'utf-8' codec can't decode byte",
+        ),
+    ):
+        Path("net.py").write_bytes(content)
+        result = run("compare", "net.py")
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to read")

@@ -1,8 +1,10 @@
 """One gradient by two methods; and rules planted wrong, which every checker has to catch."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -241,6 +243,139 @@ def test_manual_backward_runs_the_manual_rule():
 def test_manual_backward_is_for_layers():
     with pytest.raises(TypeError, match=r"model=.* is not a layer"):
         jp.with_manual_backward(jnp.tanh)
+
+
+FORWARD_MODES = {
+    "jvp": lambda f, x: jax.jvp(f, (x,), (x,)),
+    "jacfwd": lambda f, x: jax.jacfwd(f)(x),
+    "gradient of jvp": lambda f, x: jax.grad(lambda x: jax.jvp(f, (x,), (x,))[1])(x),
+}
+
+
+@pytest.mark.parametrize("differentiate", list(FORWARD_MODES.values()), ids=FORWARD_MODES)
+def test_manual_backward_has_no_forward_mode(differentiate):
+    params, x, _ = problem(MODEL, np.float32)
+    ours = jp.with_manual_backward(MODEL)
+    with pytest.raises(TypeError, match=r"model=Serial\(.* in forward mode.*differentiate.*apply"):
+        differentiate(lambda x: jnp.sum(ours(params, x)), x)
+
+
+@in_double
+def test_manual_backward_has_a_second_derivative():
+    params, x, _ = problem(DENSE_TANH, np.float64)
+    ours, theirs = (
+        jax.hessian(lambda x, apply=apply: jnp.sum(apply(params, x) ** 2))(x)
+        for apply in (jp.with_manual_backward(DENSE_TANH), DENSE_TANH.apply)
+    )
+    assert_agree(ours, theirs)
+
+
+# Gradients of a wrong form
+
+
+@dataclass(frozen=True)
+class Scale:
+    """y = s x, with a backward of any form."""
+
+    pull: Callable[..., Any]
+
+    def init(self, key):
+        return {"s": jax.random.normal(key, (3,))}
+
+    def apply(self, params, x):
+        return params["s"] * x
+
+    def forward(self, params, x):
+        return params["s"] * x, x
+
+    def backward(self, params, residuals, dy):
+        return self.pull(params, residuals, dy)
+
+    def __repr__(self):
+        return "Scale()"
+
+
+def right_form(params, x, dy):
+    return {"s": jnp.sum(x * dy, 0)}, params["s"] * dy
+
+
+WRONG_FORMS = {
+    "not summed": (
+        lambda params, x, dy: ({"s": x * dy}, params["s"] * dy),
+        r"dparams\['s'\] of float32\[4, 3\], expected float32\[3\]",
+    ),
+    "another type": (
+        lambda params, x, dy: ({"s": jnp.sum(x * dy, 0).astype(jnp.bfloat16)}, params["s"] * dy),
+        r"dparams\['s'\] of bfloat16\[3\], expected float32\[3\]",
+    ),
+    "another structure": (
+        lambda params, x, dy: (jnp.sum(x * dy, 0), params["s"] * dy),
+        r"dparams of structure PyTreeDef\(\*\), expected PyTreeDef\({'s': \*}\)",
+    ),
+    "dx of another shape": (
+        lambda params, _, dy: ({"s": params["s"]}, dy[:, :1]),
+        r"dx of float32\[4, 1\], expected float32\[4, 3\]",
+    ),
+    "no dx": (lambda params, *_: ({"s": params["s"]}), r"a dict, expected the pair"),
+}
+PLACES = {
+    "alone": (lambda layer: layer, "model"),
+    "in Serial": (lambda layer: jp.Serial(DENSE, layer, DENSE), r"model\.layers\[1\]"),
+    "in Repeat": (lambda layer: jp.Serial(jp.Repeat(layer, 2)), r"model\.layers\[0\]\.layer"),
+    "in Residual": (lambda layer: jp.Residual(layer), r"model\.layer"),
+}
+
+
+def gradient_of(model):
+    return jp.value_and_grad(model, jp.SquaredError(), "manual")
+
+
+def gradient_of_attached(model):
+    apply = jp.with_manual_backward(model)
+    return jax.grad(lambda params, x, y: jnp.sum(apply(params, x) * y), argnums=(0, 1))
+
+
+def step_of(model):
+    sgd = optax.sgd(0.1)
+    step = jp.make_step(model, jp.SquaredError(), sgd, "manual")
+    return lambda params, x, y: step(jp.TrainState(0, params, sgd.init(params)), x, y)
+
+
+@pytest.mark.parametrize(
+    ("form", "location", "use"),
+    [
+        *((form, "in Serial", step_of) for form in WRONG_FORMS),
+        *((form, location, gradient_of_attached) for form in WRONG_FORMS for location in PLACES),
+    ],
+)
+def test_a_gradient_of_a_wrong_form_names_the_layer(form, location, use):
+    (pull, came), (place, where) = WRONG_FORMS[form], PLACES[location]
+    model = place(Scale(pull))
+    params, x = model.init(jax.random.key(0)), jnp.ones((4, 3))
+    message = rf"{where}: Scale\(\)\.backward returned {came}"
+    with pytest.raises((TypeError, ValueError), match=message):
+        use(model)(params, x, x)
+
+
+def test_a_right_form_is_accepted():
+    for place, _ in PLACES.values():
+        model = place(Scale(right_form))
+        params, x = model.init(jax.random.key(0)), jnp.ones((4, 3))
+        for use in (gradient_of, gradient_of_attached, step_of):
+            use(model)(params, x, x)
+
+
+@dataclass(frozen=True)
+class Summing(jp.SquaredError):
+    def backward(self, residuals):
+        return jnp.sum(super().backward(residuals), 0)
+
+
+def test_a_loss_whose_gradient_has_a_wrong_form_is_named():
+    gradient = jp.value_and_grad(DENSE, Summing(), "manual")
+    x = jnp.ones((4, 3))
+    with pytest.raises(ValueError, match=r"loss: Summing\(.* returned dprediction of .*\[3\], exp"):
+        gradient(DENSE.init(jax.random.key(0)), x, x)
 
 
 # Rules planted wrong

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from jaxpercep._checks import counted
+from jaxpercep._files import unpacking
 from jaxpercep.idx import load_idx
 
 CODES = {"uint8": 8, "int8": 9, "int16": 11, "int32": 12, "float32": 13, "float64": 14}
@@ -87,18 +89,19 @@ def test_missing_file_and_directory_are_os_errors_that_name_the_path(tmp_path):
         (header(8, [0, 28, 28]), "{} (16 bytes) announces the empty shape (0, 28, 28)."),
         (
             idx_bytes(SAMPLE)[:-1],
-            "{} is truncated: its header announces shape (2, 3) of int16, that is 12 bytes of "
-            "data, but 11 bytes are there.",
+            "{} (23 bytes) is truncated: its header announces shape (2, 3) of int16, that is "
+            "12 bytes of data, but 11 are there.",
         ),
         (
             idx_bytes(SAMPLE) + b"\0",
-            "{} is followed by trailing data: its header announces shape (2, 3) of int16, that is "
-            "12 bytes of data, but 13 bytes are there.",
+            "{} (25 bytes) is followed by trailing data: its header announces shape (2, 3) of "
+            "int16, that is 12 bytes of data, but more are there.",
         ),
         (
             header(14, [2**32 - 1] * 3) + bytes(8),
-            "{} is truncated: its header announces shape (4294967295, 4294967295, 4294967295) of "
-            "float64, that is 633825299671392843082401579000 bytes of data, but 8 bytes are there.",
+            "{} (24 bytes) is truncated: its header announces shape (4294967295, 4294967295, "
+            "4294967295) of float64, that is 633825299671392843082401579000 bytes of data, but 8 "
+            "are there.",
         ),
     ],
 )
@@ -119,6 +122,21 @@ def test_an_announced_size_is_not_allocated(path):
     finally:
         tracemalloc.stop()
     assert peak < 2**24
+
+
+@pytest.mark.parametrize("announced", [2**24, 10])
+def test_a_bomb_is_not_unpacked(path, monkeypatch, announced):
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2**20)
+    content = gzip.compress(header(8, [announced]) + bytes(2**24))
+    tracemalloc.start()
+    try:
+        found = refusal(path, content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    bomb = "announce to unpack to 16,777,216, more than 100 times as many, as a decompression bomb"
+    assert (bomb if announced > 10 else "10 bytes of data, but more are there") in found
+    assert peak < 2**20
 
 
 PACKED = gzip.compress(idx_bytes(np.arange(500, dtype=np.int32) * 7919))
@@ -152,8 +170,8 @@ def test_bytes_after_a_gzip_stream_are_refused(path):
 
 def test_a_compressed_file_is_measured_after_decompression(path):
     content = idx_bytes(SAMPLE)
-    assert "12 bytes of data, but 14 bytes" in refusal(path, gzip.compress(content + b"ab"))
-    assert "12 bytes of data, but 9 bytes" in refusal(path, gzip.compress(content[:-3]))
+    assert "12 bytes of data, but more are there" in refusal(path, gzip.compress(content + b"ab"))
+    assert "12 bytes of data, but 9 are there" in refusal(path, gzip.compress(content[:-3]))
 
 
 ARRAYS = st.sampled_from(list(CODES)).flatmap(
@@ -184,4 +202,4 @@ def test_any_truncation_is_refused(path, array, pack, data):
 def test_any_appended_byte_is_refused(path, array, pack, extra):
     # gzip allows zeros after its stream, as padding: there the byte is appended inside.
     found = refusal(path, pack(idx_bytes(array) + bytes([extra])))
-    assert f"{array.nbytes} bytes of data, but {array.nbytes + 1} bytes" in found
+    assert f"that is {counted(array.nbytes, 'byte')} of data, but more are there" in found

@@ -337,34 +337,40 @@ def test_dense_refuses_mixed_types(key):
         DENSE.apply(mixed, x)
 
 
+WIDENING = [DENSE, jp.Residual(DENSE), jp.Repeat(DENSE_TANH, 3), jp.Repeat(jp.Residual(DENSE), 1)]
+
+
 @in_double
 @pytest.mark.parametrize("narrow", [jnp.float32, jnp.bfloat16, jnp.float16])
-def test_dense_widens_a_narrower_input_without_a_loss(narrow):
-    params, x, dy = draw(Case("", DENSE, (BATCH, FEATURES), 0))
+@pytest.mark.parametrize("layer", WIDENING, ids=repr)
+def test_a_narrower_input_is_widened_without_a_loss(layer, narrow):
+    params, x, dy = draw(Case("", layer, (BATCH, FEATURES), 0))
     x = x.astype(narrow)
-    y = DENSE.apply(params, x)
-    np.testing.assert_array_equal(y, DENSE.apply(params, x.astype(jnp.float64)))
-    dparams, dx = pull_back(DENSE, params, x, dy)
-    expected = autodiff_pull_back(DENSE, params, x, dy)
+    y = layer.apply(params, x)
+    np.testing.assert_array_equal(y, layer.apply(params, x.astype(jnp.float64)))
+    np.testing.assert_array_equal(y, layer.forward(params, x)[0])
+    dparams, dx = pull_back(layer, params, x, dy)
+    expected = autodiff_pull_back(layer, params, x, dy)
     assert_agree((dparams, dx), expected, tolerance=2 * float(jnp.finfo(narrow).eps))
+
+
+NARROWING = jp.AutodiffLayer(lambda _: (), lambda _, x: x.astype(jnp.bfloat16))
 
 
 def test_residual_refuses_a_layer_that_changes_shape_or_type(key):
     wider = jp.Residual(jp.Dense(3, 2))
     with pytest.raises(ValueError, match=r"maps float32\[4, 3\] to float32\[4, 2\]; its output"):
         wider.apply(wider.init(key), jnp.ones((4, 3)))
-    retyped = jp.Residual(jp.Dense(3, 3, dtype="bfloat16"))
-    with pytest.raises(ValueError, match=r"bfloat16.*float32"):
-        retyped.forward(retyped.init(key), jnp.ones((4, 3), jnp.bfloat16))
+    with pytest.raises(ValueError, match=r"maps float32\[4, 3\] to bfloat16\[4, 3\]"):
+        jp.Residual(NARROWING).forward((), jnp.ones((4, 3)))
 
 
 def test_repeat_refuses_a_layer_that_changes_shape_or_type(key):
     narrower = jp.Repeat(jp.Dense(3, 2), 2)
     with pytest.raises(ValueError, match=r"maps float32\[4, 3\] to float32\[4, 2\]; its output"):
         narrower.apply(narrower.init(key), jnp.ones((4, 3)))
-    retyped = jp.Repeat(jp.Dense(3, 3, dtype="bfloat16"), 2)
-    with pytest.raises(ValueError, match=r"maps bfloat16\[4, 3\] to float32\[4, 3\]"):
-        retyped.forward(retyped.init(key), jnp.ones((4, 3), jnp.bfloat16))
+    with pytest.raises(ValueError, match=r"maps float32\[4, 3\] to bfloat16\[4, 3\]"):
+        jp.Repeat(NARROWING, 2).forward((), jnp.ones((4, 3)))
 
 
 BAD_DESCRIPTIONS = {
@@ -378,7 +384,7 @@ BAD_DESCRIPTIONS = {
     "integer dtype": (
         lambda: jp.Dense(1, 1, dtype="int8"),
         TypeError,
-        r"dtype=int8 is not a float",
+        r"dtype='int8' is not a floating-point type",
     ),
     "unknown dtype": (lambda: jp.Dense(1, 1, dtype="blfoat16"), TypeError, r"dtype='?blfoat16"),
     "use_bias": (lambda: jp.Dense(1, 1, use_bias=0), TypeError, r"use_bias=0 must be True or"),
@@ -481,6 +487,16 @@ def test_a_compute_type_is_never_the_default(dtype):
     assert jp.Dense(2, 1, dtype=dtype) != jp.Dense(2, 1)
     assert jp.Dense(2, 1, dtype=dtype) == jp.Dense(2, 1, dtype=jnp.dtype(dtype))
     assert repr(jp.Dense(2, 1, dtype=dtype)) == f"Dense(2, 1, dtype={dtype!r})"
+
+
+@pytest.mark.parametrize("name", ["w_init", "b_init"])
+def test_refuses_what_an_initializer_returns(name, key):
+    dense = jp.Dense(2, 3, **{name: lambda *_: jnp.zeros((4, 4))})
+    with pytest.raises(ValueError, match=rf"Dense\(2, 3.*{name}\(key, .*returned shape \(4, 4\)"):
+        dense.init(key)
+    dense = jp.Dense(2, 3, **{name: lambda *_: "zeros"})
+    with pytest.raises(TypeError, match=rf"{name}\(key, .*is a str, not an array of numbers"):
+        dense.init(key)
 
 
 @dataclasses.dataclass

@@ -155,7 +155,7 @@ def test_names_the_argument_that_is_not_an_array(case):
 @every_loss
 def test_refuses_complex_targets(case):
     prediction, target = draw(case, np.float32)
-    message = r"target has dtype complex64, expected real numbers; use target\.real"
+    message = r"target has dtype complex64, expected real numbers; use its \.real"
     assert_refuses(TypeError, message, case.loss, prediction, target.astype(complex))
 
 

@@ -40,6 +40,8 @@ def test_loss_curves(log):
     assert axes.get_yscale() == ("log" if log else "linear")
     assert low < 0.01 < 1.0 < high < 10
     assert low > 1e-3 if log else low == 0
+    assert axes.get_legend() is None  # it stands below, where it hides no curve
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(curves)
     assert saved(figure)
 
 
@@ -58,6 +60,7 @@ def test_decision_boundaries_draw_the_half_contour_and_the_data():
     contours = [c for c in line.collections if c.__class__.__name__ == "QuadContourSet"]
     assert np.allclose(contours[0].get_paths()[0].vertices[:, 0], 0.5, atol=0.01)
     assert not [c for c in flat.collections if c.__class__.__name__ == "QuadContourSet"]
+    assert (line.get_legend(), len(figure.legends)) == (None, 1)
     dots = {c.get_label(): c.get_offsets() for c in line.collections if c.get_offsets().size > 2}
     assert np.array_equal(dots["class 1"], XOR[:2])
     assert np.array_equal(dots["class 0"], XOR[2:])

@@ -440,7 +440,7 @@ BAD_POINTS = [
     (np.ones((4, 2), np.int32), TypeError, r"x has dtype int32.*floating; use x.astype\(float\)"),
     ([[1, 2]] * 4, TypeError, "x has dtype int.*must be floating"),
     (np.ones((4, 2), bool), TypeError, "x has dtype bool, but must be floating"),
-    (np.ones((4, 2), np.complex64), TypeError, "x has dtype complex64, but must be floating"),
+    (np.ones((4, 2), np.complex64), TypeError, "x has dtype complex64, expected real numbers"),
     (np.array([[1, np.nan]] * 4), ValueError, r"x holds 4 values that are NaN.*\(0, 1\)"),
     (np.array([[1, 1], [np.inf, 1]] * 2), ValueError, r"x holds 2 values that are NaN or infinite"),
 ]
@@ -451,7 +451,7 @@ BAD_LABELS = [
     (Y[None], ValueError, r"labels has shape \(1, 4\), but x has 4 samples"),
     (Y > 0, TypeError, r"labels has dtype bool.*convert 0/1.*2 \* labels.astype\(int\) - 1"),
     (np.ones(4, np.uint8), TypeError, "labels has dtype uint8, but must be floating or signed"),
-    (np.ones(4, complex), TypeError, "labels has dtype complex128, but must be floating or signed"),
+    (np.ones(4, complex), TypeError, "labels has dtype complex128, expected real numbers"),
     ((Y + 1) // 2, ValueError, r"labels are 0 and 1, but must be -1 and \+1; use 2 \* labels - 1"),
     (np.zeros(4), ValueError, r"labels are 0 and 1"),
     ([1.0, 0.5, -1.0, 2.0], ValueError, r"2 of them are not \(the first, 0.5, at index 1\); map"),

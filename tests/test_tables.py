@@ -1,16 +1,22 @@
 import io
+import os
 import re
+import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxpercep.tables import load_csv, load_features, load_npz
+from jaxpercep._files import unpacking
+from jaxpercep._files.layout import Layout
+from jaxpercep.tables import load_csv, load_features, load_npz, read_examples, read_rows
 
 XY = "width,height,kind\n1,2.5,b\n-3,4e1,a\n0,.5,b\n"
 X = np.array([[1, 2.5], [-3, 40], [0, 0.5]], np.float32)
+WH = Layout((2,), ("width", "height", "kind"), 2)
 
 
 @pytest.fixture
@@ -75,13 +81,14 @@ def test_a_quoted_name_may_hold_commas_and_line_breaks(write):
     data = load_csv(write('"a, in\nmetres",kind\n1,x\n'))
     assert_equal(data.x, [[1]], np.float32)
     found = refused(load_csv, write('"a, in\nmetres",kind\n?,x\n'))
-    assert found.startswith(r"FILE, line 3, column 1 ('a, in\nmetres'): '?' is not a finite")
+    assert found.startswith(r"FILE, line 3, column 1 ('a, in\nmetres'): '?' is text")
 
 
 @pytest.mark.parametrize(
     ("cells", "labels", "classes"),
     [
         ("1 0 1", [1, 0, 1], ("0", "1")),
+        ("1 -0 0 -0.0", [1, 0, 0, 0], ("0", "1")),
         ("-1 1 -1", [0, 1, 0], ("-1", "1")),
         ("10 9 2", [2, 1, 0], ("2", "9", "10")),
         ("1.0 3e0 1", [0, 1, 0], ("1", "3")),
@@ -113,7 +120,7 @@ def test_csv_target_by_name_and_index(write, target, bom):
 
 def test_a_target_in_the_middle_leaves_the_order(write):
     path = write("u,kind,v\n1,7,2\n3,5,x\n")
-    assert refused(load_csv, path, "kind").startswith("FILE, line 3, column 3 ('v'): 'x' is not")
+    assert refused(load_csv, path, "kind").startswith("FILE, line 3, column 3 ('v'): 'x' is text")
     assert_equal(load_csv(write("u,kind,v\n1,7,2\n"), 1).x, [[1, 2]], np.float32)
 
 
@@ -128,27 +135,37 @@ def test_a_target_in_the_middle_leaves_the_order(write):
             "FILE has one column, but features and a target need at least two; are the cells",
         ),
         ("a;b\n1;2\n", "FILE has one column, but features and a target need at least two; are the"),
-        ("a,b\n1,2\n1\n", "FILE, line 3: 1 columns, the first line has 2."),
+        ("a,b\n1,2\n1\n", "FILE, line 3: 1 column, the first line has 2."),
         ("1,2\n\n1,2,3\n", "FILE, line 3: 3 columns, the first line has 2."),
-        ("a,b\n1,2\nx,3\n", "FILE, line 3, column 1 ('a'): 'x' is not a finite float32 number; f"),
-        ("1,2,3\n1,,3\n", "FILE, line 2, column 2: '' is not a finite float32 number"),
+        ("a,b\n1,2\nx,3\n", "FILE, line 3, column 1 ('a'): 'x' is text; features must be numbers"),
+        (
+            "1,2,3\n1,,3\n",
+            "FILE, line 2, column 2: the cell is empty; fill it in, or leave out the row",
+        ),
+        (
+            "1,2,3\n1, ,3\n",
+            "FILE, line 2, column 2: the cell is empty; fill it in, or leave out the row",
+        ),
         ("1,2\nnan,3\n", "FILE, line 2, column 1: 'nan' is not a finite float32 number"),
         ("1,2\n-inf,3\n", "FILE, line 2, column 1: '-inf' is not a finite float32 number"),
         ("1,2\n1e39,3\n", "FILE, line 2, column 1: '1e39' is not a finite float32 number"),
         (
             "0,b,c\n1,2,3\n",
-            "FILE, line 1, column 2: 'b' is not a finite float32 number; features m",
+            "FILE, line 1, column 2: 'b' is text; features must be numbers, and a h",
         ),
         ("a,b,a\n1,2,3\n", "FILE, line 1, column 3 ('a'): the header has this name twice."),
         ("a,a ,b\n1,2,3\n", "FILE, line 1, column 2 ('a'): the header has this name twice."),
         (",a,b\n0,1,2\n", "FILE, line 1, column 1 (''): the header gives this column no name."),
-        ("a,b\n1,\n", "FILE, line 2, column 2 ('b'): '' is neither a label nor a number."),
-        ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): '' is neither a label nor a number."),
+        ("a,b\n1,\n", "FILE, line 2, column 2 ('b'): the target is missing; fill it in, or"),
+        ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): the target is missing; fill it in, or"),
         (
             "a,b\n1,2\n1,nan\n",
-            "FILE, line 3, column 2 ('b'): 'nan' is neither a label nor a number.",
+            "FILE, line 3, column 2 ('b'): 'nan' is neither a label nor a finite number.",
         ),
-        ("a,b\n1,inf\n", "FILE, line 2, column 2 ('b'): 'inf' is neither a label nor a number."),
+        (
+            "a,b\n1,inf\n",
+            "FILE, line 2, column 2 ('b'): 'inf' is neither a label nor a finite number.",
+        ),
         (
             "a,b\n1,2\n1,u\n",
             "FILE, line 3, column 2 ('b'): 'u' does not go with '2' in line 2; a ta",
@@ -157,7 +174,7 @@ def test_a_target_in_the_middle_leaves_the_order(write):
             "a,b\n1,u\n1,2\n",
             "FILE, line 3, column 2 ('b'): '2' does not go with 'u' in line 2; a ta",
         ),
-        ("a,b\n1,1e99\n1,.5\n", "FILE: the target, as float32, holds 1 values that are NaN or inf"),
+        ("a,b\n1,1e99\n1,.5\n", "FILE: the target, as float32, holds 1 value that is NaN or infin"),
         ('a,b\n1,"2\n', "FILE, line 2: unexpected end of data."),
         ('a,b\n1,"2"3\n', "FILE, line 2: ',' expected after '\"'."),
         ("a,b\n1," + "2" * 140_000, "FILE, line 2: field larger than field limit (131072)."),
@@ -266,6 +283,80 @@ def test_npz_floats_are_values_with_an_output_axis(write):
     assert_equal(load_npz(write({"x": X, "y": 2 * X})).y, 2 * X, np.float32)
 
 
+def test_npz_images_are_flattened_in_their_order(write):
+    images = np.arange(24).reshape(2, 3, 2, 2)
+    data = load_npz(write({"x": images, "y": [0, 1]}))
+    assert_equal(data.x, images.reshape(2, 12), np.float32)
+    assert_equal(load_features(write({"x": images[..., 0]}), 6), images[..., 0].reshape(2, 6), "f4")
+    assert_equal(load_npz(write({"x": np.asfortranarray(X), "y": [0, 1, 2]})).x, X, np.float32)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_npz_matrices_are_values(write, dtype):
+    data = load_npz(write({"x": X, "y": np.eye(3, dtype=dtype)}))
+    assert_equal(data.y, np.eye(3), np.float32)
+    assert data.classes is None
+
+
+def npz(header, data=b"", announced=None, method=zipfile.ZIP_STORED):
+    """Writes an array whose header is any text."""
+    text = header.encode()
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("x.npy", content)
+    file = bytearray(buffer.getvalue())
+    if announced is not None:
+        place = file.rindex(b"PK\1\2") + 24
+        file[place : place + 4] = announced.to_bytes(4, "little")
+    return bytes(file)
+
+
+def header_of(shape, descr="<f4"):
+    return f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npz("{'descr': '<f4', 'fortran_order': Fal"), "its header is damaged (TokenError)"),
+        (npz("{'descr': '<f4'}"), "Header does not contain the correct keys"),
+        (npz("(" * 9000), "its header is damaged"),
+        (npz("-" * 9000 + "1"), "its header is damaged"),
+        (npz("x" * 20_000), "Header info length (20000) is large"),
+        (npz(header_of((10**18, 10**18)), bytes(8)), "its header announces shape (1000000000000"),
+        (npz(header_of((-1, 2))), "its header announces the shape (-1, 2)"),
+        (npz(header_of((2, 2)), bytes(15)), "its header announces shape (2, 2) of float32, that"),
+        (npz(header_of((2, 2)), bytes(17)), "its header announces shape (2, 2) of float32, that"),
+        (npz(header_of((0, 10**30))), "cannot be read: "),
+        (npz(header_of((1,) * 99), bytes(4)), "cannot be read: "),
+        (npz(header_of((1,), "|O")), "it holds Python objects, which are never unpickled"),
+        (npz(header_of((2, 2)), bytes(16), 2**32 - 2), "as a decompression bomb does"),
+        (npz(header_of((2, 2)), bytes(16), method=zipfile.ZIP_LZMA), "by another method"),
+    ],
+)
+def test_npz_headers_are_not_believed(write, content, message):
+    found = refused(load_npz, write(content))
+    assert found.startswith("FILE: array 'x' cannot be read: ")
+    assert message in found
+    assert "\n" not in found
+
+
+def test_a_bomb_is_not_unpacked(write, monkeypatch):
+    zeros = npz(header_of((2**22, 2)), bytes(2**25), method=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(unpacking, "_ALWAYS", 2**20)
+    path = write(zeros)
+    tracemalloc.start()
+    try:
+        found = refused(load_npz, path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "announce to unpack to 33,554," in found
+    assert "as a decompression bomb does; if it is none, write it with np.savez, uncomp" in found
+    assert peak < 2**20
+
+
 def good_npz(save=np.savez):
     buffer = io.BytesIO()
     save(buffer, x=X, y=[0, 1, 0])
@@ -296,16 +387,16 @@ def other_zip():
         ({"x": X, "labels": [1]}, "FILE has no array 'y'; it holds x, labels."),
         (
             {"x": np.array([[None]]), "y": [1]},
-            "FILE: array 'x' cannot be read: Object arrays canno",
+            "FILE: array 'x' cannot be read: it holds Python obj",
         ),
-        ({"x": X, "y": np.array([{}] * 3)}, "FILE: array 'y' cannot be read: Object arrays cannot"),
+        ({"x": X, "y": np.array([{}] * 3)}, "FILE: array 'y' cannot be read: it holds Python obj"),
         (
             {"x": X[0], "y": [1]},
             "FILE: x has shape (2,) and type float32, expected numbers [n, fea",
         ),
         (
-            {"x": X[None], "y": [1]},
-            "FILE: x has shape (1, 3, 2) and type float32, expected numbers",
+            {"x": X[None, None, None], "y": [1]},
+            "FILE: x has shape (1, 1, 1, 3, 2) and type float32, expected numbers",
         ),
         (
             {"x": X[:0], "y": []},
@@ -317,8 +408,8 @@ def other_zip():
         ({"x": X, "y": [1, 2]}, "FILE: x has 3 rows, y has shape (2,); they must agree."),
         ({"x": X, "y": 1}, "FILE: x has 3 rows, y has shape (); they must agree."),
         (
-            {"x": X, "y": np.eye(3, dtype=int)},
-            "FILE: y has shape (3, 3) and type int64, expected c",
+            {"x": X, "y": np.ones((3, 1), int)},
+            "FILE: y has shape (3, 1) and type int64, expected c",
         ),
         (
             {"x": X, "y": np.ones((3, 1, 1))},
@@ -337,13 +428,13 @@ def other_zip():
         ({"x": X * np.nan, "y": [1] * 3}, "FILE: x, as float32, holds 6 values that are NaN or in"),
         (
             {"x": [[1.0], [1e300]], "y": [1, 2]},
-            "FILE: x, as float32, holds 1 values that are NaN o",
+            "FILE: x, as float32, holds 1 value that is NaN or",
         ),
         (
             {"x": X, "y": [1, np.nan, 2]},
-            "FILE: y, as float32, holds 1 values that are NaN or infin",
+            "FILE: y, as float32, holds 1 value that is NaN or infinit",
         ),
-        (other_zip(), "FILE: x has shape () and type |S12, expected numbers"),
+        (other_zip(), "FILE: array 'x' cannot be read: the magic string is not correct"),
     ],
 )
 def test_npz_refuses(write, content, message):
@@ -394,10 +485,32 @@ def test_features_with_and_without_their_target(write, content, target):
     assert_equal(load_features(str(write(content)), 2, target), X, np.float32)
 
 
+def test_a_pipe_is_read_from_its_first_byte(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for read in (load_csv, lambda path: read_examples(path)[0], lambda path: read_rows(path, WH)):
+        with ThreadPoolExecutor() as pool:
+            pool.submit(path.write_text, XY)
+            assert_equal(read(path).x, X, np.float32)
+
+
+def test_damaged_text_in_an_npz_file_is_refused(write):
+    for point in (0xD800, 0x110000, 0xFFFFFFFF):
+        y = np.full(3, point, np.uint32).view("<U1")
+        assert refused(load_npz, write({"x": X, "y": y})).startswith(
+            "FILE: y holds text that is empty or not"
+        )
+        rows = read_rows(write({"x": X, "y": y}), WH)
+        assert rows.labelled is None
+        assert "y holds text that" in rows.remark
+    for y in (np.array(["a", "", "b"]), np.empty(3, "<U0")):
+        assert "y holds text that is empty" in refused(load_npz, write({"x": X, "y": y}))
+
+
 @pytest.mark.parametrize(
     ("content", "features", "target", "message"),
     [
-        (XY, 1, None, "FILE has 3 columns: expected 1 features, or 2 columns with the target."),
+        (XY, 1, None, "FILE has 3 columns: expected 1 feature, or 2 columns with the target."),
         (XY, 4, None, "FILE has 3 columns: expected 4 features, or 5 columns with the target."),
         (
             XY,
@@ -405,14 +518,14 @@ def test_features_with_and_without_their_target(write, content, target):
             "kind",
             "FILE has 3 columns, the target among them: expected 3 features, or 4 colu",
         ),
-        (XY, 3, None, "FILE, line 2, column 3 ('kind'): 'b' is not a finite float32 number"),
+        (XY, 3, None, "FILE, line 2, column 3 ('kind'): 'b' is text; features must be numbers"),
         (XY, 2, "kid", "target='kid' is not a column of FILE. Did you mean 'kind'?"),
         (XY, 2, 3, "target=3 is not a column of FILE: it has 3."),
         ("1,2,3\n", 2, "kind", "target='kind' is not a column of FILE. Its column names: none"),
         ("a,b\n", 2, None, "FILE has a header and no rows."),
         ("", 2, None, "FILE is empty"),
-        ({"x": X}, 3, None, "FILE: x has 2 features, the model takes 3."),
-        ({"x": X}, 1, None, "FILE: x has 2 features, the model takes 1."),
+        ({"x": X}, 3, None, "FILE: x has 2 features, the model takes 3 features."),
+        ({"x": X}, 1, None, "FILE: x has 2 features, the model takes 1 feature."),
         ({"y": X}, 2, None, "FILE has no array 'x'; it holds y."),
         ({"x": X + np.inf}, 2, None, "FILE: x, as float32, holds "),
     ],
@@ -433,3 +546,42 @@ def test_features_refuse_a_count_that_is_none(write):
 def test_missing_files_and_directories_are_os_errors(tmp_path, read):
     refused(read, tmp_path / "nowhere", error=FileNotFoundError)
     refused(read, tmp_path, error=IsADirectoryError)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (((),), "the shape .* is empty"),
+        (((2, 0),), "the shape .* is empty"),
+        (((2,), None, 3), "there is no column 3 beside 2 features"),
+        (((2,), None, -1), "there is no column -1 beside 2 features"),
+        (((2,), ("a", "b", "y")), "the columns are not 2 features and a target"),
+        (((2,), ("a", "", "y"), 2), "the columns are not 2 features and a target"),
+        (((2,), ("a", "b"), 1), "the columns are not 2 features and a target"),
+        (((2,), ("a", "a", "y"), 2), "the columns are not 2 features and a target"),
+    ],
+)
+def test_a_layout_is_one_of_a_table(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Layout(*fields)
+
+
+@pytest.mark.parametrize(
+    ("trained", "shape", "message"),
+    [
+        ((6,), (6,), ""),
+        ((6,), (2, 3), ""),
+        ((2, 3), (6,), ""),
+        ((2, 3), (2, 3), ""),
+        ((2, 3), (3, 2), "x has images of 3 x 2, the model takes images of 2 x 3."),
+        ((2, 3), (2, 3, 1), "x has images of 2 x 3 x 1, the model takes images of 2 x 3."),
+        ((6,), (2, 2), "x has images of 2 x 2, the model takes 6 features."),
+        ((1,), (2,), "x has 2 features, the model takes 1 feature."),
+    ],
+)
+def test_shapes_that_can_be_read_alike(trained, shape, message):
+    if not message:
+        Layout(trained).check_shape("x", shape)
+        return
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Layout(trained).check_shape("x", shape)

@@ -1,5 +1,6 @@
 """Training steps against a loop written by hand, and how `fit` cuts, resumes and ends."""
 
+import copy
 import os
 import signal
 import threading
@@ -124,6 +125,15 @@ def test_a_step_is_the_update_by_hand(method):
     value, gradients = jax.value_and_grad(objective)(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.5 * g, state.params, gradients)
     assert_close((new.params, loss, new.step), (expected, value, 1))
+
+
+def test_a_step_has_what_a_jitted_function_has():
+    step = copy.copy(jp.make_step(MODEL, LOSS, SGD))
+    assert "HloModule" in step.lower(fresh(), *data()).compile().as_text()
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh())
+    stepped, losses = jax.vmap(step, in_axes=(0, None, None))(states, *data())
+    assert losses.shape == (2,)
+    assert_close(jax.tree.map(lambda leaf: leaf[0], stepped), step(fresh(), *data())[0])
 
 
 @pytest.mark.parametrize("donate", [False, True])
@@ -507,7 +517,11 @@ REFUSED = {
         (TypeError, ValueError),
         r"opt_state.*optimizer",
     ),
-    "state": ({"steps": 1, "state": fresh().params}, TypeError, r"state is a .*init_state"),
+    "state": (
+        {"steps": 1, "state": fresh().params},
+        TypeError,
+        r"state=\(DenseP.* is not a TrainState; .*init_state",
+    ),
     "method": ({"steps": 1, "method": "manaul"}, ValueError, r"Did you mean 'manual'\?"),
     "model": ({"steps": 1, "model": "mlp"}, TypeError, r"model='mlp' is not a layer"),
     "loss": ({"steps": 1, "loss": abs}, TypeError, r"loss=.* is not a loss"),
@@ -520,12 +534,12 @@ REFUSED = {
     "complex": (
         {"steps": 1, "y": Y.astype(complex)},
         TypeError,
-        r"y has dtype complex64, .*y\.real",
+        r"y has dtype complex64, .*use its \.real",
     ),
     "masked": (
         {"steps": 1, "x": np.ma.masked_array(X, np.zeros_like(X))},
         TypeError,
-        r"x is a masked array, whose mask would be lost; .*x\.filled",
+        r"x is a masked array, whose mask would be lost; .*its \.filled",
     ),
     "labels that wrap": (
         {"steps": 1, "loss": jp.SoftmaxCrossEntropy(), "y": np.zeros(SAMPLES, "i8") + 2**32},

@@ -537,7 +537,11 @@ def through_type_in_numpy(dtype, factor, w):
 @pytest.mark.parametrize("by_hand", [in_type, through_type, through_type_in_numpy])
 @pytest.mark.parametrize(
     ("dtype", "least", "most", "wrong"),
-    [("float32", 1e-7, 1e-5, 1.0001), ("bfloat16", 4e-3, 0.3, 1.5)],
+    [
+        ("float32", 1e-7, 1e-6, 1.000002),
+        ("float16", 5e-4, 5e-3, 1.005),
+        ("bfloat16", 4e-3, 4e-2, 1.04),
+    ],
 )
 def test_a_narrow_candidate_is_judged_by_its_measured_noise(by_hand, dtype, least, most, wrong):
     fun, narrow = sum_of_tanh, jnp.dtype(dtype)
@@ -547,6 +551,91 @@ def test_a_narrow_candidate_is_judged_by_its_measured_noise(by_hand, dtype, leas
     assert least < report.sensitivity < most
     found = assert_verdict(Case("", "manual_wrong", fun, partial(by_hand, narrow, wrong)))
     assert found.formula == dtype
+
+
+def softmax_loss(z, y):
+    return -jnp.sum(y * jax.nn.log_softmax(z)) / len(z)
+
+
+def softmax_by_hand(xp, dtype, factor, z, y):
+    z, y = (xp.asarray(array).astype(dtype) for array in (z, y))
+    e = xp.exp(z - xp.max(z, axis=1, keepdims=True))
+    return xp.asarray(factor, dtype) * (e / xp.sum(e, axis=1, keepdims=True) - y) / len(z)
+
+
+def regression(w, x, y):
+    return jnp.mean((jnp.tanh(x @ w) - y) ** 2)
+
+
+def regression_by_hand(xp, dtype, factor, w, x, y):
+    """Sums over the whole batch, which NumPy does in the narrow type."""
+    w, x, y = (xp.asarray(array).astype(dtype) for array in (w, x, y))
+    h = xp.tanh(x @ w)
+    return x.T @ (xp.asarray(2 * factor / h.size, dtype) * (h - y) * (1 - h * h))
+
+
+RNG = np.random.default_rng(0)
+LOGITS = (3 * RNG.normal(size=(8, 300))).astype(np.float32)
+ONE_HOT = np.eye(300, dtype=np.float32)[:8]
+MANY = tuple(RNG.normal(size=shape).astype(np.float32) for shape in [(3, 2), (300, 3), (300, 2)])
+REDUCING = {
+    "softmax": (softmax_loss, softmax_by_hand, (LOGITS, ONE_HOT)),
+    "regression": (regression, regression_by_hand, MANY),
+}
+
+
+NARROW_REDUCTIONS = [
+    ("regression", np, "float16", 1.02),
+    ("softmax", jnp, "bfloat16", 1.15),
+    *(
+        pytest.param(name, xp, dtype, wrong, marks=pytest.mark.corpus)
+        for name in REDUCING
+        for xp in (np, jnp)
+        for dtype, wrong in (("float16", 1.02), ("bfloat16", 1.15))
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "xp", "dtype", "wrong"), NARROW_REDUCTIONS)
+def test_narrow_reductions_over_hundreds_of_numbers(name, xp, dtype, wrong):
+    """The noise of a type depends on the operations: no bound holds for all of them."""
+    fun, by_hand, args = REDUCING[name]
+    narrow = jnp.dtype(dtype)
+    with jax.numpy_dtype_promotion("standard"):
+        assert_verdict(Case("", "match", fun, partial(by_hand, xp, narrow, 1.0), args))
+        assert_verdict(Case("", "manual_wrong", fun, partial(by_hand, xp, narrow, wrong), args))
+
+
+def test_float16_loses_digits_below_its_normal_numbers():
+    """The gradient is of the size of 1e-6, where an ulp is 6 % of it."""
+    tiny = partial(in_type, jnp.dtype("float16"), 1e-6)
+    report = assert_verdict(Case("", "match", lambda w: 1e-6 * sum_of_tanh(w), tiny))
+    assert 2e-2 < report.sensitivity < 0.5
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_an_overflow_of_the_candidates_type_is_not_a_match(xp):
+    """In float64 the same operations are right."""
+
+    def squares(w):
+        return jnp.sum((300 * w) ** 2)
+
+    def by_hand(w):
+        scaled = (xp.asarray(w).astype("float16") * xp.float16(300)) ** 2
+        return (2 * scaled / xp.asarray(w).astype("float16")).astype("float16")
+
+    with np.errstate(over="ignore"):
+        assert_verdict(Case("", "manual_wrong", squares, by_hand))
+
+
+def bfloat16_inside(w):
+    return jnp.sum(jnp.tanh(w.astype(jnp.bfloat16))).astype(w.dtype)
+
+
+def test_the_functions_narrowness_excuses_no_candidate():
+    """The function is widened: its rounding to bfloat16 is no noise of its formula."""
+    assert_verdict(Case("", "match", bfloat16_inside, tanh_by_hand))
+    assert_verdict(Case("", "manual_wrong", bfloat16_inside, scaled_tanh(1.0001)))
 
 
 def clipped(z):

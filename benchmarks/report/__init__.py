@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.report import markdown, page, pictures, sections
 from benchmarks.report.terminal import table
 from benchmarks.results import Results
-from jaxpercep._files import write_whole
+from jaxpercep._files.writing import write_whole
 
 __all__ = ["table", "write"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report.section import Section
-from jaxpercep._files import write_whole
+from jaxpercep._files.writing import write_whole
 
 SECTIONS = ("summary", "batch", "depth", "width", "grid")
 """Keys of the sections whose first picture is written."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import math
 import os
 import sys
 import warnings
@@ -17,16 +18,18 @@ import optax
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from jaxpercep._files import write_whole
+from jaxpercep._checks import counted
+from jaxpercep._files.layout import Layout, described
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint, sources
-from jaxpercep.commands.arguments import Predict, Train, UsageError, is_dataset
+from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
 from jaxpercep.commands.checkpoint import Description
 from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
 from jaxpercep.commands.sources import Scale
 from jaxpercep.compose import Serial
-from jaxpercep.datasets import Dataset
 from jaxpercep.layer import Params
 from jaxpercep.plots import loss_curves
+from jaxpercep.tables import Rows, read_rows
 from jaxpercep.training import History, TrainState, fit, init_state
 
 OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
@@ -48,25 +51,28 @@ def train(arguments: Train) -> int:
     """Trains a network, prints its metrics and saves it; returns the exit code.
 
     Raises:
-        UsageError: Arguments that do not fit the data, or `--out` holds something else.
-        OSError: A file cannot be read or written.
-        ValueError: The data cannot be used, or training diverged.
+        UsageError: The data cannot be read or used, the arguments do not fit it, or `--out` holds
+            something else.
+        OSError: A file cannot be written.
+        ValueError: Training diverged.
     """
-    parts, head, scale = _prepare(arguments)
+    with inputs():
+        parts, head, scale, layout = _prepare(arguments)
     features = parts["train"].x.shape[1]
     description = Description(
         sizes=(features, *arguments.hidden, head.outputs),
         head=head,
         scale=scale,
+        layout=layout,
         activation=arguments.activation,
         data=arguments.data,
-        target=arguments.target,
         seed=arguments.seed,
         test_fraction=arguments.test_fraction,
     )
     model = description.model()
     _check_memory(description.sizes)
-    print(f"{arguments.data}: {_counted(parts)}, {features} features\n{model!r}\n{head.loss!r}")
+    print(f"{arguments.data}: {_counted(parts)}, {counted(features, 'feature')}")
+    print(f"{model!r}\n{head.loss!r}")
 
     state, history = _fit(arguments, model, head, parts["train"])
     metrics = {
@@ -78,7 +84,8 @@ def train(arguments: Train) -> int:
     checkpoint.save(arguments.out, description, state.params, metrics, curve)
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
-        _note(f"jaxpercep train: interrupted after {state.step} steps; the state reached is saved")
+        steps = counted(int(state.step), "step")
+        _note(f"jaxpercep train: interrupted after {steps}; the state reached is saved")
     return 130 if history.interrupted else 0
 
 
@@ -86,22 +93,24 @@ def predict(arguments: Predict) -> int:
     """Writes predictions as CSV, and metrics to standard error; returns the exit code.
 
     Raises:
-        UsageError: A dataset that the model does not fit.
-        OSError: A file cannot be read or written.
-        ValueError: The model or the data cannot be used.
+        UsageError: The model or the data cannot be read or used, or do not fit each other.
+        OSError: A file cannot be written.
     """
-    description, params = checkpoint.load(arguments.model)
-    x, labelled = _rows(arguments, description)
+    with inputs():
+        description, params = checkpoint.load(arguments.model)
+        x, _, labelled, remark = _rows(arguments, description)
     outputs = _outputs(description.model(), params, _scaled(description.scale, x))
     _write(description.head.columns(outputs), arguments.out)
-    _note(f"{arguments.data}: {len(x)} samples")
+    _note(f"{arguments.data}: {counted(len(x), 'sample')}")
     if labelled is not None:
         try:
             targets = description.head.encode(labelled)
         except ValueError as error:  # the predictions stand all the same
-            _note(f"no metrics: {error}")
+            remark = str(error)
         else:
             _note(_table({"": description.head.metrics(outputs, targets)}))
+    if remark:
+        _note(f"no metrics: {remark}")
     return 0
 
 
@@ -116,33 +125,45 @@ def _check_memory(sizes: Sequence[int]) -> None:
         )
 
 
-def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None]:
-    """The samples to train on and, if any, to test on; what their targets are."""
+def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None, Layout]:
+    """The samples to train on and, if any, to test on; what their targets and features are."""
     source = sources.load(arguments.data, arguments.target, arguments.seed)
     classes = len(source.data.classes or ())
     if arguments.loss == "auto" and source.divisible and classes > len(source.data.x) / 2:
         raise UsageError(
-            f"--loss auto: {classes} classes among {len(source.data.x)} samples. Use --loss "
-            "squared if the targets are quantities, --loss softmax if they are classes all the "
-            "same."
+            f"--loss auto: {counted(classes, 'class', 'classes')} among "
+            f"{counted(len(source.data.x), 'sample')}. Use --loss squared if the targets are "
+            "quantities, --loss softmax if they are classes all the same."
         )
     loss = choose_loss(arguments.loss, source.data)
+    if loss == "softmax" and source.data.classes is None:
+        _note(
+            f"one-hot targets: {source.data.y.shape[1]} classes, by column; --loss binary takes "
+            "each column by itself"
+        )
     source = in_terms_of(loss, source)
+    _note_images(source.layout.shape)
     held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
-    head = fit_head(loss, held)
+    try:
+        head = fit_head(loss, held)
+    except ValueError as error:
+        raise UsageError(f"{arguments.data}: {error}") from error
     scale = None if source.scaled else Scale.fit(held.x)
     if remark:
         _note(remark)
     if arguments.batch_size is not None and arguments.batch_size > len(held.x):
         raise UsageError(
-            f"--batch-size {arguments.batch_size}: there are {len(held.x)} samples to train on."
+            f"--batch-size {arguments.batch_size}: training has {counted(len(held.x), 'sample')}."
         )
+    most = (2**31 - 1) // (len(held.x) // (arguments.batch_size or len(held.x)))
+    if arguments.epochs > most:
+        raise UsageError(f"--epochs {arguments.epochs}: expected at most {most} (2**31 - 1 steps).")
     parts = {
         name: Part(_scaled(scale, data.x), head.encode(data))
         for name, data in (("train", held), ("test", tested))
         if data is not None
     }
-    return parts, head, scale
+    return parts, head, scale, source.layout
 
 
 def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[TrainState, History]:
@@ -194,29 +215,31 @@ def _check_finite(
     """Raises a `ValueError` if training has diverged."""
     if not np.isfinite(numbers).all():
         raise ValueError(
-            f"training diverged within {state.step} steps: the loss is no longer finite. Lower "
-            f"--learning-rate (it was {rate:g})."
+            f"training diverged within {counted(int(state.step), 'step')}: the loss is no longer "
+            f"finite. Lower --learning-rate (it was {rate:g})."
         )
 
 
-def _rows(arguments: Predict, description: Description) -> tuple[NDArray[Any], Dataset | None]:
+def _rows(arguments: Predict, description: Description) -> Rows:
     """The features to predict for and, where there are targets, all of the data."""
-    features = description.sizes[0]
-    path = Path(arguments.data)
-    if not is_dataset(arguments.data) and not path.is_dir():
-        target = description.target if arguments.target is None else arguments.target
-        return sources.load_rows(path, features, target)
+    layout = description.layout
+    if not is_dataset(arguments.data) and not Path(arguments.data).is_dir():
+        rows = read_rows(arguments.data, layout, arguments.target)
+        _note_images(rows.shape)
+        return rows
     source = sources.load(arguments.data, None, description.seed)
-    if source.data.x.shape[1] != features:
-        raise UsageError(
-            f"DATA={arguments.data!r} has {source.data.x.shape[1]} features, the model takes "
-            f"{features}: it was trained on {description.data}."
-        )
+    shape, hint = source.layout.shape, f": it was trained on {description.data}"
+    layout.check_shape(f"DATA={arguments.data!r}", shape, hint)
     source = in_terms_of(description.head.loss_name, source)
     seen, unseen, remark = sources.hold_out(source, description.test_fraction, description.seed)
     _note(remark or "the part that training did not see:")
     data = seen if unseen is None else unseen
-    return data.x, data
+    return Rows(data.x, shape, data)
+
+
+def _note_images(shape: tuple[int, ...]) -> None:
+    if len(shape) > 1:
+        _note(f"{described(shape)}, flattened to {counted(math.prod(shape), 'feature')}")
 
 
 def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
@@ -233,16 +256,18 @@ def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
 
 
 def _counted(parts: Mapping[str, Part]) -> str:
-    return ", ".join(f"{len(part.x)} samples to {name} on" for name, part in parts.items())
+    return ", ".join(
+        f"{counted(len(part.x), 'sample')} to {name} on" for name, part in parts.items()
+    )
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     """One line a part, under the names of the metrics."""
-    names = list(next(iter(metrics.values())))
-    lines = [f"{'':5}" + "".join(f"{name:>12}" for name in names)]
+    widths = {name: max(12, len(name) + 2) for name in next(iter(metrics.values()))}
+    lines = [f"{'':5}" + "".join(f"{name:>{width}}" for name, width in widths.items())]
     for part, values in metrics.items():
-        cells = (f"{values[name]:.5g}" if name in values else "" for name in names)
-        lines.append(f"{part:5}" + "".join(f"{cell:>12}" for cell in cells))
+        cells = {name: f"{values[name]:.5g}" if name in values else "" for name in widths}
+        lines.append(f"{part:5}" + "".join(f"{cells[n]:>{width}}" for n, width in widths.items()))
     return "\n".join(lines)
 
 

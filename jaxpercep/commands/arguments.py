@@ -4,6 +4,8 @@ Nothing here imports JAX, so that `--help` and wrong arguments are answered with
 """
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -29,7 +31,7 @@ OptimizerName: TypeAlias = Literal["sgd", "momentum", "adam", "adamw"]
 MethodName: TypeAlias = Literal["autodiff", "manual"]
 
 DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
-PARITY = re.compile(r"parity-(\d+)")
+PARITY = re.compile(r"parity-([0-9]{1,9})")
 PREDICTION = b"prediction"  # how every file of predictions begins
 MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
@@ -41,7 +43,23 @@ Target: TypeAlias = Annotated[
 
 
 class UsageError(ValueError):
-    """Arguments that cannot work, alone or together: exit code 2."""
+    """Arguments, or files that they name, that cannot work, alone or together: exit code 2."""
+
+
+@contextmanager
+def inputs() -> Generator[None]:
+    """Turns the error of a file that cannot be read, or used, into a `UsageError`."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(sentence(error)) from error
+
+
+def sentence(error: Exception) -> str:
+    """Returns the message; that of the operating system without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 @dataclass(frozen=True)
@@ -62,8 +80,8 @@ class Train:
     DATA is and, or, nand, nor, xor, xnor, parity-N, moons, circles, spirals or digits; or the path
     of a CSV file, an NPZ file with the arrays x and y, or a folder of MNIST's four IDX files.
 
-    Whole numbers and text are class labels, other numbers are values to predict. Features and
-    values from CSV and NPZ files are standardized.
+    Whole numbers, text and one-hot rows are class labels, other numbers are values to predict.
+    Features and values from CSV and NPZ files are standardized.
 
     Attributes:
         data: a dataset's name or a path
@@ -113,7 +131,7 @@ class Train:
             )
         for name, fits, expected in (
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
-            ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
+            ("learning_rate", 1e-45 < self.learning_rate < 2**128, "a float32 number above 0"),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
@@ -132,12 +150,13 @@ class Predict:
 
     Classes come with their probability. Where DATA has the targets, the model's metrics on them go
     to standard error. A file is predicted wholly; of a dataset by name, and of a folder of IDX
-    files, the part that training did not see, where there is one.
+    files, the part that training did not see, where there is one. Columns are matched by the names
+    in the headers of the two CSV files; without names, by position.
 
     Attributes:
         model: a folder that train saved
         data: a dataset's name or a path, as for train
-        target: the column of a CSV file that holds the targets, if it is not where it was
+        target: the column of a CSV file that holds the targets, if it is not that of training
         out: CSV file to write; predictions that are there are replaced
         force: replace any other file at --out too, but never one that is read
     """

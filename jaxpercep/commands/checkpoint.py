@@ -7,9 +7,12 @@ the others from its threads, so `model.json` also holds the SHA-256 of each of i
 import hashlib
 import importlib.metadata
 import io
+import itertools
+import math
 import secrets
 import shutil
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,7 +23,10 @@ import orbax.checkpoint as ocp
 from matplotlib.figure import Figure
 
 from jaxpercep import activations
-from jaxpercep._files import write_whole
+from jaxpercep._files.json import decode_json
+from jaxpercep._files.layout import Layout
+from jaxpercep._files.unpacking import check_unpacked
+from jaxpercep._files.writing import write_whole
 from jaxpercep.commands.arguments import ActivationName
 from jaxpercep.commands.folder import (
     CURVE,
@@ -41,6 +47,10 @@ Metrics: TypeAlias = Mapping[str, dict[str, float]]
 """By part of the data, then by name."""
 
 
+# What msgspec, orbax and JAX raise for a description, or parameters, that `save` did not write.
+_DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+
+
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything about a trained network but its parameters.
 
@@ -49,8 +59,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         activation: The name of the hidden layers' function.
         head: The meaning of the outputs.
         scale: The standardization of the features, or None.
+        layout: How the features of an example lay in the data.
         data: The data that it was trained on, as the command line names it.
-        target: The target column of that file, as it was named.
         seed: The seed of everything that was drawn.
         test_fraction: The share of the samples that was held out.
     """
@@ -59,14 +69,16 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: ActivationName
     head: Head
     scale: Scale | None
+    layout: Layout
     data: str
-    target: int | str | None
     seed: int
     test_fraction: float
 
     def __post_init__(self) -> None:
         if self.sizes[-1:] != (self.head.outputs,):
             raise ValueError(f"sizes {self.sizes} do not end in {self.head.outputs} outputs")
+        if self.layout.features != self.sizes[0]:
+            raise ValueError(f"sizes {self.sizes} do not open with {self.layout.features} features")
         if self.scale is not None and len(self.scale.mean) != self.sizes[0]:
             raise ValueError(f"there are {self.sizes[0]} features, {len(self.scale.mean)} scaled")
 
@@ -103,6 +115,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: Description
     params: str
     files: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if not fnmatchcase(self.params, PARAMS) or "/" in self.params:
+            raise ValueError(f"{self.params!r} is not a folder of parameters")
 
 
 def save(
@@ -150,22 +166,33 @@ def load(folder: Path) -> tuple[Description, Params]:
     folder = folder.resolve()
     content = read_description(folder)
     try:
-        document = msgspec.json.decode(content, type=Document)
+        document = decode_json(content, Document)
         if document.sha256 != hashlib.sha256(document.model).hexdigest():
             raise ValueError(f"{DESCRIPTION} is not what was saved")
-        model = msgspec.json.decode(document.model, type=Model)
+        model = decode_json(document.model, Model)
         if model.files != _digests(folder / model.params):
             raise ValueError("the files of its parameters are not those that were saved")
         description = model.description
-        target = jax.eval_shape(description.model().init, jax.random.key(description.seed))
-        with ocp.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(folder / model.params, target)
-        if _shapes(params) != _shapes(target):  # orbax compares the trees only
-            raise ValueError(f"the parameters' shapes are not those of sizes {description.sizes}")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        params = _restored(folder / model.params, description)
+    except _DAMAGES as error:
         reason = str(error).partition("\n")[0].rstrip(".:")
         raise ValueError(f"{folder} is damaged: {reason}. Train it again.") from error
     return description, jax.tree.map(jnp.asarray, params)
+
+
+def _restored(folder: Path, description: Description) -> Params:
+    """Reads the parameters, once what the files announce is what the network has."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        announced = jax.tree.leaves(checkpointer.metadata(folder).item_metadata.tree)
+        sizes = sum(math.prod(leaf.shape) for leaf in announced)
+        stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        check_unpacked(stored, 4 * sizes, "parameters do not compress so far")
+        if sizes == sum((n + 1) * m for n, m in itertools.pairwise(description.sizes)):
+            target = jax.eval_shape(description.model().init, jax.random.key(0))
+            params = checkpointer.restore(folder, target)
+            if _shapes(params) == _shapes(target):  # orbax compares the trees only
+                return params
+    raise ValueError(f"the parameters' shapes are not those of sizes {description.sizes}")
 
 
 def _document(description: Description, metrics: Metrics, params: Path) -> bytes:

@@ -123,6 +123,14 @@ def _compiled(file: Path) -> CodeType:
         raise UsageError(
             f"{place}: expected Python in UTF-8. Fix the SyntaxError: {error.msg}"
         ) from error
+    except ValueError as error:  # a byte that is not UTF-8, beside another mistake
+        raise UsageError(
+            f"{file}: expected Python in UTF-8, but {error}. Save it as that."
+        ) from error
+    except (MemoryError, RecursionError) as error:  # Python has no better words for it
+        raise UsageError(
+            f"{file}: expressions are nested too deeply to compile. Divide them into several."
+        ) from error
 
 
 def _top_level_modules() -> set[str]:

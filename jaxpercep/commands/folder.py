@@ -8,9 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from jaxpercep import _files
+from jaxpercep._files import writing
+from jaxpercep._files.json import decode_json
 
-VERSION = 2
+VERSION = 3
 
 DESCRIPTION, CURVE = "model.json", "loss.png"
 PARAMS = "params-" + 8 * "[0-9a-f]" + "*"
@@ -37,17 +38,19 @@ def read_description(folder: Path) -> bytes:
     path = folder / DESCRIPTION
     try:
         content = path.read_bytes()
-        header = msgspec.json.decode(content, type=Header)
+        header = decode_json(content, Header)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{folder} is not a saved model: it has no {DESCRIPTION}.") from error
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} does not describe a jaxpercep model: {error}.") from error
+        raise ValueError(
+            f"{path} does not describe a jaxpercep model: {error}. Move it away."
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
+        raise ValueError(f"{path} is damaged: {error}. Move it away, and train again.") from error
     if header.version != VERSION:
         raise ValueError(
             f"{folder} has format version {header.version}, this jaxpercep reads {VERSION}; it was "
-            f"written by jaxpercep {header.jaxpercep}."
+            f"written by jaxpercep {header.jaxpercep}: use that, or train another one."
         )
     return content
 
@@ -55,6 +58,6 @@ def read_description(folder: Path) -> bytes:
 def check_replaceable(folder: Path) -> None:
     """Raises a `ValueError` unless a model may be written to `folder` without losing anything."""
     content, leftovers = (DESCRIPTION, CURVE), (PARAMS, PARTIAL)
-    _files.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers)
+    writing.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers)
     if (folder / DESCRIPTION).exists():
         read_description(folder)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxpercep._checks import counted
 from jaxpercep.commands.arguments import UsageError
 from jaxpercep.commands.sources import Scale, Source, check_scale
 from jaxpercep.datasets import Dataset
@@ -39,7 +40,7 @@ class Classes(
 
     def encode(self, data: Dataset) -> NDArray[np.int32]:
         """Returns the number of each label's class, `[n]`."""
-        return _numbered(self.names, data)
+        return _numbered(self.names, as_classes(data))
 
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         """Returns the loss and the accuracy."""
@@ -68,16 +69,23 @@ class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="l
 
     def encode(self, data: Dataset) -> NDArray[np.float32]:
         """Returns 0 and 1, `[n, outputs]`."""
-        if data.classes is not None:
-            return _numbered(self.names, data)[:, None].astype(np.float32)
-        if data.y.shape[1] != self.outputs or not _are_bits(data.y):
-            raise ValueError(f"the targets are not {self.outputs} columns of zeros and ones.")
-        return data.y
+        y = data.y if data.classes is None else _numbered(self.names, data)[:, None]
+        if y.shape[1] != self.outputs or not _are_bits(y):
+            columns = counted(self.outputs, "column")
+            raise ValueError(f"the targets are not {columns} of zeros and ones.")
+        return y.astype(np.float32)
 
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        """Returns the loss and the accuracy, over all outputs."""
+        """Returns the loss and the accuracy; of several labels, that of each and of all at once."""
         correct = (outputs > 0) == (targets > 0)
-        return {"loss": _value(self.loss, outputs, targets), "accuracy": float(correct.mean())}
+        found = {"loss": _value(self.loss, outputs, targets)}
+        if self.outputs == 1:
+            return found | {"accuracy": float(correct.mean())}
+        exact = correct.all(axis=1)
+        return found | {
+            "accuracy per label": float(correct.mean()),
+            "all labels right": float(exact.mean()),
+        }
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns, for each output, the likelier class and its probability."""
@@ -111,9 +119,8 @@ class Values(
         """Returns the standardized targets, `[n, outputs]`."""
         y = as_values(data).y
         if y.shape[1] != self.outputs:
-            raise ValueError(
-                f"there are {y.shape[1]} target columns, the model has {self.outputs}."
-            )
+            came = counted(y.shape[1], "target column")
+            raise ValueError(f"the data has {came}, the model has {self.outputs}.")
         return Scale(self.mean, self.std).apply(y)
 
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
@@ -146,12 +153,14 @@ def choose_loss(requested: str, data: Dataset) -> str:
     Raises:
         UsageError: The targets do not fit the loss that was asked for.
     """
-    labels, bits = data.classes is not None, data.classes is None and _are_bits(data.y)
+    labels = data.classes is not None or is_one_hot(data)
+    bits = data.classes is None and _are_bits(data.y)
     fitting = "softmax" if labels else "binary" if bits else "squared"
     if requested == "softmax" and not labels:
         raise UsageError(f"--loss softmax needs class labels, these are values: use {fitting}.")
     if requested == "binary" and not bits and len(data.classes or ()) != 2:
-        came = f"{len(data.classes)} classes" if data.classes is not None else "values"
+        count = len(data.classes or ())
+        came = counted(count, "class", "classes") if data.classes is not None else "values"
         raise UsageError(
             f"--loss binary needs two classes, or zeros and ones, these are {came}: use {fitting}."
         )
@@ -161,6 +170,22 @@ def choose_loss(requested: str, data: Dataset) -> str:
         except ValueError as error:
             raise UsageError(f"--loss squared: {error} Use {fitting}.") from error
     return fitting if requested == "auto" else requested
+
+
+def is_one_hot(data: Dataset) -> bool:
+    """Returns True for targets of zeros and ones in two or more columns, a single 1 in each row."""
+    y = data.y
+    if data.classes is not None or y.shape[1] < 2:
+        return False
+    return _are_bits(y) and bool((y.sum(axis=1) == 1).all())
+
+
+def as_classes(data: Dataset) -> Dataset:
+    """Takes one-hot targets for class labels, `"0"`, `"1"`, ... by column; leaves others alone."""
+    if not is_one_hot(data):
+        return data
+    names = tuple(map(str, range(data.y.shape[1])))
+    return Dataset(data.x, data.y.argmax(axis=1).astype(np.int32), names)
 
 
 def as_values(data: Dataset) -> Dataset:
@@ -180,10 +205,11 @@ def as_values(data: Dataset) -> Dataset:
 
 def in_terms_of(loss: str, source: Source) -> Source:
     """Returns the source with the targets that the loss takes: for squared error, values."""
-    if loss != "squared":
+    if loss == "binary":
         return source
-    test = None if source.test is None else as_values(source.test)
-    return replace(source, data=as_values(source.data), test=test)
+    convert = as_values if loss == "squared" else as_classes
+    test = None if source.test is None else convert(source.test)
+    return replace(source, data=convert(source.data), test=test)
 
 
 def fit_head(loss: str, data: Dataset) -> Head:
@@ -195,7 +221,7 @@ def fit_head(loss: str, data: Dataset) -> Head:
     if loss == "squared":
         return Values(**msgspec.structs.asdict(Scale.fit(data.y)))
     if data.classes is not None and len(data.classes) < 2:
-        raise ValueError(f"every target is {data.classes[0]!r}: there is nothing to tell apart.")
+        raise ValueError(f"every target is {data.classes[0]!r}; add rows with another one.")
     if loss == "softmax":
         return Classes(data.classes or ())
     return Bits(data.classes or ("0", "1"), 1 if data.classes else data.y.shape[1])
@@ -221,12 +247,12 @@ def _are_bits(y: NDArray[Any]) -> bool:
 
 
 def _value(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    return float(jax.jit(loss.apply)(outputs, targets))
+    return float(jax.jit(loss.apply)(outputs, targets)) + 0.0  # -0 becomes 0
 
 
 def _written(numbers: NDArray[Any]) -> list[str]:
-    """Nine digits: all that float32 has."""
-    return [f"{number:.9g}" for number in numbers]
+    """Nine digits: all that float32 has. -0 becomes 0."""
+    return [f"{number + 0.0:.9g}" for number in numbers]
 
 
 def _marks(columns: int) -> list[str]:

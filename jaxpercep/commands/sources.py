@@ -7,10 +7,11 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxpercep import datasets
+from jaxpercep import datasets, idx
+from jaxpercep._files.layout import Layout
 from jaxpercep.commands.arguments import PARITY, is_dataset
 from jaxpercep.datasets import Dataset
-from jaxpercep.tables import load_csv, load_features, load_npz
+from jaxpercep.tables import read_examples
 
 POINTS = 1000  # of the datasets that are drawn
 
@@ -23,12 +24,14 @@ class Source:
 
     Attributes:
         data: All examples, or those to train on.
+        layout: How they lie in their file.
         test: Those to test on, where the source has a part of its own for that.
         divisible: True if some of `data` can be held out; False for a truth table.
         scaled: True if the features are of order one already.
     """
 
     data: Dataset
+    layout: Layout
     test: Dataset | None = None
     divisible: bool = True
     scaled: bool = True
@@ -87,28 +90,12 @@ def load(data: str, target: int | str | None, seed: int) -> Source:
         return _by_name(data.lower(), seed)
     path = Path(data)
     if path.is_dir():
-        train, test = datasets.load_mnist(path)
+        images = idx.read_mnist_folder(path)
+        train, test = datasets.split_of_images(images)
         count = 1 + max(train.y.max(), test.y.max())
-        return Source(_named(train, count), _named(test, count), divisible=False)
-    return Source(load_npz(path) if _is_npz(path) else load_csv(path, target), scaled=False)
-
-
-def load_rows(
-    path: Path, features: int, target: int | str | None
-) -> tuple[NDArray[np.float32], Dataset | None]:
-    """Reads a CSV or an NPZ file to predict for: its features and, if it has targets, all of it.
-
-    Raises:
-        OSError: The file is missing or not readable.
-        ValueError: The file is damaged, or has another number of features.
-    """
-    try:
-        labelled = load_npz(path) if _is_npz(path) else load_csv(path, target)
-    except ValueError:  # without targets, or with a fault that load_features finds too and reports
-        return load_features(path, features, target), None
-    if labelled.x.shape[1] == features:
-        return labelled.x, labelled
-    return load_features(path, features, target), None
+        layout = Layout(images[0][0].shape[1:])
+        return Source(_named(train, count), layout, _named(test, count), divisible=False)
+    return Source(*read_examples(path, target), scaled=False)
 
 
 def hold_out(source: Source, fraction: float, seed: int) -> tuple[Dataset, Dataset | None, str]:
@@ -133,21 +120,17 @@ def hold_out(source: Source, fraction: float, seed: int) -> tuple[Dataset, Datas
 
 
 def _by_name(name: str, seed: int) -> Source:
+    bits = PARITY.fullmatch(name)
     if name in _DRAWN:
-        return Source(_named(_DRAWN[name](POINTS, seed=seed), 2))
-    if name == "digits":
+        data = _named(_DRAWN[name](POINTS, seed=seed), 2)
+    elif name == "digits":
         parts = datasets.digits()
         x, y = (np.concatenate(pair) for pair in zip(parts.train[:2], parts.test[:2], strict=True))
-        return Source(_named(Dataset(x, y), 10))
-    bits = PARITY.fullmatch(name)
-    if bits is None:
-        return Source(datasets.logic_gate(name), divisible=False)
-    return Source(datasets.parity(int(bits[1])), divisible=False)
+        data = _named(Dataset(x, y), 10)
+    else:
+        data = datasets.parity(int(bits[1])) if bits else datasets.logic_gate(name)
+    return Source(data, Layout(data.x.shape[1:]), divisible=data.classes is not None)
 
 
 def _named(data: Dataset, classes: int) -> Dataset:
     return data._replace(classes=tuple(map(str, range(classes))))
-
-
-def _is_npz(path: Path) -> bool:
-    return path.suffix == ".npz"

@@ -11,7 +11,11 @@ from jaxpercep.compare.annotation import annotate_gradients
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.entry import (
+    assert_custom_vjp,
     assert_gradients,
+    assert_model,
+    assert_updates,
+    assert_vjp,
     compare_custom_vjp,
     compare_gradients,
     compare_model,
@@ -29,7 +33,11 @@ __all__ = [
     "LeafReport",
     "Repair",
     "annotate_gradients",
+    "assert_custom_vjp",
     "assert_gradients",
+    "assert_model",
+    "assert_updates",
+    "assert_vjp",
     "compare_custom_vjp",
     "compare_gradients",
     "compare_model",

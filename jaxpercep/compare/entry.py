@@ -5,18 +5,30 @@ A comparison evaluates both gradients as the caller has them (`native`), then in
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 import jax
-import numpy as np
 
-from jaxpercep._checks import check_real
+from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.quiet import printing_once
 from jaxpercep.compare.candidate.runs import Follow
 from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.arguments import (
+    arguments_of_pullback,
+    check_data,
+    check_finite,
+    check_result,
+    check_scalar,
+    checked,
+    checked_argnums,
+    numbered,
+    refuse_complex,
+    returning_reals,
+    shapes_of,
+)
 from jaxpercep.compare.evaluation.leaves import LeafReport, compare_leaves
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.projection import (
@@ -28,11 +40,13 @@ from jaxpercep.compare.evaluation.projection import (
 from jaxpercep.compare.evaluation.reference import evaluate
 from jaxpercep.compare.evaluation.verdict import decide
 from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
-from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, without_rules
+from jaxpercep.compare.program.jaxprs import without_rules
 from jaxpercep.compare.report import GradientReport
-from jaxpercep.gradients import check_values, value_and_grad
+from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
+
+Given = ParamSpec("Given")
 
 
 def compare_gradients(
@@ -59,29 +73,42 @@ def compare_gradients(
         A report whose `str()` leads with the verdict and the fix.
 
     Raises:
-        TypeError: `fun` or `grad_fun` is not callable, the value of `fun` is not a scalar, or there
-            is nothing to differentiate by.
+        TypeError: `fun` or `grad_fun` is not callable, `fun` does not return a real scalar, or
+            `grad_fun` real numbers, an argument is not a tree of numbers, or there is nothing to
+            differentiate by: real floating-point numbers.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    return _compare(fun, grad_fun, args, argnums, Candidate.of(fun, grad_fun, args))
+    check_callable("fun", fun, "of the arguments, with a scalar value")
+    check_callable("grad_fun", grad_fun, "of the arguments, which returns the gradient")
+    args = checked(numbered(args))
+    argnums = checked_argnums(argnums, len(args))
+    chosen = (argnums,) if isinstance(argnums, int) else argnums
+    refuse_complex({f"args[{n}]": args[n] for n in chosen})
+    returning = returning_reals("grad_fun", grad_fun)
+    return _compare(fun, returning, args, argnums, Candidate.of(fun, grad_fun, args))
 
 
 def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> GradientReport:
     """Compares the layers' own chain rule with autodiff of the same model, loss and data.
 
     Raises:
-        TypeError: `model` is not a layer, or `loss` is not a loss.
+        TypeError: `model` is not a layer, `loss` is not a loss, or an argument or a gradient is not
+            a tree of real numbers.
         ValueError: `model` ends in `sigmoid` although `loss` takes logits, the data have the wrong
             shapes, hold NaN or infinity, or have targets outside the range of the loss.
     """
-    manual = value_and_grad(model, loss, "manual")
+    check_pair(model, loss)
+    params, x, y = checked({"params": params, "x": x, "y": y})
+    refuse_complex({"params": params})
+    check_data({"x": x, "y": y})
     check_values(model, loss, params, x, y)
 
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
     candidate = Candidate(partial(_chain_rule, model, loss), model.backward, ("params", "x", "y"))
-    return _compare(jax.jit(objective), jax.jit(manual), (params, x, y), 0, candidate)
+    manual = returning_reals("model", jax.jit(chain_rule(model, loss)))
+    return _compare(jax.jit(objective), manual, (params, x, y), 0, candidate)
 
 
 def compare_vjp(
@@ -100,11 +127,16 @@ def compare_vjp(
         *args: pytrees of arrays.
 
     Raises:
+        TypeError: A function is not callable, or does not return real numbers, an argument is not a
+            tree of numbers, or there is nothing to differentiate by: real floating-point numbers.
         ValueError: `forward` does not return the value of `fun`, or `backward` does not return one
             cotangent per argument.
     """
-    dy = random_cotangent(jax.eval_shape(fun, *args))
-    chosen = _floating_arguments(args)
+    check_callable("fun", fun, "of the arguments")
+    check_callable("forward", forward, "of the arguments, which returns (value, residuals)")
+    check_callable("backward", backward, "of (residuals, dy), which returns the cotangents")
+    args, chosen = arguments_of_pullback(args)
+    dy = random_cotangent(shapes_of(fun, args))
 
     def objective(*args_and_dy: Any) -> Any:
         return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
@@ -125,11 +157,14 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
         *args: pytrees of arrays.
 
     Raises:
+        TypeError: `fun` is not callable, or does not return real numbers, an argument is not a tree
+            of numbers, or there is nothing to differentiate by: real floating-point numbers.
         ValueError: `fun` calls no function with a `jax.custom_vjp` rule.
     """
+    check_callable("fun", fun, "that has a jax.custom_vjp rule")
+    args, chosen = arguments_of_pullback(args)
+    dy = random_cotangent(shapes_of(fun, args))
     primal = without_rules(fun, args)
-    dy = random_cotangent(jax.eval_shape(fun, *args))
-    chosen = _floating_arguments(args)
 
     def objective(*args_and_dy: Any) -> Any:
         return inner(primal(*args_and_dy[:-1]), args_and_dy[-1])
@@ -143,7 +178,8 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
         return jax.grad(by_rule, chosen, allow_int=True)
 
     candidate = Candidate(build, fun, (*parameters(fun, len(args)), "dy"))
-    return _compare(objective, build(_as_it_is), (*args, dy), chosen, candidate)
+    rule = returning_reals("the rule of fun", build(_as_it_is))
+    return _compare(objective, rule, (*args, dy), chosen, candidate)
 
 
 def compare_updates(
@@ -166,8 +202,14 @@ def compare_updates(
         learning_rate: of the step.
 
     Raises:
-        ValueError: `learning_rate` is not above 0.
+        TypeError: A function is not callable, `fun` does not return a real scalar, or `update_fun`
+            real numbers, an argument is not a tree of numbers, or `learning_rate` is not a number.
+        ValueError: `learning_rate` is not above 0, or not finite, or `params` hold NaN or infinity.
     """
+    check_callable("fun", fun, "of (params, *batch), with a scalar value")
+    check_callable("update_fun", update_fun, "of (params, *batch), which returns the new params")
+    args = checked({"params": params, **numbered(batch, "batch")})
+    refuse_complex({"params": params})
     rate = check_real("learning_rate", learning_rate)
     if rate <= 0:
         raise ValueError(f"learning_rate={learning_rate} must be above 0.")
@@ -177,23 +219,37 @@ def compare_updates(
 
         def implied(params: Any, *batch: Any) -> Any:
             updated = step(trees.copied(params), *batch)  # it may write into its arguments
+            check_result("update_fun", updated)
             return trees.implied_gradient(params, updated, rate)
 
         return implied
 
-    args = (params, *batch)
     candidate = Candidate(build, update_fun, parameters(fun, len(args)))
     return _compare(fun, build(_as_it_is), args, 0, candidate, rate)
 
 
-def assert_gradients(
-    fun: Callable[..., jax.Array],
-    grad_fun: Callable[..., Any],
-    *args: Any,
-    argnums: int | tuple[int, ...] = 0,
-) -> None:
-    """Raises an `AssertionError` with the report unless the gradients match."""
-    compare_gradients(fun, grad_fun, *args, argnums=argnums).raise_if_wrong()
+def _asserting(compare: Callable[Given, GradientReport]) -> Callable[Given, None]:
+    """Returns the form of a comparison that raises unless the gradients match."""
+
+    @wraps(compare)
+    def check(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        compare(*args, **kwargs).raise_if_wrong()
+
+    name = getattr(compare, "__name__", "")
+    check.__name__ = check.__qualname__ = name.replace("compare", "assert")
+    check.__annotations__ = compare.__annotations__ | {"return": None}
+    check.__doc__ = f"""Raises an `AssertionError` with the report unless the gradients match.
+
+    The arguments, and the other errors, are those of `{name}`.
+    """
+    return check
+
+
+assert_gradients = _asserting(compare_gradients)
+assert_model = _asserting(compare_model)
+assert_vjp = _asserting(compare_vjp)
+assert_custom_vjp = _asserting(compare_custom_vjp)
+assert_updates = _asserting(compare_updates)
 
 
 def _compare(
@@ -208,10 +264,11 @@ def _compare(
     backward, leaves, explanations = judged(
         fun, grad_fun, args, argnums, candidate, rate, explain=True
     )
-    formula, remark = backward.evaluation.formula, backward.evaluation.miscompiled
+    evaluation = backward.evaluation
+    remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
     # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
     held = None if backward.native.captures_numpy else backward
-    return GradientReport(backward.verdict, leaves, explanations, formula, remark, held)
+    return GradientReport(backward.verdict, leaves, explanations, evaluation.formula, remark, held)
 
 
 def judged(
@@ -228,11 +285,8 @@ def judged(
 
     The explanations come last, () unless they are asked for.
     """
-    for name, function in (("fun", fun), ("grad_fun", grad_fun)):
-        if not callable(function):
-            raise TypeError(f"{name}={function!r} is not callable.")
-    _check_scalar(fun, args)
-    _check_finite(args, argnums)
+    check_finite(args, argnums)
+    check_scalar(fun, args)
     native = Native.of(fun, printing_once(grad_fun), args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
@@ -241,7 +295,8 @@ def judged(
         evaluation = evaluate(native, rate)
         leaves = compare_leaves(evaluation)
         verdict = decide(evaluation, leaves)
-        if explain and verdict in ("manual_wrong", "both_wrong", "inconclusive"):
+        unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
+        if explain and unexplained and not evaluation.shared:
             explanations = diagnose(evaluation, batch, rate)
     return Backward(candidate, native, evaluation, batch, verdict), leaves, explanations
 
@@ -277,38 +332,16 @@ def _pullback(
                 f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
                 "cotangent per argument of fun."
             )
+        check_result("backward", cotangents)
         return tuple(cotangents[i] for i in chosen)
 
     return candidate
 
 
-def _check_scalar(fun: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    try:
-        shapes = jax.tree.leaves(jax.eval_shape(fun, *args))
-    except NEEDS_NUMBERS:
-        return  # only concrete arguments can tell
-    if len(shapes) != 1 or shapes[0].shape != ():
-        came = ", ".join(str(list(shape.shape)) for shape in shapes)
-        raise TypeError(
-            f"fun returns arrays of shapes {came or 'none'}, expected one scalar. For a function "
-            "whose value is an array, use compare_vjp."
-        )
-
-
-def _check_finite(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> None:
-    leaves = trees.differentiated(args, argnums)
-    flat = jax.tree.leaves(args)
-    for position, path in zip(leaves.positions, leaves.paths, strict=True):
-        wrong = int(np.sum(~np.isfinite(np.asarray(flat[position], np.float64))))
-        if wrong:
-            raise ValueError(
-                f"the argument at {path or argnums!r} holds {wrong} values that are NaN or "
-                "infinite; gradients can only be compared where they exist."
-            )
-
-
-def _floating_arguments(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """Returns the positions of the arguments that have a gradient."""
-    return tuple(
-        n for n, arg in enumerate(args) if any(map(trees.is_floating, jax.tree.leaves(arg)))
+def _about(shared: tuple[str, ...]) -> str:
+    """Says that nothing has been compared with a rule that both sides run."""
+    rule = f"the jax.custom_vjp {'rule' if len(shared) == 1 else 'rules'} of {', '.join(shared)}"
+    return (
+        f"Both sides run {rule}, so that nothing independent was compared with it. Compare it with "
+        "autodiff of the function that it belongs to: compare_custom_vjp(fun, *args)."
     )

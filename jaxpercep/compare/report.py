@@ -29,6 +29,7 @@ WHAT = {
     "compiler_wrong": "compiled and uncompiled code disagree",
     "inconclusive": "the gradients differ, and finite differences cannot tell which is right",
 }
+NOTHING_INDEPENDENT = "the gradients agree, but they are not independent of each other"
 ADVICE = {
     "autodiff_wrong": (
         "Look for a wrong custom_jvp or custom_vjp rule, a stop_gradient, or a branch of where() "
@@ -99,6 +100,14 @@ class GradientReport:
         """The smallest relative error of a leaf that this comparison would have detected."""
         return max((leaf.tolerance for leaf in self.leaves if not leaf.note), default=0.0)
 
+    @property
+    def headline(self) -> str:
+        """What the verdict means."""
+        agree = all(leaf.ok for leaf in self.leaves)
+        if self.verdict == "inconclusive" and agree:
+            return NOTHING_INDEPENDENT
+        return WHAT[self.verdict]
+
     def raise_if_wrong(self) -> None:
         """Raises an `AssertionError` whose message is the report, unless the gradients match."""
         if not self.ok:
@@ -133,9 +142,7 @@ class GradientReport:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         del console, options
-        yield Text(
-            f"{self.verdict}: {WHAT[self.verdict]}", style="green" if self.ok else "bold red"
-        )
+        yield Text(f"{self.verdict}: {self.headline}", style="green" if self.ok else "bold red")
         yield from (Text(f"  {repair}", style="bold") for repair in self.repairs)
         yield from self._mistakes()
         yield from map(Text, filter(None, (ADVICE.get(self.verdict), self.remark)))

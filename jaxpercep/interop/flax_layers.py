@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from jaxpercep import _checks
+
 Path: TypeAlias = tuple[str, ...]
 """Names from the root of a tree down to a layer."""
 
@@ -134,8 +136,9 @@ def _read(
 
 def _ranks(layers: list[FlaxLayer], order: Sequence[str]) -> list[Path]:
     """Returns the place in the order of each layer, or of a module around it, as a path head."""
-    if isinstance(order, str) or not all(isinstance(name, str) for name in order):
-        raise TypeError(f"order={order!r}: expected names, ['first', 'second', ...].")
+    named = isinstance(order, Sequence) and all(isinstance(name, str) for name in order)
+    if isinstance(order, str) or not named:
+        raise TypeError(f"order={_checks.shown(order)}: expected names, ['first', 'second', ...].")
     ranks: list[Path] = []
     for layer in layers:
         found = [str(i) for i, name in enumerate(order) if f"{layer.name}/".startswith(f"{name}/")]

@@ -68,7 +68,7 @@ def _transfer(model: Layer, variables: Mapping[str, Any], order: Sequence[str] |
         raise TypeError(
             f"variables is a {type(variables).__name__}, expected a result of module.init(key, x)."
         )
-    leaves, structure, numbered = flattened(variables)
+    leaves, structure, numbered = flattened("variables", variables)
     layers = FlaxLayers(_params_of(numbered), order)
     for layer in layers.all:
         name = re.sub(r"_\d+$", "", layer.path[-1] if layer.path else "")

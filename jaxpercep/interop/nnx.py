@@ -71,7 +71,7 @@ def _transfer(model: Layer, source: Source, order: Sequence[str] | None) -> Tran
     parameters, _, others = nnx.split_state(source, nnx.Param, nnx.RngState, ...)
     for path, variable in nnx.to_flat_state(others):
         raise unsupported(joined(path[:-1]), f"{path[-1]} is a {type(variable).__name__}")
-    leaves, structure, numbered = flattened(parameters)
+    leaves, structure, numbered = flattened("source", parameters)
     layers = FlaxLayers(nnx.to_pure_dict(numbered), order, epsilons)
     return Transfer(leaves, structure, match(model, layers))
 

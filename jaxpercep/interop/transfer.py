@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpercep._checks import shown
 from jaxpercep.interop.flax_layers import Leaf
 from jaxpercep.layer import Params
 
@@ -43,6 +44,7 @@ class Transfer:
         leaves = list(self.leaves)
         named = jax.tree.leaves_with_path(params)
         for (path, array), place in zip(named, jax.tree.leaves(self.places), strict=True):
+            check_parameter(f"params{jax.tree_util.keystr(path)}", array)
             expected = (*place.shape, *leaves[place.flat[0]].shape)
             if jnp.shape(array) != expected:
                 raise ValueError(
@@ -69,9 +71,28 @@ class Transfer:
         return stacked if on_host else jnp.asarray(stacked)  # jnp would narrow NumPy's float64
 
 
-def flattened(tree: Any) -> tuple[list[Any], Any, Any]:
-    """Returns the leaves, the structure, and the tree with a `Leaf` in place of every array."""
+def check_parameter(name: str, leaf: Any) -> None:
+    """Raises a `TypeError` unless the leaf, if it is an array, is floating and has no mask."""
+    dtype = getattr(leaf, "dtype", None)
+    if (
+        dtype is None
+        or isinstance(leaf, np.ma.MaskedArray)
+        or not jnp.issubdtype(dtype, jnp.floating)
+    ):
+        came = f"a {type(leaf).__name__} of dtype {dtype}"
+        raise TypeError(f"{name} is {came}; expected an array of floating point, without a mask.")
+
+
+def flattened(argument: str, tree: Any) -> tuple[list[Any], Any, Any]:
+    """Returns the leaves, the structure, and the tree with a `Leaf` in place of every array.
+
+    Raises:
+        TypeError: An array is not one of parameters; the message names the argument.
+    """
     leaves, structure = jax.tree.flatten(tree)
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        if hasattr(leaf, "shape") and not jnp.issubdtype(leaf.dtype, jnp.integer):
+            check_parameter(argument + jax.tree_util.keystr(path), leaf)
     numbered = [
         Leaf(place, tuple(leaf.shape)) if hasattr(leaf, "shape") else leaf
         for place, leaf in enumerate(leaves)
@@ -87,6 +108,6 @@ def _check_structure(params: Params, places: Params) -> None:
         )
         odd = [f"params{name}" for name in sorted(came ^ expected)] or ["a container"]
         raise ValueError(
-            f"params is not of this model: {', '.join(odd[:4])} missing or unknown; draw them with "
-            "its init(key)."
+            f"params={shown(params)} is not of this model: {', '.join(odd[:4])} missing or "
+            "unknown; draw them with its init(key)."
         )

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 
-from jaxpercep._files import write_whole
+from jaxpercep._files.writing import write_whole
 from jaxpercep.tour.chain_rule import chain_rule
 from jaxpercep.tour.handwritten_digits import read_digits, vanishing_gradients
 from jaxpercep.tour.logic import mlp_on_xor, perceptron_on_xor, threshold_neuron
@@ -54,13 +54,19 @@ def _sections(console: Console) -> Iterator[Section]:
 
 def _print(console: Console, number: int, section: Section) -> None:
     console.rule(f"[bold]{number}. {section.title}", align="left")
+    console.print(Padding(_plain(section.result), (0, 2, 1, 2)), style="bold", highlight=False)
     for paragraph in section.account:
-        console.print(Padding(paragraph, (0, 2, 1, 2)), highlight=False)
+        console.print(Padding(_plain(paragraph), (0, 2, 1, 2)), highlight=False)
     for table in section.tables:
-        grid = RichTable(*table.header, title=table.title, title_justify="left")
+        grid = RichTable(*map(_plain, table.header), title=table.title, title_justify="left")
         for row in table.rows:
-            grid.add_row(*row)
+            grid.add_row(*map(_plain, row))
         console.print(Padding(grid, (0, 2, 1, 2)))
+
+
+def _plain(text: str) -> str:
+    """Formulas read as they are written where they cannot be typeset."""
+    return text.replace("`", "")
 
 
 def _to_json(results: Mapping[str, Any]) -> str:

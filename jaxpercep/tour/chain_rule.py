@@ -36,18 +36,24 @@ def chain_rule() -> Section:
     off = [name for name, f in figures.items() if not f["agrees"]]
     wrong = published["published_but_wrong"]
     rows = [
-        [name, f"{f['published']}", f"{f['computed']:.12f}", "yes" if f["agrees"] else "last digit"]
+        [
+            _typeset(name),
+            f"{f['published']}",
+            f"{f['computed']:.12f}",
+            "yes" if f["agrees"] else "last digit",
+        ]
         for name, f in figures.items()
     ]
     return Section(
         "chain_rule",
         "The chain rule, number by number",
+        f"The manual chain rule reproduces {len(figures) - len(off)} of the {len(figures)} figures "
+        "of a well-known example to every printed digit; what remains is a misprint.",
         [
             "The best-known worked example of backpropagation: two inputs, two hidden neurons, two "
             "outputs, half the summed squared error, learning rate 0.5, biases kept fixed. The "
-            f"manual chain rule reproduces {len(figures) - len(off)} of its {len(figures)} "
-            "forward, backward and updated figures to every printed digit; its gradients and "
-            f"autodiff's {agree(long_run['max_gradient_difference'])}. "
+            "table holds its forward, backward and updated figures; the gradients of the manual "
+            f"chain rule and of autodiff {agree(long_run['max_gradient_difference'])}. "
             + "".join(_misprint(name, figures[name]) for name in off),
             "Two more published figures are wrong, by more than rounding: the error "
             f"after one update is {long_run['error_after_one_update']:.9f}, not "
@@ -146,9 +152,15 @@ def _agrees(published: float, computed: float) -> bool:
     return round(computed, digits) == published
 
 
+def _typeset(name: str) -> str:
+    """Puts the formula into backticks, and not the word after it."""
+    formula, space, word = name.partition(" ")
+    return f"`{formula}`{space}{word}"
+
+
 def _misprint(name: str, figure: dict[str, Any]) -> str:
     right = f"{figure['computed']:.12f}"
-    return f"{name} is misprinted in its last digit: {figure['published']} for {right}. "
+    return f"{_typeset(name)} is misprinted in its last digit: {figure['published']} for {right}. "
 
 
 def _long_run(published: dict[str, Any]) -> dict[str, Any]:

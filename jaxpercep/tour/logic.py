@@ -45,18 +45,19 @@ def threshold_neuron() -> Section:
         ]
         for gate, r in results.items()
     ]
-    header = ["gate", "converged", "mistakes", "bound (R/gamma)^2", "outputs", "targets"]
+    header = ["gate", "converged", "mistakes", "bound `(R/gamma)^2`", "outputs", "targets"]
     witness = ", ".join(f"{w:.2f}" for w in results["XOR"]["witness"])
     return Section(
         "threshold_neuron",
         "Threshold neuron and Rosenblatt's rule",
+        "A single neuron learns AND and OR, within the bound on its mistakes, and never XOR.",
         [
-            "A threshold neuron fires where w x + b > 0. Rosenblatt's rule adds or subtracts every "
-            "sample it gets wrong. On separable data it makes at most (R/gamma)^2 mistakes, with "
-            "radius R and margin gamma of the data (Novikoff, 1962).",
-            "AND and OR are learned within the bound. XOR never is, and this is the proof: with "
+            "A threshold neuron fires where `w x + b > 0`. Rosenblatt's rule adds or subtracts "
+            "every sample it gets wrong. On separable data it makes at most `(R/gamma)^2` "
+            "mistakes, with radius `R` and margin `gamma` of the data (Novikoff, 1962).",
+            "That XOR cannot be learned has a proof: with "
             f"weights {witness} the four samples, each times its label, average to zero. A neuron "
-            "that is right on all four needs label * (w x + b) > 0 for each, and therefore for "
+            "that is right on all four needs `label * (w x + b) > 0` for each, and therefore for "
             "their average, which is 0.",
         ],
         results,
@@ -73,10 +74,10 @@ def perceptron_on_xor() -> Section:
     return Section(
         "perceptron_xor",
         "A perceptron on XOR: stuck at ln 2",
+        f"The loss stays at {results['manual']['final_loss']:.4f}, which is `ln 2`, and the "
+        f"outputs at {outputs}: the best that a single line can do is to remain undecided.",
         [
-            "Sigmoid, cross entropy and gradient descent with learning rate 1 for 10,000 steps. "
-            f"The loss stays at {results['manual']['final_loss']:.4f} = ln 2 and the outputs at "
-            f"{outputs}: the best that a single line can do is to remain undecided.",
+            "Sigmoid, cross entropy and gradient descent with learning rate 1 for 10,000 steps.",
             "From the published initial weights, the whole published loss table is reproduced: the "
             f"largest absolute difference is {worst:.1e} over {results['table_rows']} rows and "
             f"both gradient methods. {_agreement(results)}",
@@ -95,14 +96,15 @@ def mlp_on_xor() -> Section:
     return Section(
         "mlp_xor",
         "A hidden layer solves XOR",
+        "With two hidden neurons the loss falls to "
+        f"{results['manual']['final_loss']:.6f} in 10,000 steps, and every output is right.",
         [
-            "The same loss and optimizer, with two hidden neurons. Loss after 10,000 steps: "
-            f"{results['manual']['final_loss']:.6f}. The largest relative difference to the "
-            f"published table is {difference:.1e}, and the largest difference to the published "
+            "The loss and the optimizer are the perceptron's. The largest relative difference to "
+            f"the published table is {difference:.1e}, and the largest difference to the published "
             f"outputs is {output_difference:.1e}. {_agreement(results)}",
             f"The deeper network 2-10-10-10-1 learns XOR from {deep['solved']} of "
             f"{len(DEEP_SEEDS)} random starts (final losses {min(deep['final_losses']):.1e} to "
-            f"{max(deep['final_losses']):.1e}): its long plateau at ln 2 is the price of three "
+            f"{max(deep['final_losses']):.1e}): its long plateau at `ln 2` is the price of three "
             "sigmoid layers.",
         ],
         {**results, "deep": deep},
@@ -235,6 +237,7 @@ def _pictures() -> list[Picture]:
         for title in ("perceptron 2-1", "MLP 2-2-1")
     }
     curves = {title: losses for title, (_, losses) in runs.items()}
+    spike = int(np.argmax(curves["MLP 2-10-10-10-1"][1000:])) + 1000
     return [
         Picture(
             "xor_boundaries",
@@ -243,7 +246,9 @@ def _pictures() -> list[Picture]:
         ),
         Picture(
             "xor_loss",
-            "XOR: binary cross entropy over training, learning rate 1, full batch.",
+            "XOR: binary cross entropy over training, learning rate 1, full batch. The spike at "
+            f"step {spike:,} is an overshoot: where the deep network leaves its plateau, the "
+            "loss is so curved that a step of this length leads uphill; a shorter one would not.",
             loss_curves(curves, title="Learning XOR", ylabel="binary cross entropy (nats)"),
         ),
     ]

@@ -41,7 +41,8 @@ class Section:
     Attributes:
         key: its key in results.json.
         title: its heading.
-        account: plain paragraphs.
+        result: the outcome, in a sentence.
+        account: paragraphs, with formulas in backticks, as in the result and the tables.
         results: its figures, JSON-ready.
         tables: shown after the account.
         pictures: shown after the tables.
@@ -49,6 +50,7 @@ class Section:
 
     key: str
     title: str
+    result: str
     account: Sequence[str]
     results: Mapping[str, Any]
     tables: Sequence[Table] = field(default=())

@@ -60,7 +60,7 @@ def test_two_runs_of_the_same_code_are_silent(
     noise: float, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 600 times in 200 pairs of runs few differ by chance, though 1 interval in 20 does."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 1000)
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
     loud: list[Change] = []
     outside = 0
     for seed in range(200):
@@ -223,6 +223,52 @@ def test_a_slowdown_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "1 slower, 0 faster, 7 without a difference" in out
     assert "The machines differ, and times with them:\n  matrix-product peak" in out
     assert f"Only in the old run:\n  {new.cells[0].setting.key}: optax\n" in out
+
+
+def only(results: Results, *, cells: list[int] | None = None, methods: str = "") -> Results:
+    """The same run, with fewer cells, or with the methods of one name in each."""
+    results.cells = [results.cells[i] for i in (range(3) if cells is None else cells)]
+    for cell in results.cells:
+        cell.measurements = [m for m in cell.measurements if methods in m.method]
+    return results
+
+
+APART = {
+    "cells": (
+        only(run(0), cells=[0]),
+        only(run(1), cells=[1, 2]),
+        "have no cell in common: the old one timed {old[0]}; the new one timed {new[0]}, {new[1]}.",
+    ),
+    "many cells": (
+        example(0, cells=7),
+        only(example(1), cells=[11]),
+        "timed {old[0]}, {old[1]}, {old[2]} and 4 more; the new one timed {new[0]}.",
+    ),
+    "methods": (
+        only(run(0), methods="numpy"),
+        only(run(1), methods="optax"),
+        "have no method in common: the old one timed numpy; the new one timed optax.",
+    ),
+    "nothing timed": (
+        only(run(0), cells=[]),
+        only(run(1), cells=[0], methods="of no name"),
+        "have no cell in common: the old one timed nothing; the new one timed nothing.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), APART.values(), ids=APART)
+def test_runs_with_nothing_in_common_exit_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: Results, new: Results, message: str
+) -> None:
+    assert command(saved(old, tmp_path / "old"), saved(new, tmp_path / "new")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    keys = {"old": old, "new": new}
+    keys = {name: [c.setting.key for c in run.cells] for name, run in keys.items()}
+    assert message.format(**keys) in err
+    assert "Repeat one of them so that both time the same methods in the same cells" in err
+    assert repr(old.command) in err
 
 
 def test_a_gain_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

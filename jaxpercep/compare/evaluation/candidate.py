@@ -1,7 +1,7 @@
 """The hand-written gradient."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,8 @@ class Candidate:
         formula: the narrowest type it computes in: inside if it can be traced, else of its result.
         traced: None if it cannot be traced, like plain NumPy code.
         noisy: the leaves of its answer with noise in every operation; likewise.
+        unrounded: of one that computes in a narrow type, the answer of the same operations in
+            float64, or None if they cannot be widened; `noisy` then has these operations, too.
     """
 
     grad_fun: Callable[..., Any]
@@ -37,6 +39,7 @@ class Candidate:
     formula: str
     traced: Traced | None = None
     noisy: NoisyProgram | None = None
+    unrounded: Answer | None = None
 
     @classmethod
     def of(
@@ -87,9 +90,10 @@ class Candidate:
         graph: Graph,
         args: tuple[Any, ...],
         formula: str | None = None,
+        noise: str = "float64",
     ) -> "Candidate":
         """Compiles a candidate as one program, which is faster than compiling each operation."""
-        run_graph, noisy = RUN_ONCE(partial(_outputs_of, graph)), noisy_outputs(graph)
+        run_graph, noisy = RUN_ONCE(partial(_outputs_of, graph)), noisy_outputs(graph, noise)
         answer_of = partial(_answer_of, traced, expected)
 
         def at(args: tuple[Any, ...]) -> Answer:
@@ -119,11 +123,22 @@ class Candidate:
                 random numbers, for example.
         """
         if widen and self.traced is not None:
-            graph = self.traced.graph(widen=True)
-            return Candidate._of_graph(
-                self.grad_fun, self.expected, self.traced, graph, args, formula="float64"
-            )
-        return Candidate.of(self.grad_fun, args, self.expected, self.answer)
+            return self._widened(self.traced, args, noise="float64")
+        candidate = Candidate.of(self.grad_fun, args, self.expected, self.answer)
+        if candidate.formula == "float64" or candidate.traced is None:
+            return candidate
+        try:
+            wide = candidate._widened(candidate.traced, args, noise=candidate.formula)
+        except UNFIT:  # a primitive with a program of its own in the narrow type
+            return replace(candidate, noisy=None)
+        return replace(candidate, noisy=wide.noisy, unrounded=wide.answer)
+
+    def _widened(self, traced: Traced, args: tuple[Any, ...], noise: str) -> "Candidate":
+        """Runs its operations in float64, whatever types they were traced with."""
+        graph = traced.graph(widen=True)
+        return Candidate._of_graph(
+            self.grad_fun, self.expected, traced, graph, args, formula="float64", noise=noise
+        )
 
 
 def _rounds_arguments_to(

@@ -37,7 +37,10 @@ def miscompilation(
         agree: True if the two sides agree in float64.
     """
     own, paths = native.sides, native.leaves.paths
-    narrow = bits(native.dtype) < 32  # compiled, 16-bit types keep more digits between operations
+    # Compiled, 16-bit types keep more digits between operations, those inside a function as well.
+    traced = own.function.traced
+    inside = native.dtype if traced is None else traced.narrowest()
+    narrow = min(bits(native.dtype), bits(inside)) < 32
     moved = _apart(own.autodiff, wide.autodiff, spreads[native.dtype], native.dtype)
     jumps = not narrow and any(moved)
     if agree and not jumps:

@@ -56,13 +56,18 @@ NoisyProgram: TypeAlias = Callable[[Sequence[Any], float, int], Sequence[Any]]
 """`(values, eps, seed) -> results`, every number moved by a relative eps."""
 
 
-def noisy_outputs(graph: Graph) -> NoisyProgram:
-    """Returns a program that computes the outputs of a graph with noise."""
+def noisy_outputs(graph: Graph, dtype: str = "float64") -> NoisyProgram:
+    """Returns a program that computes the outputs of a graph with the noise of a type.
+
+    Numbers below the smallest normal one of float16 lose digits, which those of a network's
+    gradient may be; in the other types nothing is as small.
+    """
+    least = float(jnp.finfo(dtype).smallest_normal) if dtype == "float16" else 0.0
     numbers = {operation: i for i, operation in enumerate(graph.walk(), start=len(graph.inputs))}
 
     @RUN_ONCE
     def noisy(values: Sequence[Any], factors: Value) -> list[Value]:
-        rounding = _Rounding(factors, numbers)
+        rounding = _Rounding(factors, least, numbers)
         moved = [rounding.move(value, i) for i, value in enumerate(values)]
         return run(graph, moved, rounding)
 
@@ -77,11 +82,13 @@ class _Rounding(NamedTuple):
 
     Attributes:
         factors: of about 1 + eps or 1 - eps; results of more numbers than `FACTORS` reuse them.
+        least: every number but 0 is moved by as much as this one, and more.
         numbers: of the operations, so that each begins elsewhere among the factors.
         iterations: of the enclosing loops, mixed, so that each iteration begins elsewhere, too.
     """
 
     factors: Value
+    least: float
     numbers: dict[Operation, int]
     iterations: Value = 0
 
@@ -102,10 +109,13 @@ class _Rounding(NamedTuple):
 
     def move(self, value: Value, number: int) -> Value:
         """Moves every number of a value by eps, up or down."""
-        if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
             return value
         value = jnp.asarray(value)
         start = (1009 * number + self.iterations) % SHIFTS
         factors = jax.lax.dynamic_slice(self.factors, (start,), (min(value.size, FACTORS),))
         repeated = jnp.resize(factors.astype(value.dtype), value.shape)
-        return value * repeated
+        moved = value * repeated
+        if self.least:
+            moved += jnp.where(value == 0, 0, self.least) * (repeated - 1)
+        return moved

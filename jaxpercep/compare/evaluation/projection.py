@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.arguments import check_result
 from jaxpercep.compare.evaluation.function import UNFIT
 
 
@@ -37,11 +38,13 @@ def check_forward(
     """Checks that `forward` returns the value of `fun`, and residuals.
 
     Raises:
+        TypeError: `forward` returns a value that is not a tree of real numbers.
         ValueError: `forward` returns another value, or not a pair.
     """
     result, value = _forward_and_value(fun, forward, args)
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError(f"forward returned {described(result)}, expected (value, residuals).")
+    check_result("forward", result[0])
     came, expected = jax.tree.leaves(result[0]), jax.tree.leaves(value)
     shapes = [np.shape(leaf) for leaf in came], [np.shape(leaf) for leaf in expected]
     if shapes[0] != shapes[1]:

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
+from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.compilation import miscompilation
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.rounding import noise_of_function, spread_of_function, tolerances
+from jaxpercep.compare.evaluation.sides import Sides
 from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
 from jaxpercep.compare.program.graph import Graph
+from jaxpercep.compare.program.rules import shared_rules
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Evaluation:
         values: of these leaves, in float64.
         graph: of the function, or None if it cannot be traced with abstract arguments.
         miscompiled: how the compiled function differs from its operations one by one, or None.
+        shared: if the gradients agree, the functions whose `jax.custom_vjp` rule both run.
     """
 
     leaves: Leaves
@@ -42,6 +48,7 @@ class Evaluation:
     values: list[Any]
     graph: Graph | None
     miscompiled: str | None
+    shared: tuple[str, ...]
 
 
 def evaluate(native: Native, rate: float | None = None) -> Evaluation:
@@ -53,7 +60,7 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
     """
     wide, own = native.sides.in_float64(), native.sides
     noise = noise_of_function(wide)
-    floor = tolerances(own, wide, noise, rate)
+    floor = tolerances(wide, noise, rate)
     apart = distances(wide.candidate.answer.leaves, wide.autodiff.leaves)
     # Compiled or not, a number within rounding of a kink may be on either side of it.
     spreads = {
@@ -73,4 +80,25 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         values=wide.values,
         graph=wide.function.graph,
         miscompiled=miscompilation(native, wide, spreads, agree=agree),
+        shared=_shared_rules(native, wide) if agree else (),
     )
+
+
+def _shared_rules(native: Native, wide: Sides) -> tuple[str, ...]:
+    """Returns the names of the functions whose `jax.custom_vjp` rule both sides run."""
+    function, candidate = native.sides.function, native.sides.candidate
+    if wide.function.narrow or not (function.traced is None or function.traced.has_rules()):
+        return ()  # a widened function is differentiated without rules
+    with jax.enable_x64(native.x64):
+        return shared_rules(
+            partial(_follow, function.gradient(jit=None), (native.sides.values,)),
+            partial(_follow, candidate.grad_fun, native.sides.args),
+        )
+
+
+def _follow(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Traces a function, or runs it if it cannot be traced."""
+    try:
+        jax.make_jaxpr(function)(*args)
+    except Exception:  # anything, as the function has run at these arguments before
+        function(*trees.copied(args))

@@ -16,19 +16,21 @@ from jaxpercep.compare.program.graph import RUN_ONCE
 from jaxpercep.compare.program.jaxprs import trace
 
 # Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
-# leaves a margin, for example for functions that are off by several ulps; a narrower type has none.
+# leaves a margin, for example for functions that are off by several ulps. A narrower type has none,
+# so that its spread is measured more often.
 SAFETY = 16
-SAFETY_IF_NARROW = 8
+SAFETY_OF_CONSTANTS = 4
+SAFETY_IF_NARROW = 1.5
+RUNS_IF_NARROW = 16
 
 Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
 """`(eps, seed) -> results`, with every number moved by a relative eps."""
 
 
-def tolerances(native: Sides, wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
+def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
     """Returns for each leaf the largest error that rounding explains, absolute.
 
     Args:
-        native: both sides in the caller's dtype.
         wide: both sides in float64.
         noise: that of the function.
         rate: if the candidate is implied by a step of this learning rate. An ulp of the parameters
@@ -36,27 +38,57 @@ def tolerances(native: Sides, wide: Sides, noise: Noisy, rate: float | None) -> 
     """
     candidate, gradient = wide.candidate, wide.autodiff.leaves
     eps = float(jnp.finfo(candidate.formula).eps)
-    safety = SAFETY if candidate.formula == "float64" else SAFETY_IF_NARROW
     sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, gradient)]
     weights = [largest(wide.values[i]) if rate else 0.0 for i in wide.function.positions]
-    measured = _measured(native, wide, noise)
-    terms = zip(measured, sizes, _of_constants(wide), weights, strict=True)
+    wide_formula = candidate.formula == "float64"
+    of_type = _in_float64 if wide_formula else _in_a_narrow_type
+    safety = SAFETY_OF_CONSTANTS if wide_formula else SAFETY_IF_NARROW
+    terms = zip(of_type(wide, noise, sizes), _of_constants(wide), weights, strict=True)
     return [
-        safety * max(spread, eps * size) + 4 * constants + 4 * eps * weight / (rate or 1.0)
-        for spread, size, constants, weight in terms
+        rounding + safety * constant + 4 * eps * weight / (rate or 1.0)
+        for rounding, constant, weight in terms
     ]
 
 
-def _measured(native: Sides, wide: Sides, noise: Noisy) -> list[float]:
-    """Returns for each leaf the larger spread of the two sides."""
-    candidate, gradient = wide.candidate, wide.autodiff.leaves
+def _in_float64(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
+    """Returns what moving every number by an ulp gives, at least an ulp of the leaf."""
+    eps = float(jnp.finfo(np.float64).eps)
     measured = larger(
-        spread_of_function(noise, candidate.formula, wide.autodiff).leaves,
-        _spread(_noise_of_candidate(wide), candidate.formula, candidate.answer.leaves),
+        spread_of_function(noise, "float64", wide.autodiff).leaves,
+        _spread(_noise_of_candidate(wide), "float64", wide.candidate.answer.leaves),
     )
-    if wide.function.narrow or candidate.formula != "float64":
-        return larger(measured, distances(native.autodiff.leaves, gradient))
-    return measured
+    return [SAFETY * max(spread, eps * size) for spread, size in zip(measured, sizes, strict=True)]
+
+
+def _in_a_narrow_type(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
+    """Returns what moving every number by half an ulp of the candidate's type gives.
+
+    Its own operations are moved where they can be widened, and its rounding is then known as well;
+    else its arguments are moved by an ulp, whereupon it rounds everything anew.
+    """
+    candidate = wide.candidate
+    eps = float(jnp.finfo(candidate.formula).eps)
+    answer, base = candidate.answer.leaves, (candidate.unrounded or candidate.answer).leaves
+    step = eps if candidate.noisy is None else eps / 2
+    measured = larger(
+        _scatter(noise, eps / 2, wide.autodiff.every())[1:],
+        _scatter(_noise_of_candidate(wide), step, base),
+    )
+    rounded = (r if np.isfinite(r) else 0.0 for r in distances(answer, base))
+    terms = zip(measured, sizes, rounded, strict=True)
+    return [max(SAFETY_IF_NARROW * max(m, eps / 2 * size), r) for m, size, r in terms]
+
+
+def _scatter(noisy: Noisy, eps: float, right: Sequence[Any]) -> list[float]:
+    """Measures how far each result moves if every number moves by a relative eps, jumps included.
+
+    Where a narrow type rounds, a number near a kink may well be on its other side.
+    """
+    scatter = [0.0] * len(right)
+    for seed in range(RUNS_IF_NARROW):
+        moved = distances(noisy(eps, seed), right)
+        scatter = [max(s, m) if np.isfinite(m) else s for s, m in zip(scatter, moved, strict=True)]
+    return scatter
 
 
 def noise_of_function(wide: Sides) -> Noisy:
@@ -69,7 +101,8 @@ def noise_of_function(wide: Sides) -> Noisy:
         gradient = function.gradient()
         return lambda eps, seed: gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
-    noisy = noisy_outputs(trace(function.gradient(jit=None), (values,)).graph())
+    graph = trace(function.gradient(jit=None), (values,)).graph()
+    noisy = noisy_outputs(graph, wide.candidate.formula)
     return lambda eps, seed: noisy(values, eps, seed)
 
 

@@ -40,11 +40,9 @@ def differentiated(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> Lea
     """Lists the leaves to differentiate by.
 
     Raises:
-        TypeError: `argnums` does not name arguments, or none of their leaves is floating point.
+        TypeError: None is floating point.
     """
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not all(isinstance(n, int) and -len(args) <= n < len(args) for n in chosen) or not chosen:
-        raise TypeError(f"argnums={argnums!r}: there are {len(args)} arguments.")
+    chosen = (argnums,) if isinstance(argnums, int) else argnums
     chosen = tuple(n % len(args) for n in chosen)
     starts = np.cumsum([0, *(len(jax.tree.leaves(arg)) for arg in args)])
     found: list[tuple[int, str]] = []
@@ -60,7 +58,8 @@ def differentiated(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> Lea
     if not found:
         what = ", ".join(f"{name or 'the argument'} is {dtype}" for name, dtype in other)
         raise TypeError(
-            f"argnums={argnums!r}: nothing to differentiate by ({what or 'no leaves'})."
+            f"argnums={argnums!r}: nothing to differentiate by ({what or 'no leaves'}); pass "
+            "floating-point arrays there."
         )
     positions, paths = zip(*found, strict=True)
     return Leaves(positions, paths, tuple(other))
@@ -126,6 +125,12 @@ def is_floating(leaf: Any) -> bool:
     return isinstance(leaf, float) if dtype is None else jnp.issubdtype(dtype, jnp.floating)
 
 
+def is_complex(leaf: Any) -> bool:
+    """Returns True for complex arrays and numbers."""
+    dtype = getattr(leaf, "dtype", None)
+    return isinstance(leaf, complex) if dtype is None else jnp.issubdtype(dtype, np.complexfloating)
+
+
 def copied(args: Any) -> Any:
     """Copies the arrays, since a candidate may donate, and so delete, its arguments."""
 
@@ -136,9 +141,11 @@ def copied(args: Any) -> Any:
 
 
 def cast(args: Any, dtype: str) -> Any:
-    """Converts floating-point leaves to another type and leaves others unchanged."""
+    """Converts floating-point leaves to another type, complex ones to the complex type as wide."""
 
     def convert(leaf: Any) -> Any:
+        if is_complex(leaf):
+            return jnp.array(leaf, np.complex128 if dtype == "float64" else np.complex64)
         return jnp.array(np.asarray(leaf, np.float64), dtype) if is_floating(leaf) else leaf
 
     return jax.tree.map(convert, copied(args))

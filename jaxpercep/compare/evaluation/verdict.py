@@ -15,7 +15,7 @@ def decide(evaluation: Evaluation, leaves: Sequence[LeafReport]) -> Verdict:
     wrong = [i for i in measured if not leaves[i].ok]
     malformed = bool(evaluation.candidate.extra) or any(not leaf.ok for leaf in leaves if leaf.note)
     if not wrong:
-        return "manual_wrong" if malformed else "match"
+        return "manual_wrong" if malformed else "inconclusive" if evaluation.shared else "match"
     wrong.sort(key=lambda i: -leaves[i].max_relative_error)
     verdict = arbitrate(
         evaluation.function,

@@ -43,6 +43,10 @@ class Traced(NamedTuple):
         floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
         return min(floating, key=bits, default="float64")
 
+    def has_rules(self) -> bool:
+        """Returns True if the function calls one with a `jax.custom_vjp` rule."""
+        return any(e.primitive.name in RULES for e in _equations(self.closed.jaxpr))
+
     def graph(self, *, widen: bool = False) -> Graph:
         """Returns the operations; with `widen`, every floating type in them becomes float64."""
         return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
@@ -101,9 +105,11 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
     Raises:
         ValueError: `fun` calls no function with such a rule.
     """
-    names = {e.primitive.name for e in _equations(trace(fun, args).closed.jaxpr)}
-    if "custom_vjp_call" not in names:
-        raise ValueError(f"fun={fun!r} calls no function with a jax.custom_vjp rule.")
+    if not trace(fun, args).has_rules():
+        raise ValueError(
+            f"fun={fun!r} calls no function with a jax.custom_vjp rule; for a gradient that is "
+            "not such a rule, use compare_gradients or compare_vjp."
+        )
 
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
@@ -203,12 +209,16 @@ class _Reader:
         dtype = jnp.result_type(value)
         if not self.widen or not jnp.issubdtype(dtype, jnp.floating):
             return value
+        return jnp.asarray(self.wide(value, dtype))
+
+    def wide(self, value: Value, dtype: Any) -> np.ndarray:
+        """Returns a captured value or a literal in float64, moved if constants are to be."""
         wide = np.asarray(value, np.float64)
         if self.rng is not None and bits(str(dtype)) < 64 and not _is_exact(wide):
             self.has_narrow_constants = True
             half_ulp = float(jnp.finfo(dtype).eps) / 2
             wide = wide * (1 + half_ulp * self.rng.choice([-1.0, 1.0], wide.shape))
-        return jnp.asarray(wide)
+        return wide
 
     def widened(self, equation: Any) -> Callable[..., Sequence[Value]]:
         """Evaluates an atom in float64."""
@@ -221,8 +231,15 @@ class _Reader:
             return _in_its_types(equation)
         wide = {key: _wide(value) for key, value in params.items()}
         results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
-        operands = [_wide_literal(v) for v in equation.invars]
+        operands = [self.wide_literal(v) for v in equation.invars]
         return _evaluator(equation.replace(params=wide, invars=operands), results)
+
+    def wide_literal(self, atom: Any) -> Any:
+        """Returns a variable unchanged, a floating literal in float64."""
+        if not isinstance(atom, core.Literal) or not jnp.issubdtype(atom.val.dtype, jnp.floating):
+            return atom
+        wide = np.asarray(self.wide(atom.val, atom.val.dtype))
+        return core.Literal(wide, jax.typeof(wide))
 
     def widened_rule(self, params: Any) -> Callable[..., Sequence[Value]]:
         """Evaluates a function and its custom derivative in float64."""
@@ -266,17 +283,11 @@ def _unchanged(value: Value) -> list[Value]:
 
 
 def _wide(value: Any) -> Any:
-    """Replaces a floating type among the parameters of a primitive by float64."""
+    """Replaces a floating or complex type among the parameters of a primitive by the widest."""
+    if isinstance(value, np.dtype) and jnp.issubdtype(value, jnp.complexfloating):
+        return np.dtype(np.complex128)
     is_type = isinstance(value, np.dtype) and jnp.issubdtype(value, jnp.floating)
     return np.dtype(np.float64) if is_type else value
-
-
-def _wide_literal(atom: Any) -> Any:
-    """Returns a variable unchanged, a floating literal in float64."""
-    if not isinstance(atom, core.Literal) or not jnp.issubdtype(atom.val.dtype, jnp.floating):
-        return atom
-    wide = np.asarray(atom.val, np.float64)
-    return core.Literal(wide, jax.typeof(wide))
 
 
 def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[Value]]:

@@ -1,0 +1,103 @@
+"""The arrays of NPZ files, that is zip archives of NPY files; nothing in them is ever unpickled.
+
+Sizes are compared before anything is unpacked: what the archive announces with the bytes that are
+there, and what the header of an array announces with that.
+"""
+
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from jaxpercep._checks import counted
+from jaxpercep._files.unpacking import check_unpacked
+
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+# A damaged zip archive makes zipfile and NumPy raise these, an encrypted one RuntimeError.
+_DAMAGES = (
+    ValueError,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def is_zip(path: str | os.PathLike[str]) -> bool:
+    """Returns True for a zip archive, by its first bytes."""
+    with Path(path).open("rb") as file:
+        return file.read(4) in _ZIP_MAGICS
+
+
+def read_array(path: str | os.PathLike[str], key: str) -> NDArray[Any] | None:
+    """Reads one array of an NPZ file, read-only; None if the file has no array of this name.
+
+    Raises:
+        OSError: The file is missing, a directory, or not readable.
+        ValueError: The file is not an NPZ file, is damaged, or announces a size that is not there;
+            or the array holds objects.
+    """
+    if not is_zip(path):
+        raise ValueError(f"{path} is not an NPZ file; write one with np.savez(path, x=x, y=y).")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+            return _read_member(archive, members[key], path) if key in members else None
+    except _DAMAGES as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or "it ends early"
+        raise ValueError(f"{path}: array {key!r} cannot be read: {reason}.") from error
+
+
+def names(path: str | os.PathLike[str]) -> list[str]:
+    """Returns the names of the arrays of an NPZ file that can be read."""
+    with zipfile.ZipFile(path) as archive:
+        return list(_members(archive))
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+
+def _read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str | os.PathLike[str]
+) -> NDArray[Any]:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is compressed by another method than those of NumPy")
+    packed = min(info.compress_size, Path(path).stat().st_size)
+    check_unpacked(packed, info.file_size, "if it is none, write it with np.savez, uncompressed")
+    with archive.open(info) as stream:
+        shape, fortran, dtype = _read_header(stream)
+        announced, found = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+        if announced != found:
+            raise ValueError(
+                f"its header announces shape {shape} of {dtype}, that is "
+                f"{counted(announced, 'byte')} of data, but {found} are there"
+            )
+        return np.ndarray(shape, dtype, stream.read(), order="F" if fortran else "C")
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Returns the shape, whether it is in column-major order, and the type of an NPY file."""
+    version = npy.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of NPY is not one of plain arrays")
+    try:
+        shape, fortran, dtype = _HEADERS[version](stream)
+    except ValueError:
+        raise
+    except Exception as error:  # NumPy takes it for Python: there are many ways to fail at that
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpickled")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its header announces the shape {shape}")
+    return shape, fortran, dtype
