@@ -113,7 +113,8 @@ def with_manual_backward(model: Layer) -> Callable[[Params, jax.Array], jax.Arra
         try:
             return with_rule(params, x)
         except (TypeError, NotImplementedError) as error:
-            # JAX tells forward from reverse mode only here, and by its message alone.
+            # Forward mode shows only here, and by JAX's message alone: a TypeError or, where it is
+            # batched (jax.jacfwd), that the rule of `custom_lin` for batches is not implemented.
             if "forward-mode" not in str(error) and "custom_lin" not in str(error):
                 raise
             raise TypeError(

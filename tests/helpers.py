@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,18 @@ def run(*arguments: object) -> Result:
     from jaxpercep.cli import main
 
     return call(main, *arguments)
+
+
+@contextmanager
+def at_most_allocated(limit: int) -> Iterator[None]:
+    """Fails if more bytes than the limit are allocated at any one time."""
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
 
 
 def python(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:

@@ -39,10 +39,6 @@ def _leaf(argument: str, path: Any, leaf: Any) -> Any:
         )
     if isinstance(leaf, jax.Array):
         return leaf
-    if isinstance(leaf, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be lost: use {name}.filled(number)."
-        )
     try:
         as_array(name, np.real(leaf) if np.iscomplexobj(leaf) else leaf)
     except TypeError as error:
