@@ -133,9 +133,13 @@ def test_other_gradients_are_judged_as_ever(fun, candidate, verdict):
 
 
 def test_a_pullback_and_a_step_that_run_the_rule():
-    with pytest.raises(AssertionError, match=r"not independent[^$]*rule of bent[^$]*compare_cust"):
+    with pytest.raises(
+        AssertionError, match=r"^nothing was checked[^$]*rule of bent[^$]*compare_cust"
+    ):
         jp.assert_vjp(bent, bent_forward, bent_backward, X)
-    with pytest.raises(AssertionError, match=r"not independent[^$]*rule of bent[^$]*compare_cust"):
+    with pytest.raises(
+        AssertionError, match=r"^nothing was checked[^$]*rule of bent[^$]*compare_cust"
+    ):
         jp.assert_updates(total, lambda p: p - 0.5 * jax.grad(total)(p), X, learning_rate=0.5)
 
 

@@ -85,7 +85,9 @@ class GradientReport:
     def raise_if_wrong(self) -> None:
         """Raises an `AssertionError` whose message is the report, unless the gradients match."""
         if not self.ok:
-            raise AssertionError(f"gradients do not match\n{self}")
+            nothing = self.headline == NOTHING_INDEPENDENT
+            opening = "nothing was checked" if nothing else "gradients do not match"
+            raise AssertionError(f"{opening}\n{self}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready data; numbers that are not finite become None."""
