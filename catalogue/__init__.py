@@ -3,6 +3,7 @@
 | command | what it does |
 |---|---|
 | `python -m catalogue.table` | compares every wrong backward pass, and prints the table by cause |
+| `python -m catalogue.repairs` | repairs every wrong backward pass, and counts what is mended |
 | `python -m catalogue.right --seed 0 --count 1000` | compares random right backward passes |
 | `python -m catalogue.cost 784-512-512-10` | measures what a comparison costs |
 

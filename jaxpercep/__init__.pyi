@@ -14,8 +14,11 @@ from .activations import (
 )
 from .certificates import Inseparable, Separable, certify
 from .compare import (
+    AnnotatedBackward,
     Diagnosis,
     GradientReport,
+    Repair,
+    annotate_gradients,
     assert_custom_vjp,
     assert_gradients,
     assert_model,
@@ -44,6 +47,7 @@ from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import History, TrainState, fit, init_state, make_step
 
 __all__ = [
+    "AnnotatedBackward",
     "AutodiffLayer",
     "BinaryCrossEntropy",
     "Dense",
@@ -59,6 +63,7 @@ __all__ = [
     "Loss",
     "PerceptronLoss",
     "PerceptronResult",
+    "Repair",
     "Repeat",
     "Residual",
     "Separable",
@@ -66,6 +71,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredError",
     "TrainState",
+    "annotate_gradients",
     "append_bias",
     "assert_custom_vjp",
     "assert_gradients",

@@ -532,8 +532,11 @@ def test_text_html_data_and_assertion_say_the_same():
     with pytest.raises(AssertionError) as raised:
         assert_gradients(loss, wrong, PARAMS, X, Y)
     assert str(raised.value) == f"gradients do not match\n{report}"
-    verdict, fix = str(report).splitlines()[:2]
+    verdict, repair, fix = str(report).splitlines()[:3]
     assert verdict.startswith("manual_wrong: the hand-written gradient is wrong")
+    assert repair.endswith(
+        "`-dw` should be dL/dp['w']; with `dw` every gradient is right (verified)."
+    )
     assert fix.strip() == "grad['w'] has the wrong sign: negate it."
     html = report._repr_html_()
     assert html.startswith("<pre")

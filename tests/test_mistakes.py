@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from catalogue import repairs
 from catalogue.mistakes import MISTAKES
 from catalogue.table import expected, is_detected, is_named, peers, report_of, table
 
@@ -59,3 +60,9 @@ def test_the_headline_is_what_the_catalogue_holds(page):
 def test_the_table_is_what_the_catalogue_holds():
     rows = ((mistake, expected(mistake)) for mistake in MISTAKES)
     assert table(rows) in (ROOT / DOCUMENTATION).read_text()
+
+
+def test_a_mistake_is_placed_and_the_suggestion_written_into_its_file_mends_it():
+    (mistake,) = (m for m in MISTAKES if m.name == "tanh_slope_without_its_square")
+    assert repairs.found(mistake) == (True, True, True)
+    assert repairs.edited_lines(mistake)

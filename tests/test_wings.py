@@ -8,7 +8,16 @@ import pytest
 
 PACKAGE = "jaxpercep.compare"
 ROOT = Path(__file__).parents[1] / "jaxpercep" / "compare"
-WINGS = ("program", "evaluation", "explanation", "report", "entry", "__init__")
+WINGS = (
+    "program",
+    "evaluation",
+    "explanation",
+    "candidate",
+    "report",
+    "entry",
+    "annotation",
+    "__init__",
+)
 
 
 def imported(source: str) -> set[str]:

@@ -1,8 +1,12 @@
 """A mistake: one edit of a right backward pass, and what a comparison should say of it."""
 
+import importlib.util
 import inspect
-import textwrap
+import linecache
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from catalogue.networks.network import Network
@@ -51,27 +55,49 @@ class Mistake(NamedTuple):
     gradcheck: bool = True
 
 
+FOLDER = TemporaryDirectory(prefix="catalogue-")
+"""Where the files with mistakes are written, so that a mistaken function has a source."""
+
+
 def rewritten(
-    function: Callable[..., Any], edits: dict[str, str], **names: Any
+    function: Callable[..., Any], edits: dict[str, str], file: str = "rewritten", **names: Any
 ) -> Callable[..., Any]:
     """Returns the function after edits of its source, each of a text that occurs once.
+
+    The module of the function is written anew with the edits, and imported.
+
+    Args:
+        function: of a module.
+        edits: `{text that was there: text with the mistake}`.
+        file: the name of the new file.
+        **names: additional globals.
 
     Raises:
         ValueError: A text does not occur exactly once.
     """
-    source = textwrap.dedent(inspect.getsource(function))
+    source = edited = inspect.getsource(function)
     for old, new in edits.items():
-        if source.count(old) != 1:
-            raise ValueError(f"{old!r} occurs {source.count(old)} times in {function.__name__}.")
-        source = source.replace(old, new)
-    namespace = function.__globals__ | names
-    exec(compile(source, f"<{function.__name__} rewritten>", "exec"), namespace)
-    return namespace[function.__name__]
+        if edited.count(old) != 1:
+            raise ValueError(f"{old!r} occurs {edited.count(old)} times in {function.__name__}.")
+        edited = edited.replace(old, new)
+    path = Path(FOLDER.name) / f"{file}.py"
+    path.write_text(inspect.getsource(inspect.getmodule(function)).replace(source, edited))
+    return getattr(imported(path, **names), function.__name__)
+
+
+def imported(path: Path, **names: Any) -> ModuleType:
+    """Imports a file as a module with additional globals, anew if it was imported before."""
+    spec = importlib.util.spec_from_file_location(f"catalogue.rewritten.{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    vars(module).update(names)
+    linecache.checkcache(str(path))
+    exec(compile(path.read_text(), path, "exec", dont_inherit=True), vars(module))
+    return module
 
 
 def mistake(
     network: Network, name: str, cause: str, edits: dict[str, str], **claims: Any
 ) -> Mistake:
     """Returns the mistake that these edits of the network's right backward pass make."""
-    wrong = rewritten(network.right, edits)
+    wrong = rewritten(network.right, edits, name)
     return Mistake(name, network.fun, wrong, network.right, network.args, cause, **claims)

@@ -210,10 +210,12 @@ class Compare:
     Attributes:
         file: the Python file; it is run
         json: print the report as JSON
+        no_source: leave out the lines of grads or step, with what each value on them is
     """
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.py")]
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    no_source: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before the file is read."""

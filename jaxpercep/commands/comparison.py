@@ -33,11 +33,24 @@ def compare(arguments: Compare) -> int:
     """
     with redirect_stdout(sys.stderr), _imported(arguments.file) as module:
         report = _report(arguments.file, module)
-    if arguments.json:
-        print(json.dumps(report.to_dict(), indent=2, allow_nan=False), flush=True)
-    else:
-        print(report, flush=True)
+        text = _json(report, arguments) if arguments.json else _text(report, arguments)
+    print(text, flush=True)
     return 0 if report.verdict == "match" else 1 if report.verdict in _WRONG else 2
+
+
+def _text(report: GradientReport, arguments: Compare) -> str:
+    """Returns the report, followed by the source line by line."""
+    if arguments.no_source or report.annotated is None:
+        return str(report)
+    return f"{report}\n\n{report.annotated.listing()}"
+
+
+def _json(report: GradientReport, arguments: Compare) -> str:
+    """Returns the report as JSON, with the source line by line."""
+    data = report.to_dict()
+    if not arguments.no_source and report.annotated is not None:
+        data["backward"] = report.annotated.to_dict()
+    return json.dumps(data, indent=2, allow_nan=False)
 
 
 def _report(file: Path, module: ModuleType) -> GradientReport:

@@ -5,12 +5,16 @@ A comparison evaluates both gradients as the caller has them (`native`), then in
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec
 
 import jax
 
 from jaxpercep._checks import check_callable, check_real
+from jaxpercep.compare.candidate.backward import Backward, Candidate
+from jaxpercep.compare.candidate.quiet import printing_once
+from jaxpercep.compare.candidate.runs import Follow
+from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
@@ -25,7 +29,7 @@ from jaxpercep.compare.evaluation.arguments import (
     returning_reals,
     shapes_of,
 )
-from jaxpercep.compare.evaluation.leaves import compare_leaves
+from jaxpercep.compare.evaluation.leaves import LeafReport, compare_leaves
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.projection import (
     check_forward,
@@ -80,7 +84,8 @@ def compare_gradients(
     argnums = checked_argnums(argnums, len(args))
     chosen = (argnums,) if isinstance(argnums, int) else argnums
     refuse_complex({f"args[{n}]": args[n] for n in chosen})
-    return _compare(fun, returning_reals("grad_fun", grad_fun), args, argnums)
+    returning = returning_reals("grad_fun", grad_fun)
+    return _compare(fun, returning, args, argnums, Candidate.of(fun, grad_fun, args))
 
 
 def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> GradientReport:
@@ -101,8 +106,9 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    candidate = returning_reals("model", jax.jit(chain_rule(model, loss)))
-    return _compare(jax.jit(objective), candidate, (params, x, y), 0)
+    candidate = Candidate(partial(_chain_rule, model, loss), model.backward, ("params", "x", "y"))
+    manual = returning_reals("model", jax.jit(chain_rule(model, loss)))
+    return _compare(jax.jit(objective), manual, (params, x, y), 0, candidate)
 
 
 def compare_vjp(
@@ -135,20 +141,12 @@ def compare_vjp(
     def objective(*args_and_dy: Any) -> Any:
         return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
 
-    def candidate(*args_and_dy: Any) -> Any:
-        *given, dy = args_and_dy
-        _, residuals = forward(*given)
-        cotangents = backward(residuals, dy)
-        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
-            raise ValueError(
-                f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
-                "cotangent per argument of fun."
-            )
-        check_result("backward", cotangents)
-        return tuple(cotangents[i] for i in chosen)
+    def build(follow: Follow) -> Callable[..., Any]:
+        return _pullback(follow(forward), follow(backward), chosen)
 
     check_forward(fun, forward, args)
-    return _compare(objective, candidate, (*args, dy), chosen)
+    candidate = Candidate(build, backward, (*parameters(fun, len(args)), "dy"))
+    return _compare(objective, build(_as_it_is), (*args, dy), chosen, candidate)
 
 
 def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
@@ -171,11 +169,17 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
     def objective(*args_and_dy: Any) -> Any:
         return inner(primal(*args_and_dy[:-1]), args_and_dy[-1])
 
-    def by_rule(*args_and_dy: Any) -> Any:
-        return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
+    def build(follow: Follow) -> Callable[..., Any]:
+        followed = follow(fun)
 
-    gradient = returning_reals("the rule of fun", jax.grad(by_rule, chosen, allow_int=True))
-    return _compare(objective, gradient, (*args, dy), chosen)
+        def by_rule(*args_and_dy: Any) -> Any:
+            return inner(followed(*args_and_dy[:-1]), args_and_dy[-1])
+
+        return jax.grad(by_rule, chosen, allow_int=True)
+
+    candidate = Candidate(build, fun, (*parameters(fun, len(args)), "dy"))
+    rule = returning_reals("the rule of fun", build(_as_it_is))
+    return _compare(objective, rule, (*args, dy), chosen, candidate)
 
 
 def compare_updates(
@@ -209,13 +213,19 @@ def compare_updates(
     rate = check_real("learning_rate", learning_rate)
     if rate <= 0:
         raise ValueError(f"learning_rate={learning_rate} must be above 0.")
-    updates = returning_reals("update_fun", update_fun)
 
-    def implied(params: Any, *batch: Any) -> Any:
-        updated = updates(trees.copied(params), *batch)  # it may write into its arguments
-        return trees.implied_gradient(params, updated, rate)
+    def build(follow: Follow) -> Callable[..., Any]:
+        step = follow(update_fun)
 
-    return _compare(fun, implied, args, 0, rate)
+        def implied(params: Any, *batch: Any) -> Any:
+            updated = step(trees.copied(params), *batch)  # it may write into its arguments
+            check_result("update_fun", updated)
+            return trees.implied_gradient(params, updated, rate)
+
+        return implied
+
+    candidate = Candidate(build, update_fun, parameters(fun, len(args)))
+    return _compare(fun, build(_as_it_is), args, 0, candidate, rate)
 
 
 def _asserting(compare: Callable[Given, GradientReport]) -> Callable[Given, None]:
@@ -247,12 +257,37 @@ def _compare(
     grad_fun: Callable[..., Any],
     args: tuple[Any, ...],
     argnums: int | tuple[int, ...],
+    candidate: Candidate,
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses; with a rate, the gradient implied by a step of it."""
+    backward, leaves, explanations = judged(
+        fun, grad_fun, args, argnums, candidate, rate, explain=True
+    )
+    evaluation = backward.evaluation
+    remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
+    # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
+    held = None if backward.native.captures_numpy else backward
+    return GradientReport(backward.verdict, leaves, explanations, evaluation.formula, remark, held)
+
+
+def judged(
+    fun: Callable[..., Any],
+    grad_fun: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: int | tuple[int, ...],
+    candidate: Candidate,
+    rate: float | None = None,
+    *,
+    explain: bool = False,
+) -> tuple[Backward, tuple[LeafReport, ...], tuple[tuple[Diagnosis, ...], ...]]:
+    """Compares and decides: returns the candidate, to be read when asked for, and the leaves.
+
+    The explanations come last, () unless they are asked for.
+    """
     check_finite(args, argnums)
     check_scalar(fun, args)
-    native = Native.of(fun, grad_fun, args, argnums)
+    native = Native.of(fun, printing_once(grad_fun), args, argnums)
     chosen = {n % len(args) for n in ((argnums,) if isinstance(argnums, int) else argnums)}
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
     explanations: tuple[tuple[Diagnosis, ...], ...] = ()
@@ -260,10 +295,47 @@ def _compare(
         evaluation = evaluate(native, rate)
         leaves = compare_leaves(evaluation)
         verdict = decide(evaluation, leaves)
-        if verdict in ("manual_wrong", "both_wrong", "inconclusive") and not evaluation.shared:
+        unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
+        if explain and unexplained and not evaluation.shared:
             explanations = diagnose(evaluation, batch, rate)
-    remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
-    return GradientReport(verdict, leaves, explanations, evaluation.formula, remark)
+    return Backward(candidate, native, evaluation, batch, verdict), leaves, explanations
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _chain_rule(model: Layer, loss: Loss, follow: Follow) -> Callable[..., Any]:
+    """Returns the layers' own gradient, as `value_and_grad` computes it."""
+    forward, backward = follow(model.forward), follow(model.backward)
+
+    def chain_rule(params: Params, x: Any, y: Any) -> Params:
+        prediction, residuals = forward(params, x)
+        _, loss_residuals = loss.forward(prediction, y)
+        grads, _ = backward(params, residuals, loss.backward(loss_residuals))
+        return grads
+
+    return chain_rule
+
+
+def _pullback(
+    forward: Callable[..., Any], backward: Callable[..., Any], chosen: tuple[int, ...]
+) -> Callable[..., Any]:
+    """Returns the cotangents of some arguments, as a function of all of them and of dy."""
+
+    def candidate(*args_and_dy: Any) -> Any:
+        *given, dy = args_and_dy
+        _, residuals = forward(*given)
+        cotangents = backward(residuals, dy)
+        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
+            raise ValueError(
+                f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
+                "cotangent per argument of fun."
+            )
+        check_result("backward", cotangents)
+        return tuple(cotangents[i] for i in chosen)
+
+    return candidate
 
 
 def _about(shared: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from typing import Any
 
@@ -10,6 +10,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jaxpercep.compare.candidate.annotated import AnnotatedBackward
+from jaxpercep.compare.candidate.backward import Backward
+from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.leaves import LeafReport
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
@@ -50,6 +53,7 @@ class GradientReport:
         formula: the dtype in which the two formulas were compared: float64, unless the candidate
             computes in a narrower one; then its rounding was measured and allowed for.
         remark: a further remark, or None.
+        backward: the candidate's own source, which is read when it is asked for.
     """
 
     verdict: Verdict
@@ -57,6 +61,28 @@ class GradientReport:
     explanations: tuple[tuple[Diagnosis, ...], ...]
     formula: str
     remark: str | None = None
+    backward: Backward | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def repairs(self) -> tuple[Repair, ...]:
+        """The wrong values of the hand-written gradient that together explain it, at most three.
+
+        The candidate is read and run again with other values when this is first asked for.
+        """
+        return () if self.ok or self.backward is None else self.backward.annotated.repairs
+
+    @property
+    def repair(self) -> Repair | None:
+        """The first of the `repairs`, or None."""
+        return next(iter(self.repairs), None)
+
+    @property
+    def annotated(self) -> AnnotatedBackward | None:
+        """The backward pass line by line, with what each value on it is.
+
+        None if the functions have captured NumPy arrays, which a report must not hold.
+        """
+        return None if self.backward is None else self.backward.annotated
 
     @property
     def ok(self) -> bool:
@@ -96,8 +122,10 @@ class GradientReport:
             "ok": self.ok,
             "sensitivity": self.sensitivity,
             "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
+            "repairs": [asdict(repair) for repair in self.repairs],
         }
-        return _finite(summary | asdict(self))
+        data = asdict(replace(self, backward=None))
+        return _finite(summary | {name: data[name] for name in data if name != "backward"})
 
     def __str__(self) -> str:
         console = Console(file=StringIO(), width=WIDTH, color_system=None)
@@ -117,6 +145,7 @@ class GradientReport:
     ) -> Iterator[RenderableType]:
         del console, options
         yield Text(f"{self.verdict}: {self.headline}", style="green" if self.ok else "bold red")
+        yield from (Text(f"  {repair}", style="bold") for repair in self.repairs)
         yield from self._mistakes()
         yield from map(Text, filter(None, (ADVICE.get(self.verdict), self.remark)))
         yield Text(self._how(), style="dim")

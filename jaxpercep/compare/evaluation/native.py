@@ -41,6 +41,12 @@ class Native(NamedTuple):
         x64 = bool(jax.config.read("jax_enable_x64"))
         return cls(Sides.of(fun, grad_fun, args, leaves), leaves, _narrowest(args), x64)
 
+    @property
+    def captures_numpy(self) -> bool:
+        """True if the functions have captured NumPy arrays, which JAX holds in float32."""
+        traced = (self.sides.function.traced, self.sides.candidate.traced)
+        return not self.x64 and any(t is not None and t.captures_numpy for t in traced)
+
     @contextmanager
     def double_precision(self) -> Generator[None]:
         """Computes in float64, which includes the NumPy arrays that the functions have captured.
@@ -49,8 +55,7 @@ class Native(NamedTuple):
         caches are cleared on the way in, and again on the way out: the caller's next program must
         not find arrays in float64.
         """
-        traced = (self.sides.function.traced, self.sides.candidate.traced)
-        captured = not self.x64 and any(t is not None and t.captures_numpy for t in traced)
+        captured = self.captures_numpy
         try:
             if captured:
                 jax.clear_caches()

@@ -49,6 +49,7 @@ class Operation:
         frames: the user's lines that led here, outermost first.
         chain: all lines, those of libraries included, that led here since its graph was entered.
         location: the layer of a model, as `"layers[1]: sigmoid"`, or None.
+        span: the expression in the innermost of the user's lines, or None.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Operation:
     frames: tuple["Frame", ...] = ()
     chain: tuple["Frame", ...] = ()
     location: str | None = None
+    span: "Span | None" = None
 
     @property
     def source(self) -> str | None:
@@ -77,6 +79,16 @@ class Frame(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file.replace(chr(92), '/').rpartition('/')[2]}:{self.line}"
+
+
+class Span(NamedTuple):
+    """An expression in a program: lines count from 1, columns are bytes and count from 0."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
 
 
 class Loop(NamedTuple):

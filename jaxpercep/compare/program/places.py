@@ -3,32 +3,46 @@
 import site
 import sysconfig
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxpercep.compare.program.graph import Frame
+from jaxpercep.compare.program.graph import Frame, Span
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Place(NamedTuple):
-    """The origin of an equation: the user's lines, and the named scopes around it."""
+    """The origin of an equation: the user's lines, the named scopes, the innermost expression."""
 
     frames: tuple[Frame, ...]
     scopes: tuple[str, ...]
+    span: Span | None = None
 
     def then(self, info: Any) -> "Place":
         """Returns the place of an equation in a function called from here."""
         # Scopes of `Serial` only: JAX also names its own parts and its transformations.
         own = tuple(s.name for s in info.name_stack.stack if s.name.startswith("layers["))
         users = tuple(frame for frame in chain(info.traceback) if not is_library(frame.file))
-        return Place(self.frames + users, self.scopes + own)
+        return Place(self.frames + users, self.scopes + own, span(info.traceback) or self.span)
 
 
 def chain(traceback: Any) -> tuple[Frame, ...]:
     """Lists the lines that led to an equation since its jaxpr was entered, outermost first."""
     frames = traceback.frames if traceback else ()
     return tuple(Frame(f.file_name, f.line_num, f.function_name) for f in reversed(frames))
+
+
+def span(traceback: Any) -> Span | None:
+    """Returns the expression of the user's that led to an equation; the innermost one."""
+    for code, instruction in zip(*traceback.raw_frames(), strict=True) if traceback else ():
+        if is_library(code.co_filename):
+            continue
+        positions = next(islice(code.co_positions(), instruction // 2, None), (None,) * 4)
+        line, end_line, column, end_column = positions
+        if line and end_line and column is not None and end_column is not None:
+            return Span(code.co_filename, line, column, end_line, end_column)
+    return None
 
 
 @cache

@@ -1,0 +1,187 @@
+"""A candidate that is read when asked for: its values, what they are, and how to repair it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpercep.compare.candidate.annotated import AnnotatedBackward
+from jaxpercep.compare.candidate.identify import Dictionary
+from jaxpercep.compare.candidate.known import Known, Pair, Reader
+from jaxpercep.compare.candidate.listing import Lister, over_passes
+from jaxpercep.compare.candidate.place import Search
+from jaxpercep.compare.candidate.quantities import Program, Spot
+from jaxpercep.compare.candidate.repair import Repair
+from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
+from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
+from jaxpercep.compare.candidate.suggest import Suggester
+from jaxpercep.compare.candidate.values import Substitution, Values
+from jaxpercep.compare.candidate.words import leaf_names, parameters
+from jaxpercep.compare.evaluation.arbitration import Verdict
+from jaxpercep.compare.evaluation.native import Native
+from jaxpercep.compare.evaluation.reference import Evaluation
+from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation.messages import FactorNames
+
+UNREPAIRED = (
+    "No value was found whose replacement by a known one makes every gradient right: look for a "
+    "mistake in the order or the structure of the computation."
+)
+TIGHT = 1e-9  # relative: in float64 equal values are closer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate as the caller has it.
+
+    Attributes:
+        build: of the user's functions.
+        function: the user's function whose file, with its neighbours, is read.
+        names: of the arguments.
+    """
+
+    build: Build
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, fun: Callable[..., Any], function: Callable[..., Any], args: Sequence[Any]
+    ) -> "Candidate":
+        """Describes a candidate that is one function of the same arguments as `fun`."""
+        return cls(lambda follow: follow(function), function, parameters(fun, len(args)))
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """A candidate that is read when asked for.
+
+    Attributes:
+        candidate: as the caller has it.
+        native: both sides in the caller's dtype.
+        evaluation: both sides in float64.
+        batch: the arguments that are not differentiated.
+        verdict: on the two gradients.
+    """
+
+    candidate: Candidate
+    native: Native
+    evaluation: Evaluation
+    batch: Sequence[Any]
+    verdict: Verdict
+
+    @cached_property
+    def annotated(self) -> AnnotatedBackward:
+        """The candidate line by line, or the reason why it cannot be read."""
+        with self.native.double_precision(), np.errstate(all="ignore"):
+            try:
+                return self.read()
+            except UnreadableError as error:
+                return AnnotatedBackward(self.verdict == "match", (), (), str(error))
+
+    def read(self) -> AnnotatedBackward:
+        """Reads the candidate.
+
+        Raises:
+            UnreadableError: It cannot be read.
+        """
+        if self.verdict in ("autodiff_wrong", "both_wrong"):
+            raise UnreadableError("autodiff, which would name its values, is wrong here itself")
+        runs, dictionary = self.prepared()
+        here, there = (runs.record(where) for where in (0, 1))
+        values = Values.of(here, there, dictionary)
+        names = FactorNames(self.batch)
+        faults: list[Substitution] = []
+        remark = None
+        if self.verdict == "manual_wrong":
+            runs.settle(here)
+            faults = Search(runs, values, dictionary).faults()
+            remark = None if faults else UNREPAIRED
+        suggester = Suggester(runs, faults, values, dictionary.tolerance)
+        repairs = [
+            replace(
+                described(fault, suggester.suggestion(fault), runs, values, dictionary, names),
+                together=len(faults),
+            )
+            for fault in faults
+        ]
+        listings = Lister(runs.sites, values, faults, names).listings()
+        unread = tuple(runs.unread.items())
+        return AnnotatedBackward(
+            self.verdict == "match", listings, tuple(repairs), None, unread, remark
+        )
+
+    def prepared(self) -> tuple[Runs, Dictionary]:
+        """Computes the known values, at the caller's arguments and at others."""
+        evaluation = self.evaluation
+        structure = jax.tree.structure(self.native.sides.args)
+        args = jax.tree.unflatten(structure, evaluation.values)
+        others = drawn(args, evaluation.leaves.positions)
+        home = Home(file_of(self.candidate.function))
+        known, right = self.known(args, others, home)
+        eps = float(jnp.finfo(evaluation.formula).eps)
+        tolerance = TIGHT if evaluation.formula == "float64" else eps**0.5
+        sizes = [largest(leaf) for leaf in evaluation.autodiff]
+        limits = [
+            max(tolerance, floor / size if size else 0.0)
+            for floor, size in zip(evaluation.floor, sizes, strict=True)
+        ]
+        target = Target(evaluation.leaves, right, limits, evaluation.candidate.frozen)
+        runs = Runs(self.candidate.build, home, (args, others), target)
+        return runs, Dictionary.of(known, tolerance)
+
+    def known(
+        self, args: tuple[Any, ...], others: tuple[Any, ...], home: Home
+    ) -> tuple[list[Known], list[Pair]]:
+        """Returns the known values, and the right gradient by each leaf."""
+        positions = self.evaluation.leaves.positions
+        if self.evaluation.graph is None:
+            raise UnreadableError("the function cannot be traced with abstract arguments")
+        program = Program(self.evaluation.graph)
+        here, there = (program.at(jax.tree.leaves(some)) for some in (args, others))
+        names = leaf_names(self.candidate.names, args)
+        right = [
+            Pair(here.cotangents[spot], there.cotangents[spot])
+            for spot in (Spot("input", 0, i) for i in positions)
+        ]
+        return Reader(program, names, positions, home.file).known(here, there), right
+
+
+def described(
+    fault: Substitution,
+    suggestion: str | None,
+    runs: Runs,
+    values: Values,
+    dictionary: Dictionary,
+    names: FactorNames,
+) -> Repair:
+    """Puts a repair into words."""
+    site = runs.sites[fault.keys[0].site]
+    found = [next(iter(values.meanings[key]), None) for key in fault.keys]
+    due = [next(iter(dictionary.meanings(m.pair())), m) for m in fault.due]
+    return Repair(
+        source=site.place,
+        expression=site.text,
+        variable=site.variable,
+        is_=over_passes([None if m is None else m.words(names) for m in found]),
+        due=over_passes([meaning.words(names) for meaning in due]) or "",
+        suggestion=suggestion,
+        verified=True,
+        missing=missing_term(fault, values, dictionary, names),
+    )
+
+
+def missing_term(
+    fault: Substitution, values: Values, dictionary: Dictionary, names: FactorNames
+) -> str | None:
+    """Names the term that a sum lacks: what one use of a value contributes to its gradient."""
+    pair, due = values.pairs[fault.keys[0]], fault.due[0].pair()
+    if pair.here.shape != due.here.shape or not pair.here.any():
+        return None
+    lacking = dictionary.meanings(Pair(due.here - pair.here, due.there - pair.there))
+    uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
+    return uses[0].words(names) if uses else None

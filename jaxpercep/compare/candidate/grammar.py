@@ -1,0 +1,176 @@
+"""The edits of one expression that a suggestion may consist of.
+
+Another live variable or its transpose, the derivative of a common function at a live variable, a
+constant made of shapes, a sign, a term added or removed, an operand removed, a sum over the batch.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+SLOPES = ("1 - {v}**2", "{v} * (1 - {v})", "({v} > 0)", "2 * {v}", "{v}**2", "1 / {v}", "1 - {v}")
+FUNCTIONS = ("exp", "cos", "sin", "sign", "tanh")  # of a module such as numpy
+SIZES = ("len({v})", "{v}.size", "{v}.shape[-1]")
+NUMBERS = ("2", "0.5", "1")
+SUMS = ("{e}.sum(0)", "{e}.sum()", "{e}.sum(-1)", "{e}.sum(0, keepdims=True)", "{e}.T")
+SUMS += ("{e}.sum(-1, keepdims=True)", "{e}.mean(0)", "{e}.mean(-1, keepdims=True)")
+
+
+class Piece(NamedTuple):
+    """A part of an expression: where it stands in the text, and its node."""
+
+    start: int
+    end: int
+    node: ast.expr
+
+
+def edits(text: str, atoms: Sequence[str], functions: Sequence[str]) -> list[str]:
+    """Lists the texts of edited expressions, the smallest edit first.
+
+    Args:
+        text: of the expression.
+        atoms: live variables, with their indices.
+        functions: of one argument, which the code calls or may call.
+    """
+    slopes = [slope.format(v=v) for v in atoms for slope in SLOPES]
+    slopes += [f"{function}({v})" for function in functions for v in atoms]
+    sizes = [size.format(v=v) for v in atoms for size in SIZES]
+    found = [
+        *_operands_removed(text),
+        *_methods(text),
+        *_variables(text, atoms),
+        *_constants(text, (*NUMBERS, *sizes)),
+        *_signs(text),
+        *(form.format(e=f"({text})") for form in SUMS),
+        *(f"({text}) * {number}" for number in NUMBERS[:2]),
+        *(f"({text}) {op} {size}" for size in sizes for op in "/*"),
+        *(f"({text}) {op} {v}" for op in "*+-/" for v in atoms),
+        *(f"({text}) * ({slope})" for slope in slopes),
+        *(f"({text}) {op} {v}{t} @ {w}{u}" for op in "+-" for v, t, w, u in _products(atoms)),
+        *_parts_replaced(text, slopes),
+        *(f"({text}) {op} {a} * {b}" for op in "+-" for a in atoms for b in atoms),
+        *(f"{v} * ({slope})" for v in atoms for slope in slopes),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def neighbours(text: str) -> list[str]:
+    """Lists the elements beside one that a loop visits: `h[t]` and `h[t - 1]` for `h[t + 1]`."""
+    node = ast.parse(text, mode="eval").body
+    if not isinstance(node, ast.Subscript) or isinstance(node.slice, ast.Constant):
+        return []
+    names = [n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name)]
+    if len(names) != 1 or not isinstance(node.slice, (ast.Name, ast.BinOp)):
+        return []
+    owner = ast.unparse(node.value)
+    return [f"{owner}[{names[0]}{shift}]" for shift in ("", " + 1", " - 1")]
+
+
+def _products(atoms: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+    for v in atoms:
+        for w in atoms:
+            yield from ((v, "", w, ".T"), (v, ".T", w, ""), (v, "", w, ""))
+
+
+def pieces(text: str) -> list[Piece]:
+    """Lists the parts of an expression, itself included."""
+    whole = f"({text}\n)"
+    starts = [0]
+    for line in whole.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    found = []
+    for node in ast.walk(ast.parse(whole, mode="eval")):
+        if isinstance(node, ast.expr) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+            start = starts[node.lineno - 1] + node.col_offset - 1
+            end = starts[(node.end_lineno or 1) - 1] + (node.end_col_offset or 0) - 1
+            found.append(Piece(start, end, node))
+    return found
+
+
+def replaced(text: str, piece: Piece, new: str) -> str:
+    """Returns the text with another part."""
+    raw = text.encode()
+    return (raw[: piece.start] + f"({new})".encode() + raw[piece.end :]).decode()
+
+
+def _part(text: str, piece: Piece) -> str:
+    return text.encode()[piece.start : piece.end].decode()
+
+
+def _variables(text: str, atoms: Sequence[str]) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, (ast.Name, ast.Subscript, ast.Attribute)):
+            own = _part(text, piece)
+            if own.endswith(".T"):
+                yield replaced(text, piece, own.removesuffix(".T"))
+            for atom in (*atoms, *(f"{atom}.T" for atom in atoms)):
+                if atom != own:
+                    yield replaced(text, piece, atom)
+
+
+def _methods(text: str) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.Attribute) and piece.node.attr in ("sum", "mean"):
+            owner = _part(text, piece).rpartition(".")[0]
+            other = {"sum": "mean", "mean": "sum"}[piece.node.attr]
+            yield replaced(text, piece, f"{owner}.{other}")
+
+
+def _operands_removed(text: str) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.BinOp):
+            inside = {(p.node.lineno, p.node.col_offset, p.end): p for p in pieces(text)}
+            for operand in (piece.node.left, piece.node.right):
+                part = next(p for p in inside.values() if ast.dump(p.node) == ast.dump(operand))
+                yield replaced(text, piece, _part(text, part))
+
+
+def _signs(text: str) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.UnaryOp) and isinstance(piece.node.op, ast.USub):
+            yield replaced(text, piece, _part(text, piece)[1:])
+    yield f"-({text})"
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.BinOp) and isinstance(piece.node.op, (ast.Add, ast.Sub)):
+            by_dump = {ast.dump(p.node): _part(text, p) for p in pieces(text)}
+            left, right = by_dump[ast.dump(piece.node.left)], by_dump[ast.dump(piece.node.right)]
+            sign = "-" if isinstance(piece.node.op, ast.Add) else "+"
+            yield replaced(text, piece, f"({left}) {sign} ({right})")
+
+
+def _constants(text: str, constants: Sequence[str]) -> Iterator[str]:
+    for piece in pieces(text):
+        own = _part(text, piece)
+        if isinstance(piece.node, (ast.Constant, ast.Call)) or own.endswith((".size", "]")):
+            for constant in constants:
+                if constant != own:
+                    yield replaced(text, piece, constant)
+
+
+def _parts_replaced(text: str, slopes: Sequence[str]) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, (ast.BinOp, ast.Call, ast.IfExp, ast.Name, ast.Subscript)):
+            for slope in slopes:
+                yield replaced(text, piece, slope)
+
+
+def tidy(text: str) -> str:
+    """Returns an expression without the parentheses that it does not need."""
+    same = ast.dump(ast.parse(f"({text}\n)", mode="eval"))
+    text, start = " ".join(text.split()), 0
+    while (start := text.find("(", start)) >= 0:
+        depth = 0
+        for end in range(start, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            if not depth:
+                break
+        shorter = text[:start] + text[start + 1 : end] + text[end + 1 :]
+        try:
+            equal = ast.dump(ast.parse(f"({shorter}\n)", mode="eval")) == same
+        except SyntaxError:
+            equal = False
+        if equal:
+            text = shorter
+        else:
+            start += 1
+    return text

@@ -1,0 +1,20 @@
+"""Lets a function print what it has to say once, however often it is run."""
+
+import io
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from typing import Any
+
+
+def printing_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function; what it prints appears in its first call alone."""
+    has_run = False
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal has_run
+        silence = redirect_stdout(io.StringIO()) if has_run else nullcontext()
+        has_run = True
+        with silence:
+            return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,129 @@
+"""Names the values of a function by the expressions in its source that compute them."""
+
+import ast
+import inspect
+import linecache
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxpercep.compare.program.graph import Span
+
+SHORT = 48  # characters of an expression that a name quotes
+
+
+class Expression(NamedTuple):
+    """An expression in the source of the function.
+
+    Attributes:
+        text: of the expression, on one line.
+        variable: that its statement assigns it to, or None.
+        statement: the lines of the statement: values of one statement share it.
+    """
+
+    text: str
+    variable: str | None
+    statement: tuple[str, int]
+
+
+@cache
+def expression_at(span: Span) -> Expression | None:
+    """Returns the expression of a span, or None without a source."""
+    nodes = _expressions(span.file, "".join(linecache.getlines(span.file)))
+    return nodes.get((span.line, span.column, span.end_line, span.end_column))
+
+
+@cache
+def _expressions(file: str, text: str) -> dict[tuple[int, int, int, int], Expression]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[tuple[int, int, int, int], Expression] = {}
+    for statement in ast.walk(tree):
+        if not isinstance(statement, ast.stmt):
+            continue
+        for node in _own_expressions(statement):
+            place = node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
+            segment = " ".join((ast.get_source_segment(text, node) or "").split())
+            variable = _assigned(statement, node)
+            found[place] = Expression(segment, variable, (file, statement.lineno))
+    return found
+
+
+def _own_expressions(statement: ast.stmt) -> list[ast.expr]:
+    """Lists the expressions of a statement, not those of the statements inside it."""
+    waiting: list[ast.AST] = [statement]
+    found: list[ast.expr] = []
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, ast.expr):
+                found.append(child)
+            if not isinstance(child, ast.stmt):
+                waiting.append(child)
+    return found
+
+
+def _assigned(statement: ast.stmt, node: ast.expr) -> str | None:
+    if isinstance(statement, ast.Assign) and statement.value is node:
+        target = statement.targets[0]
+        return target.id if isinstance(target, ast.Name) else None
+    return None
+
+
+def cotangent(text: str) -> str:
+    """`dL/dh`, or `dL/d(h @ w)`."""
+    plain = text.replace("_", "a").isalnum() or _is_path(text)
+    return f"dL/d{text}" if plain else f"dL/d({text})"
+
+
+def _is_path(text: str) -> bool:
+    """Returns True for a name with indices and attributes alone: `p["w1"]`, `p.w1`, `p[0][1]`."""
+    try:
+        node: Any = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return False
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def quoted(expression: Expression) -> str:
+    """Returns the text of an expression, or its variable where it is long."""
+    text, variable, _ = expression
+    if len(text) <= SHORT:
+        return text
+    return variable or f"{text[: SHORT - 4]} ..."
+
+
+def line(span: Span, home: str) -> str:
+    """`line 5`, or `mlp.py:5` in another file than the candidate."""
+    name = span.file.replace(chr(92), "/").rpartition("/")[2]
+    return f"line {span.line}" if span.file == home else f"{name}:{span.line}"
+
+
+def parameters(fun: Callable[..., Any], count: int) -> tuple[str, ...]:
+    """Returns the names of the first `count` arguments of a function."""
+    try:
+        found = inspect.signature(fun).parameters.values()
+    except (TypeError, ValueError):  # a function that is not written in Python
+        found = ()
+    names = [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names += [f"args[{n}]" for n in range(len(names), count)]
+    return tuple(names[:count])
+
+
+def leaf_names(names: Sequence[str], args: Sequence[Any]) -> list[str]:
+    """Returns the name of every leaf of the arguments: `params['w1']`."""
+    return [
+        f"{name}{jax.tree_util.keystr(path)}"
+        for name, arg in zip(names, args, strict=True)
+        for path, _ in jax.tree.leaves_with_path(arg)
+    ]
+
+
+def joined(names: Sequence[str]) -> str:
+    """`a = b`, of the names of one value."""
+    return " = ".join(names)
