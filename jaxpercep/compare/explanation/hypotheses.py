@@ -16,6 +16,7 @@ from jaxpercep.compare.explanation.flow_causes import (
 from jaxpercep.compare.explanation.pullbacks import Use
 from jaxpercep.compare.program.flow import Flow, union, uses
 from jaxpercep.compare.program.graph import Graph, Operation
+from jaxpercep.compare.program.places import is_checkers
 
 LONGEST_LOOP = 32  # of which single iterations are tried
 
@@ -69,7 +70,7 @@ def hypotheses(graph: Graph, flow: Flow, *, updates: bool) -> list[Hypothesis]:
         updates: True if the candidate also updates the weights.
     """
     causes = [cause for cause in FLOW_CAUSES if updates or not cause.after_update]
-    found = list(_in_graph(graph, flow, (), causes))
+    found = [h for h in _in_graph(graph, flow, (), causes) if not is_checkers(h.operation.chain)]
     every = [h for h in found if h.cause is STALE_WEIGHTS]
     if len(every) > 2:
         found.append(_together(every))

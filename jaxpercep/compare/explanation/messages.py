@@ -111,6 +111,32 @@ def of_leaf(cause: str, path: str, note: str) -> str:
     return texts[cause]
 
 
+def cotangent_ignored(used: str, paths: Sequence[str]) -> str:
+    """Says that a pullback uses only a part of the upstream gradient, or nothing of it if `""`.
+
+    The paths are those of the leaves that it concerns, if it is not all of them.
+    """
+    concerned = f" for {listed(paths)}" if paths else ""
+    if not used:
+        return (
+            f"The upstream gradient is ignored{concerned}: whatever dy is, the pullback returns "
+            "the same. Multiply by dy."
+        )
+    return (
+        f"Of the upstream gradient only {used} is used{concerned}: whatever the rest of dy is, the "
+        "pullback returns the same. Every number of dy counts."
+    )
+
+
+def not_linear(how: str) -> str:
+    """Says that a pullback is not linear in the upstream gradient."""
+    return (
+        f"The pullback is not linear in the upstream gradient dy: {how}. A pullback multiplies dy "
+        "by derivatives and adds up, nothing else: clip or normalize gradients after they have "
+        "been computed."
+    )
+
+
 def unexplained(paths: Sequence[str], places: Sequence[str]) -> str:
     """Says where a mistake without a name is."""
     text = f"{listed(paths)} {_verb(paths)} wrong, and no known mistake explains {_them(paths)}."

@@ -2,6 +2,7 @@
 
 import site
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from jaxpercep.compare.program.graph import Frame, Span
 
 PACKAGE = Path(__file__).resolve().parents[2]
+PROJECTION = PACKAGE / "compare" / "evaluation" / "projection.py"
 
 
 class Place(NamedTuple):
@@ -58,3 +60,13 @@ def is_foreign(file: str) -> bool:
 def is_library(file: str) -> bool:
     """Returns True for files that are not the user's."""
     return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)
+
+
+def is_checkers(lines: Sequence[Frame]) -> bool:
+    """Returns True if these lines led to an operation that only the comparison has added."""
+    return any(_is_projection(frame.file) for frame in lines)
+
+
+@cache
+def _is_projection(file: str) -> bool:
+    return Path(file).resolve() == PROJECTION
