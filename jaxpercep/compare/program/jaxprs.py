@@ -10,6 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxpercep.compare.program.graph import Constant, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.program.loops import Evaluate, While, reversible
 from jaxpercep.compare.program.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
@@ -59,6 +60,13 @@ class Traced(NamedTuple):
         reader = _Reader(True, np.random.default_rng(0))
         graph = reader.graph(self.closed.jaxpr, self.closed.consts)
         return graph if reader.has_narrow_constants else None
+
+    def with_further_passes(self, count: int) -> Graph | None:
+        """Runs the loops that end when they have converged further; None without such loops."""
+        reader = _Reader(self.narrowest() != "float64")
+        reader.further = count
+        graph = reader.graph(self.closed.jaxpr, self.closed.consts)
+        return graph if reader.converges else None
 
 
 def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
@@ -114,7 +122,7 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
         reader = _Reader(False)
-        reader.calls = CALLS | RULES
+        reader.calls, reader.reverse = CALLS | RULES, False
         graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
         return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
 
@@ -160,6 +168,10 @@ class _Reader:
         self.widen, self.rng, self.has_narrow_constants = widen, rng, False
         # A rule for another type does not apply to the widened function, which is differentiated.
         self.calls = CALLS | RULES if widen else CALLS
+        self.reverse = (
+            True  # inside a loop, and in what will be traced again, forward mode is enough
+        )
+        self.further, self.converges = 0, False
 
     def graph(self, jaxpr: Any, consts: Sequence[Value], outer: Place | None = None) -> Graph:
         """Reads a jaxpr that is called from `outer`."""
@@ -196,9 +208,27 @@ class _Reader:
             return build(kind="cond", bodies=bodies, results=equation.outvars)
         if primitive in ("custom_jvp_call", "custom_vjp_call"):
             build = partial(build, name=_rule_name(params))
+        if primitive == "while":
+            return build(evaluate=self.loop(equation, results, place))
         if self.widen:
             return build(evaluate=self.widened(equation))
         return build(evaluate=_evaluator(equation, results))
+
+    def loop(self, equation: Any, results: Sequence[Any], place: Place) -> Evaluate:
+        """Evaluates a `while` loop, as it is where neither its types nor its passes change."""
+        outer, self.reverse = self.reverse, False
+        params = equation.params
+        condition, body = (
+            self.graph(*_opened(params[name]), place) for name in ("cond_jaxpr", "body_jaxpr")
+        )
+        self.reverse = outer
+        counts = params["cond_nconsts"], params["body_nconsts"]
+        loop = While(condition, body, counts, self.further)
+        self.converges |= loop.converges
+        changed = self.widen or self.further
+        read = [not isinstance(v, core.DropVar) for v in equation.outvars]
+        evaluate = partial(_some, loop, read) if changed else _evaluator(equation, results)
+        return reversible(evaluate) if self.reverse else evaluate
 
     def operand(self, atom: Any) -> Any:
         """Returns a variable unchanged, a literal as a `Constant`."""
@@ -309,6 +339,11 @@ def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[
         return function(*(value for value, literal in pairs if not literal))
 
     return evaluate
+
+
+def _some(function: Evaluate, read: Sequence[bool], *values: Value) -> list[Value]:
+    """Returns the results that are read."""
+    return [result for result, is_read in zip(function(*values), read, strict=True) if is_read]
 
 
 def _nothing(*values: Value) -> tuple[()]:
