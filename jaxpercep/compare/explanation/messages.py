@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 SHOWN = 4  # places or leaves that a sentence lists
+LINEAR_IN = {"dy": ("upstream gradient", "pullback"), "t": ("tangent", "rule")}
 
 
 class FactorNames:
@@ -111,29 +112,32 @@ def of_leaf(cause: str, path: str, note: str) -> str:
     return texts[cause]
 
 
-def cotangent_ignored(used: str, paths: Sequence[str]) -> str:
-    """Says that a pullback uses only a part of the upstream gradient, or nothing of it if `""`.
+def cotangent_ignored(used: str, paths: Sequence[str], name: str) -> str:
+    """Says that a rule uses only a part of the upstream gradient, or nothing of it if `""`.
 
-    The paths are those of the leaves that it concerns, if it is not all of them.
+    The paths are those of the leaves that it concerns, if it is not all of them; `name` that of the
+    upstream gradient, `"dy"`, or of the tangents, `"t"`.
     """
+    what, rule = LINEAR_IN[name]
     concerned = f" for {listed(paths)}" if paths else ""
     if not used:
         return (
-            f"The upstream gradient is ignored{concerned}: whatever dy is, the pullback returns "
-            "the same. Multiply by dy."
+            f"The {what} is ignored{concerned}: whatever {name} is, the {rule} returns the same. "
+            f"Multiply by {name}."
         )
     return (
-        f"Of the upstream gradient only {used} is used{concerned}: whatever the rest of dy is, the "
-        "pullback returns the same. Every number of dy counts."
+        f"Of the {what} only {used} is used{concerned}: whatever the rest of {name} is, the "
+        f"{rule} returns the same. Every number of {name} counts."
     )
 
 
-def not_linear(how: str) -> str:
-    """Says that a pullback is not linear in the upstream gradient."""
+def not_linear(how: str, name: str) -> str:
+    """Says that a rule is not linear in the upstream gradient, or in the tangents."""
+    what, rule = LINEAR_IN[name]
     return (
-        f"The pullback is not linear in the upstream gradient dy: {how}. A pullback multiplies dy "
-        "by derivatives and adds up, nothing else: clip or normalize gradients after they have "
-        "been computed."
+        f"The {rule} is not linear in the {what} {name}: {how}. It must multiply {name} by "
+        "derivatives and add up, nothing else: clip or normalize gradients after they have been "
+        "computed."
     )
 
 

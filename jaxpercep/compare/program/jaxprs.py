@@ -1,7 +1,8 @@
 """Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,8 @@ NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 
 CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 RULES = {"custom_vjp_call": "call_jaxpr"}
+JAX = Path(jax.__file__).parent
+FORWARD_RULES = {"custom_jvp_call": "call_jaxpr"}
 
 
 class Traced(NamedTuple):
@@ -44,9 +47,9 @@ class Traced(NamedTuple):
         floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
         return min(floating, key=bits, default="float64")
 
-    def has_rules(self) -> bool:
-        """Returns True if the function calls one with a `jax.custom_vjp` rule."""
-        return any(e.primitive.name in RULES for e in _equations(self.closed.jaxpr))
+    def has_rules(self, kinds: Mapping[str, str] = RULES) -> bool:
+        """Returns True if the function calls one with a `jax.custom_vjp` rule, or another kind."""
+        return any(_is_rule(e, kinds) for e in _equations(self.closed.jaxpr))
 
     def graph(self, *, widen: bool = False) -> Graph:
         """Returns the operations; with `widen`, every floating type in them becomes float64."""
@@ -118,15 +121,43 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
             f"fun={fun!r} calls no function with a jax.custom_vjp rule; for a gradient that is "
             "not such a rule, use compare_gradients or compare_vjp."
         )
+    return _inlined(fun, RULES)
+
+
+def without_forward_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+    """Replaces every `jax.custom_jvp` in `fun`, but those of JAX, by the function it belongs to.
+
+    Raises:
+        ValueError: `fun` calls no function with such a rule.
+    """
+    if not trace(fun, args).has_rules(FORWARD_RULES):
+        raise ValueError(
+            f"fun={fun!r} calls no function with a jax.custom_jvp rule, apart from those of JAX; "
+            "for a derivative that is not such a rule, use compare_jvp."
+        )
+    return _inlined(fun, FORWARD_RULES)
+
+
+def _inlined(fun: Callable[..., Any], rules: Mapping[str, str]) -> Callable[..., Any]:
+    """Replaces the functions that have rules of these kinds by their bodies."""
 
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
         reader = _Reader(False)
-        reader.calls, reader.reverse = CALLS | RULES, False
+        reader.calls, reader.reverse = CALLS | rules, False
         graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
         return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
 
     return primal
+
+
+def _is_rule(equation: Any, kinds: Mapping[str, str]) -> bool:
+    """Returns True for calls of functions with rules of these kinds; JAX keeps its own."""
+    name = equation.primitive.name
+    if name not in kinds or name not in FORWARD_RULES:
+        return name in kinds
+    debug = _opened(equation.params[kinds[name]])[0].debug_info
+    return not Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
 
 
 def bits(dtype: str) -> int:
@@ -195,7 +226,7 @@ class _Reader:
             location=" / ".join(place.scopes) or None,
             span=place.span,
         )
-        if primitive in self.calls:
+        if _is_rule(equation, self.calls):
             body = self.graph(*_opened(params[self.calls[primitive]]), place)
             name = params.get("name", primitive)
             return build(name=name, kind="call", bodies=(_without(body, equation),))
