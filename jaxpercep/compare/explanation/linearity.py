@@ -16,7 +16,7 @@ from jaxpercep.compare.evaluation.trees import distance, distances
 from jaxpercep.compare.explanation import messages
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
 
-LinearityCause: TypeAlias = Literal["cotangent_ignored", "not_linear"]
+LinearityCause: TypeAlias = Literal["cotangent_ignored", "tangent_ignored", "not_linear"]
 
 At: TypeAlias = Callable[[Any], list[Any]]
 """`cotangent -> all that the pullback returns for it`."""
@@ -52,7 +52,8 @@ def diagnose_linearity(evaluation: Evaluation, cotangents: Cotangents) -> Diagno
         stays = [distances(at(other), first) for other in others]
         moves = distances(right(others[0]), expected)
         if wrong and all(not any(s[i] for s in stays) and moves[i] > floor[i] for i in wrong):
-            return _diagnosis("cotangent_ignored", messages.cotangent_ignored(used, paths, name))
+            cause = "cotangent_ignored" if name == "dy" else "tangent_ignored"
+            return _diagnosis(cause, messages.cotangent_ignored(used, paths, name))
     how = _bent(at, cotangents, floor)
     return None if how is None else _diagnosis("not_linear", messages.not_linear(how, name))
 

@@ -144,7 +144,7 @@ def _inlined(fun: Callable[..., Any], rules: Mapping[str, str]) -> Callable[...,
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
         reader = _Reader(False)
-        reader.calls, reader.reverse = CALLS | rules, False
+        reader.calls, reader.reverse = {**CALLS, **rules}, False
         graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
         return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
 
