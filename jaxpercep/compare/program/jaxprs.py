@@ -156,8 +156,14 @@ def _is_rule(equation: Any, kinds: Mapping[str, str]) -> bool:
     name = equation.primitive.name
     if name not in kinds or name not in FORWARD_RULES:
         return name in kinds
-    debug = _opened(equation.params[kinds[name]])[0].debug_info
-    return not Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
+    function = _opened(equation.params[kinds[name]])[0]
+    rule = equation.params["jvp_jaxpr_fun"]
+    return not (_is_of_jax(function.debug_info) and _is_of_jax(rule.debug_info))
+
+
+def _is_of_jax(debug: Any) -> bool:
+    """Returns True for a function that JAX itself defines."""
+    return Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
 
 
 def bits(dtype: str) -> int:
