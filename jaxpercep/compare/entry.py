@@ -14,7 +14,6 @@ from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.quiet import printing_once
 from jaxpercep.compare.candidate.runs import Follow
-from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
@@ -39,8 +38,10 @@ from jaxpercep.compare.evaluation.projection import (
 )
 from jaxpercep.compare.evaluation.reference import evaluate
 from jaxpercep.compare.evaluation.verdict import decide
-from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
+from jaxpercep.compare.explanation.diagnose import diagnose
+from jaxpercep.compare.explanation.diagnosis import Diagnosis
 from jaxpercep.compare.program.jaxprs import without_rules
+from jaxpercep.compare.program.words import by_path, leaf_names, parameters
 from jaxpercep.compare.report import GradientReport
 from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
@@ -293,11 +294,12 @@ def judged(
     explanations: tuple[tuple[Diagnosis, ...], ...] = ()
     with native.double_precision():
         evaluation = evaluate(native, rate)
-        leaves = compare_leaves(evaluation)
+        leaves = compare_leaves(evaluation, by_path(candidate.names, argnums))
         verdict = decide(evaluation, leaves)
         unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
         if explain and unexplained and not evaluation.shared:
-            explanations = diagnose(evaluation, batch, rate)
+            names = leaf_names(candidate.names, args)
+            explanations = diagnose(evaluation, batch, names, rate)
     return Backward(candidate, native, evaluation, batch, verdict), leaves, explanations
 
 
