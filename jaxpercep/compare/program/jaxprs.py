@@ -181,7 +181,7 @@ class _Reader:
             frames=place.frames,
             chain=chain(equation.source_info.traceback),
             location=" / ".join(place.scopes) or None,
-            span=place.span,
+            spans=place.spans,
         )
         if primitive in self.calls:
             body = self.graph(*_opened(params[self.calls[primitive]]), place)
