@@ -12,8 +12,8 @@ import jax
 
 from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.candidate.backward import Backward, Candidate
+from jaxpercep.compare.candidate.instrumented import Follow
 from jaxpercep.compare.candidate.quiet import printing_once
-from jaxpercep.compare.candidate.runs import Follow
 from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
