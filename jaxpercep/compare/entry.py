@@ -11,7 +11,7 @@ import jax
 
 from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.runs import Follow, as_it_is
+from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.comparison import compared
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (

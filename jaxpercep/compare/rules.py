@@ -7,7 +7,7 @@ import jax
 
 from jaxpercep._checks import check_callable
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.runs import Follow, as_it_is
+from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.comparison import compared_as_linear
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
