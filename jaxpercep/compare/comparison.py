@@ -104,7 +104,7 @@ def compared_as_linear(
     """
 
     def explain(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]) -> Explanations:
-        found = diagnose_linearity(evaluation, cotangents)
+        found = diagnose_linearity(evaluation, cotangents, names)
         return ((found,),) if found else diagnose(evaluation, batch, names)
 
     def at(cotangent: Any) -> Judged:

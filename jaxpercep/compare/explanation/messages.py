@@ -110,12 +110,12 @@ def of_leaf(cause: str, name: str, note: str) -> str:
     return texts[cause]
 
 
-def cotangent_ignored(used: str, paths: Sequence[str]) -> str:
+def cotangent_ignored(used: str, leaves: Sequence[str]) -> str:
     """Says that a pullback uses only a part of the upstream gradient, or nothing of it if `""`.
 
-    The paths are those of the leaves that it concerns, if it is not all of them.
+    The leaves are those that it concerns, if it is not all of them.
     """
-    concerned = f" for {listed(paths)}" if paths else ""
+    concerned = f" for {listed(leaves)}" if leaves else ""
     if not used:
         return (
             f"The upstream gradient is ignored{concerned}: whatever dy is, the pullback returns "
