@@ -94,7 +94,7 @@ def compared_as_linear(
     grad_fun: Callable[..., Any],
     args: tuple[Any, ...],
     cotangents: Cotangents,
-    argnums: tuple[int, ...],
+    argnums: int | tuple[int, ...],
     candidate: Candidate,
 ) -> Judged:
     """Compares a pullback at cotangents, the last argument of both functions.
