@@ -105,7 +105,7 @@ def of_leaf(cause: str, name: str, note: str) -> str:
         "swapped": f"{leaf} and {cotangent(note)} have been swapped: swap them back.",
         "zero": f"{leaf} is zero {note or 'everywhere: it was never filled in'}.",
         "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
-        "not_reduced": f"{leaf} {note}, since all of them use the same parameter.",
+        "not_reduced": f"{leaf} {note}, since every sample uses the same parameter.",
         "structure": f"{leaf} has {note}.",
     }
     return texts[cause]
