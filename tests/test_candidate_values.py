@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercep.compare.candidate.grammar import edits, tidy
+from jaxpercep.compare.candidate.eager import same
+from jaxpercep.compare.candidate.grammar import derivatives, edits, tidy
 from jaxpercep.compare.candidate.instrument import Instrument
 from jaxpercep.compare.candidate.record import Recorder
-from jaxpercep.compare.candidate.eager import same
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.twins import Twins
 
@@ -213,7 +213,8 @@ def test_a_source_that_has_changed_or_is_missing_is_said_to_be(tmp_path):
     ],
 )
 def test_the_grammar_holds_the_edits_that_people_make(text, due):
-    found = {tidy(edit) for edit in edits(text, ["d", "e", "h", "w", "x"], ["np.exp"])}
+    atoms = ["d", "e", "h", "w", "x"]
+    found = {tidy(edit) for edit in edits(text, atoms, derivatives(atoms, ["np.exp"]))}
     assert (due in found) == (text != "a * b - c")  # moving parentheses is not one of them
 
 

@@ -24,16 +24,25 @@ class Piece(NamedTuple):
     node: ast.expr
 
 
-def edits(text: str, atoms: Sequence[str], functions: Sequence[str]) -> list[str]:
+def derivatives(atoms: Sequence[str], functions: Sequence[str]) -> list[str]:
+    """Lists what may be the derivative of a common function.
+
+    Args:
+        atoms: live variables, with their indices.
+        functions: of one argument, which the code calls or may call.
+    """
+    slopes = [slope.format(v=v) for v in atoms for slope in SLOPES]
+    return slopes + [f"{function}({v})" for function in functions for v in atoms]
+
+
+def edits(text: str, atoms: Sequence[str], slopes: Sequence[str]) -> list[str]:
     """Lists the texts of edited expressions, the smallest edit first.
 
     Args:
         text: of the expression.
         atoms: live variables, with their indices.
-        functions: of one argument, which the code calls or may call.
+        slopes: `derivatives`, or names for them.
     """
-    slopes = [slope.format(v=v) for v in atoms for slope in SLOPES]
-    slopes += [f"{function}({v})" for function in functions for v in atoms]
     sizes = [size.format(v=v) for v in atoms for size in SIZES]
     found = [
         *_operands_removed(text),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
 from jaxpercep.compare.candidate.known import RANK, Known
 from jaxpercep.compare.candidate.runs import Runs
@@ -77,6 +79,17 @@ class Search:
             found.append(one)
             self.go_on_with(tuple(found))
         return []
+
+    @cached_property
+    def misshapen(self) -> list[Known]:
+        """The right gradients by the leaves that are returned in another shape."""
+        pairs = zip(self.trials.leaves([]) or (), self.runs.target.right, strict=False)
+        due = [pair.here for leaf, pair in pairs if np.shape(leaf) != pair.here.shape]
+        return [
+            known
+            for known in self.dictionary.known
+            if known.kind == "leaf" and any(equal(known.pair.here, one) for one in due)
+        ]
 
     def present(self) -> list[Any]:
         """Returns the leaves as they are, those that are not compared aside."""
@@ -158,9 +171,7 @@ class Search:
             ):
                 yield known
         if every and may_be_leaf:
-            for known in self.dictionary.known:
-                if known.kind == "leaf" and known.pair.here.shape != pair.here.shape:
-                    yield known
+            yield from (k for k in self.misshapen if k.pair.here.shape != pair.here.shape)
 
     def together(self, turns: Sequence[Key], tier: Tier) -> Iterator[Substitution]:
         """Yields what may be due at all passes of one expression: a value in all iterations."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxpercep.compare.program.graph import Span
+from jaxpercep.compare.program.text import Text
 
 SHORT = 48  # characters of an expression that a name quotes
 
@@ -41,13 +42,14 @@ def _expressions(file: str, text: str) -> dict[tuple[int, int, int, int], Expres
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return {}
+    quotes = Text(text)
     found: dict[tuple[int, int, int, int], Expression] = {}
     for statement in ast.walk(tree):
         if not isinstance(statement, ast.stmt):
             continue
         for node in _own_expressions(statement):
             place = node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
-            segment = " ".join((ast.get_source_segment(text, node) or "").split())
+            segment = " ".join(quotes.segment(node).split())
             variable = _assigned(statement, node)
             found[place] = Expression(segment, variable, (file, statement.lineno))
     return found
