@@ -266,9 +266,8 @@ def _compare(
     )
     evaluation = backward.evaluation
     remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
-    # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
-    held = None if backward.native.captures_numpy else backward
-    return GradientReport(backward.verdict, leaves, explanations, evaluation.formula, remark, held)
+    formula = evaluation.formula
+    return GradientReport(backward.verdict, leaves, explanations, formula, remark, backward)
 
 
 def judged(

@@ -68,8 +68,8 @@ class Search:
 
     def faults(self) -> list[Substitution]:
         """Returns what repairs the candidate, at most three substitutions; [] if nothing does."""
-        if any(leaf is None for leaf in self.present()):
-            return []  # no value of the candidate can stand in for a leaf that it does not return
+        if any(leaf is None for leaf in self.present()) or all(self.trials.judged([], 0)):
+            return []  # no value mends a leaf that is not returned, or that no argument has
         found: list[Substitution] = []
         while len(found) < MOST_FAULTS:
             if last := self.first(every=True):
@@ -182,7 +182,7 @@ class Search:
                     continue
                 for start in range(len(members) - count + 1):
                     some = members[start : start + count]
-                    for chosen in (some, some[::-1]):
+                    for chosen in (some[::-1], some):  # a backward pass runs backwards
                         if [known.pair.here.shape for known in chosen] == shapes[:count]:
                             yield Substitution(tuple(turns[:count]), tuple(map(Meaning, chosen)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpercep.compare.candidate.grammar import edits, tidy
+from jaxpercep.compare.candidate.grammar import tidy
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.values import Substitution, Values
@@ -37,7 +37,17 @@ class Suggester:
     tolerance: float
 
     def suggestion(self, fault: Substitution) -> str | None:
-        """Returns the simplest edit that, put into the source, makes every leaf right."""
+        """Returns the simplest edit that, put into the source, makes every leaf right.
+
+        Where the passes of a loop are summed, their order is not known from the sum.
+        """
+        found = self.in_order(fault)
+        if found is None and len(fault.keys) > 1:
+            found = self.in_order(fault._replace(due=fault.due[::-1]))
+        return found
+
+    def in_order(self, fault: Substitution) -> str | None:
+        """Returns the simplest edit that gives every pass the value that is due at it."""
         site = self.runs.sites[fault.keys[0].site]
         others = [other for other in self.faults if other is not fault]
         given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
@@ -89,7 +99,7 @@ class Suggester:
         told = [other for other in own if other.number in self.values.turns]  # not print(x)
         words = Vocabulary(told, cases[0][0])
         cases = [(words.named(sighting), due) for sighting, due in cases]
-        for new in edits(text, words.atoms, list(words.slopes))[:MOST]:
+        for new in [*words.edits(text)[:MOST], *_solved(text, words.atoms, *cases[0])]:
             compiled = code(new)
             if all(self.equals(compiled, sighting, due) for sighting, due in cases):
                 yield words.told(new)
@@ -108,6 +118,23 @@ class Suggester:
         """Returns True if every leaf is right after an edit."""
         leaves = self.runs.edited(edit, given, where)
         return leaves is not None and all(self.runs.target.is_right(leaves, where))
+
+
+def _solved(text: str, atoms: Sequence[str], sighting: Sighting, due: Any) -> Iterator[str]:
+    """Yields edits by a constant that the code does not hold: of a scale, or of a term."""
+    old = evaluated(text, sighting)
+    if np.shape(old) != np.shape(due):
+        return
+    for target, part, form in [
+        (due, text, "{c} * ({e})"),
+        *((due - old, v, "({e}) + {c} * {v}") for v in atoms),
+    ]:
+        value = evaluated(part, sighting)
+        if np.shape(value) == np.shape(due) and np.any(value):
+            constant = float(np.vdot(value, target) / np.vdot(value, value))
+            short = float(f"{constant:.3g}")
+            if short and abs(constant - short) <= 1e-7 * abs(short):
+                yield form.format(c=f"{short:g}", e=text, v=part)
 
 
 def _statement(site: Site, node: ast.expr, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercep.compare.candidate.grammar import FUNCTIONS, derivatives, neighbours
+from jaxpercep.compare.candidate.grammar import FUNCTIONS, derivatives, edits, neighbours
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.variables import NumpyForJax, Sighting, calls_jax
 from jaxpercep.compare.program.graph import RUN_ONCE
@@ -52,10 +52,25 @@ class Vocabulary:
         unary = [call.func for call in calls if len(call.args) == 1 and not call.keywords]
         called = [ast.unparse(f) for f in unary if isinstance(f, (ast.Name, ast.Attribute))]
         scope = self.sighting.scope
+        known = [f"{self.module}.{function}" for function in FUNCTIONS if self.module]
+        if scope.get("jax") is jax:
+            known.append("jax.nn.sigmoid")
+        return list(dict.fromkeys([*called, *known, *filter(self.may_be_derivative, scope)]))
+
+    @cached_property
+    def module(self) -> str | None:
+        """What the code calls `numpy` or `jax.numpy`, whichever it uses more."""
+        scope = self.sighting.scope
         modules = [n for n, v in scope.items() if v is np or isinstance(v, NumpyForJax)]
         modules.sort(key=lambda name: -sum(s.text.startswith(f"{name}.") for s in self.sites))
-        known = [f"{module}.{function}" for module in modules[:1] for function in FUNCTIONS]
-        return list(dict.fromkeys([*called, *known, *filter(self.may_be_derivative, scope)]))
+        return next(iter(modules), None)
+
+    @cached_property
+    def constants(self) -> list[str]:
+        """The numbers in the code that are not whole."""
+        nodes = (node for site in self.sites for node in ast.walk(site.node))
+        numbers = (n.value for n in nodes if isinstance(n, ast.Constant))
+        return list(dict.fromkeys(repr(n) for n in numbers if isinstance(n, float) and n % 1))
 
     def may_be_derivative(self, name: str) -> bool:
         """Returns True for the user's functions of one argument that are named as derivatives."""
@@ -77,8 +92,13 @@ class Vocabulary:
     def slopes(self) -> dict[str, str]:
         """The derivatives, by names that stand for them."""
         plain = [function for function in self.functions if function not in self.compiled]
-        every = derivatives(self.atoms, [*plain, *self.compiled])
+        functions = [*plain, *self.compiled]
+        every = derivatives(self.atoms, functions, self.module, self.constants)
         return {NAME.format(i): text for i, text in enumerate(every)}
+
+    def edits(self, text: str) -> list[str]:
+        """Lists the edits of an expression, with names for the derivatives."""
+        return edits(text, self.atoms, list(self.slopes), self.module)
 
     def told(self, text: str) -> str:
         """Returns the text of an expression with the derivatives in the place of their names."""
