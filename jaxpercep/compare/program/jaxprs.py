@@ -80,14 +80,11 @@ def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
         TypeError: `fun` needs concrete numbers, as plain NumPy does, or mixes types.
     """
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
-    captured = [closed.consts, *(consts for _, consts in _inner(closed.jaxpr))]
-    narrowed = any(
-        isinstance(value, np.ndarray) and value.dtype.itemsize == 4
-        for consts in captured
-        for value in consts
-    )
+    every = [closed.consts, *(consts for _, consts in _inner(closed.jaxpr))]
+    captured = [value for consts in every for value in consts if isinstance(value, np.ndarray)]
+    narrowed = any(value.dtype.itemsize == 4 for value in captured)
     # JAX caches its conversion of a NumPy array for as long as a jaxpr holds the array.
-    own = _with_arrays(closed) if narrowed else closed
+    own = _with_arrays(closed) if captured else closed
     return Traced(own, jax.tree.structure(shapes), narrowed)
 
 
