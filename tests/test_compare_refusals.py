@@ -334,8 +334,8 @@ def test_a_layer_gradient_of_the_wrong_shape_is_named():
 
     with pytest.raises(AssertionError) as raised:
         jp.assert_model(**(MODEL_ARGS | {"model": Edited(edit)}))
-    assert "grad.w is transposed" in str(raised.value)
-    assert "grad.b has shape [5], expected [2]" in str(raised.value)
+    assert "dL/dparams.w is transposed" in str(raised.value)
+    assert "dL/dparams.b has shape [5], expected [2]" in str(raised.value)
 
 
 # The form for tests

@@ -17,13 +17,15 @@ from jaxpercep.compare.evaluation.leaves import LeafReport, compare_leaves
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation, evaluate
 from jaxpercep.compare.evaluation.verdict import decide
-from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
+from jaxpercep.compare.explanation.diagnose import diagnose
+from jaxpercep.compare.explanation.diagnosis import Diagnosis
 from jaxpercep.compare.explanation.linearity import agrees, diagnose_linearity
+from jaxpercep.compare.program.words import by_path, leaf_names
 from jaxpercep.compare.report import GradientReport
 
 Explanations: TypeAlias = tuple[tuple[Diagnosis, ...], ...]
-Explain: TypeAlias = Callable[[Evaluation, Sequence[Any]], Explanations]
-"""`(evaluation, arguments that are not differentiated) -> explanations`."""
+Explain: TypeAlias = Callable[[Evaluation, Sequence[Any], Sequence[str]], Explanations]
+"""`(evaluation, arguments not to differentiate by, names of all leaves) -> explanations`."""
 
 
 class Judged(NamedTuple):
@@ -37,10 +39,8 @@ class Judged(NamedTuple):
         """Returns what the caller sees."""
         backward, evaluation = self.backward, self.backward.evaluation
         remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
-        # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
-        held = None if backward.native.captures_numpy else backward
         return GradientReport(
-            backward.verdict, self.leaves, self.explanations, evaluation.formula, remark, held
+            backward.verdict, self.leaves, self.explanations, evaluation.formula, remark, backward
         )
 
 
@@ -66,11 +66,11 @@ def judged(
     explanations: Explanations = ()
     with native.double_precision():
         evaluation = evaluate(native, rate)
-        leaves = compare_leaves(evaluation)
+        leaves = compare_leaves(evaluation, by_path(candidate.names, argnums))
         verdict = decide(evaluation, leaves)
         unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
         if explain is not None and unexplained and not evaluation.shared:
-            explanations = explain(evaluation, batch)
+            explanations = explain(evaluation, batch, leaf_names(candidate.names, args))
     return Judged(Backward(candidate, native, evaluation, batch, verdict), leaves, explanations)
 
 
@@ -101,9 +101,9 @@ def compared_as_linear(
     whole comparison decides, which measures the rounding there.
     """
 
-    def explain(evaluation: Evaluation, batch: Sequence[Any]) -> Explanations:
-        found = diagnose_linearity(evaluation, cotangents)
-        return ((found,),) if found else diagnose(evaluation, batch)
+    def explain(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]) -> Explanations:
+        found = diagnose_linearity(evaluation, cotangents, names)
+        return ((found,),) if found else diagnose(evaluation, batch, names)
 
     def at(cotangent: Any) -> Judged:
         return judged(fun, grad_fun, (*args, cotangent), argnums, candidate, explain=explain)

@@ -11,8 +11,7 @@ import jax
 
 from jaxpercep._checks import check_callable, check_real
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.runs import Follow, as_it_is
-from jaxpercep.compare.candidate.words import parameters
+from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.comparison import compared
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
@@ -25,6 +24,7 @@ from jaxpercep.compare.evaluation.arguments import (
     returning_reals,
 )
 from jaxpercep.compare.forward_mode import compare_custom_jvp, compare_jvp
+from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
 from jaxpercep.compare.rules import compare_custom_vjp, compare_vjp
 from jaxpercep.gradients import chain_rule, check_pair, check_values

@@ -10,9 +10,8 @@ import numpy as np
 
 from jaxpercep._checks import check_callable
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.runs import Follow
+from jaxpercep.compare.candidate.instrumented import Follow
 from jaxpercep.compare.candidate.source import UnreadableError
-from jaxpercep.compare.candidate.words import parameters
 from jaxpercep.compare.comparison import compared, compared_as_linear
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
@@ -30,6 +29,7 @@ from jaxpercep.compare.evaluation.projection import (
 )
 from jaxpercep.compare.explanation.linearity import LinearityCause
 from jaxpercep.compare.program.jaxprs import without_forward_rules
+from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
 
 TRANSPOSED = (

@@ -13,7 +13,7 @@ from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.projection import along, inner
 from jaxpercep.compare.evaluation.reference import Evaluation
-from jaxpercep.compare.explanation.diagnosis import diagnose
+from jaxpercep.compare.explanation.diagnose import diagnose
 from jaxpercep.compare.report import GradientReport
 
 HELD = (
@@ -120,7 +120,7 @@ class Pullback:
         Raises:
             TypeError: JAX cannot transform the pullback as is asked for.
         """
-        names = (*self.candidate.names, "v")
+        names = (*self.candidate.names, "v")[: len(args)]
         candidate = replace(self.candidate, build=lambda _: gradient, names=names)
         try:
             gradient(*args)
@@ -132,9 +132,9 @@ class Pullback:
         return judged(objective, gradient, args, chosen, candidate, explain=explain)
 
 
-def _by_leaves(evaluation: Evaluation, batch: Sequence[Any]) -> Explanations:
+def _by_leaves(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]) -> Explanations:
     """Diagnoses by the leaves alone: the lines of the forward pass are not those of its second."""
-    return diagnose(replace(evaluation, graph=None), batch)
+    return diagnose(replace(evaluation, graph=None), batch, names)
 
 
 def _joined(report: GradientReport, other: Judged, name: str, advice: str) -> GradientReport:

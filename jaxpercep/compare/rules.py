@@ -7,8 +7,7 @@ import jax
 
 from jaxpercep._checks import check_bool, check_callable, check_positive_int
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.runs import Follow, as_it_is
-from jaxpercep.compare.candidate.words import parameters
+from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
     check_result,
@@ -19,6 +18,7 @@ from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.projection import check_forward, described, inner
 from jaxpercep.compare.further import Pullback
 from jaxpercep.compare.program.jaxprs import without_rules
+from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
 
 

@@ -36,8 +36,13 @@ def agrees(evaluation: Evaluation, cotangent: Any) -> bool:
     return all(distance <= limit for distance, limit in zip(apart, limits, strict=True))
 
 
-def diagnose_linearity(evaluation: Evaluation, cotangents: Cotangents) -> Diagnosis | None:
-    """Finds out whether a wrong pullback ignores the upstream gradient, or is not linear in it."""
+def diagnose_linearity(
+    evaluation: Evaluation, cotangents: Cotangents, names: Sequence[str]
+) -> Diagnosis | None:
+    """Finds out whether a wrong pullback ignores the upstream gradient, or is not linear in it.
+
+    The names are those of all leaves of the arguments.
+    """
     if _is_fixed(evaluation):
         return None
     at, right, cotangents = _candidate(evaluation), _autodiff(evaluation), cotangents.wide
@@ -47,13 +52,14 @@ def diagnose_linearity(evaluation: Evaluation, cotangents: Cotangents) -> Diagno
         return None
     expected = right(cotangents.first)
     wrong = [i for i, apart in enumerate(distances(first, expected)) if not apart <= floor[i]]
-    paths = [evaluation.leaves.paths[i] for i in wrong] if len(wrong) < len(first) else []
+    some = wrong if len(wrong) < len(first) else []
+    concerned = [names[evaluation.leaves.positions[i]] for i in some]
     for used, others in cotangents.partial():
         stays = [distances(at(other), first) for other in others]
         moves = distances(right(others[0]), expected)
         if wrong and all(not any(s[i] for s in stays) and moves[i] > floor[i] for i in wrong):
             cause = "cotangent_ignored" if name == "dy" else "tangent_ignored"
-            return _diagnosis(cause, messages.cotangent_ignored(used, paths, name))
+            return _diagnosis(cause, messages.cotangent_ignored(used, concerned, name))
     how = _bent(at, cotangents, floor)
     return None if how is None else _diagnosis("not_linear", messages.not_linear(how, name))
 
