@@ -25,6 +25,7 @@ from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation.blind_spots import BlindSpots, blind_spots
 from jaxpercep.compare.explanation.messages import FactorNames
 
 UNREPAIRED = (
@@ -82,6 +83,13 @@ class Backward:
                 return self.read()
             except UnreadableError as error:
                 return AnnotatedBackward(self.verdict == "match", (), (), str(error))
+
+    @cached_property
+    def blind_spots(self) -> BlindSpots:
+        """What the arguments could not have revealed."""
+        names = leaf_names(self.candidate.names, self.native.sides.args)
+        with self.native.double_precision():
+            return blind_spots(self.evaluation, self.batch, names)
 
     def read(self) -> AnnotatedBackward:
         """Reads the candidate.

@@ -60,15 +60,18 @@ class Hypothesis:
     variant: str = ""
 
 
-def hypotheses(graph: Graph, flow: Flow, *, updates: bool) -> list[Hypothesis]:
+def hypotheses(
+    graph: Graph, flow: Flow, *, updates: bool, more: Sequence[FlowCause] = ()
+) -> list[Hypothesis]:
     """Lists every hypothesis, simplest first: by cause, then in the order of the program.
 
     Args:
         graph: the function.
         flow: of the graph.
         updates: True if the candidate also updates the weights.
+        more: further causes to try.
     """
-    causes = [cause for cause in FLOW_CAUSES if updates or not cause.after_update]
+    causes = [cause for cause in (*FLOW_CAUSES, *more) if updates or not cause.after_update]
     found = list(_in_graph(graph, flow, (), causes))
     every = [h for h in found if h.cause is STALE_WEIGHTS]
     if len(every) > 2:
