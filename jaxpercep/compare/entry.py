@@ -47,6 +47,7 @@ from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
 
+
 def compare_gradients(
     fun: Callable[..., jax.Array],
     grad_fun: Callable[..., Any],

@@ -1,4 +1,4 @@
-"""Draws other arguments of the same shapes and kinds: labels stay labels, probabilities sum to 1."""
+"""Draws other arguments of the same shapes and kinds: labels, probabilities, unit vectors."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -10,7 +10,7 @@ import numpy as np
 from jaxpercep.compare.evaluation import trees
 
 Manner: TypeAlias = Literal["kind", "general", "near"]
-"""How far a draw goes: `"kind"` keeps signs, `"general"` gives them up, `"near"` moves by a half."""
+"""How far to go: `"kind"` keeps positive numbers positive, `"near"` moves by at most a half."""
 
 
 def draw(
@@ -63,7 +63,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _booleans(given: np.ndarray, manner: Manner, rng: np.random.Generator) -> Any:
-    """Shuffles a mask, or draws one where it is the same everywhere; a mask may have a structure."""
+    """Shuffles a mask, or draws one that is the same everywhere; it may have a structure."""
     if manner != "general" or not given.ndim:
         return given
     mixed = given.any() and not given.all()
@@ -98,9 +98,7 @@ def _floats(
     return size * rng.normal(size=wide.shape)
 
 
-def _special(
-    wide: np.ndarray, differentiated: bool, rng: np.random.Generator
-) -> np.ndarray | None:
+def _special(wide: np.ndarray, differentiated: bool, rng: np.random.Generator) -> np.ndarray | None:
     """Draws numbers under the constraint that those given fulfil, or returns None without one."""
     normal = rng.normal(size=wide.shape)
     rows = wide.ndim > 0 and wide.shape[-1] > 1

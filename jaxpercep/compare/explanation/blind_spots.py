@@ -16,10 +16,11 @@ import numpy as np
 from jaxpercep.compare.evaluation.draws import Manner, draw
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.explanation.blind_causes import BLIND_CAUSES, TIE_COUNTED_TWICE
+from jaxpercep.compare.explanation.blind_data import repeated
 from jaxpercep.compare.explanation.blind_words import Hidden, Writer
 from jaxpercep.compare.explanation.hypotheses import Hypothesis, hypotheses
 from jaxpercep.compare.explanation.probe import probe
-from jaxpercep.compare.explanation.survey import Seen, Survey
+from jaxpercep.compare.explanation.survey import Mistake, Seen, Survey
 from jaxpercep.compare.program.flow import Flow, live
 from jaxpercep.compare.program.graph import Graph, Value
 from jaxpercep.compare.program.terminal import Summed, without_sum
@@ -120,7 +121,7 @@ class Search:
         last sum as well.
         """
         plain = weighted = np.zeros((len(self.survey.mistakes), len(self.positions)))
-        ties = [isinstance(m, Hypothesis) and m.cause is TIE_COUNTED_TWICE for m in self.survey.mistakes]
+        ties = [_needs_ties(mistake) for mistake in self.survey.mistakes]
         rng = np.random.default_rng(1013)
         for manner, seed in DRAWS:
             values = draw(self.values, self.positions, manner, seed)
@@ -160,17 +161,18 @@ class Search:
         return sorted(found, key=lambda one: -one.size)
 
 
+def _needs_ties(mistake: Mistake) -> bool:
+    return isinstance(mistake, Hypothesis) and mistake.cause is TIE_COUNTED_TWICE
+
+
 def _with_ties(value: Any, differentiated: bool) -> Any:
-    """Rounds numbers to a few values, so that many are equal."""
+    """Replaces numbers by the largest and the smallest of them, so that many are equal."""
     if not differentiated or jnp.ndim(value) == 0:
         return value
-    size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
-    return jnp.round(value / size) * size
+    return jnp.where(value > jnp.median(value), jnp.max(value), jnp.min(value))
 
 
-def blind_spots(
-    evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]
-) -> BlindSpots:
+def blind_spots(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]) -> BlindSpots:
     """Lists what the arguments of a comparison could not have revealed.
 
     Args:
@@ -188,7 +190,7 @@ def blind_spots(
     compared = [i for i, leaf in leaves if i not in evaluation.candidate.frozen]
     found = search.hidden(seen, evaluation.floor, compared)
     told = _told(search, found, compared, evaluation.leaves.paths, names)
-    return BlindSpots((*told, *_of_batch(batch)))
+    return BlindSpots((*told, *repeated(search.values, search.positions, names), *_of_batch(batch)))
 
 
 def _told(
@@ -203,7 +205,7 @@ def _told(
         return []
     summed, tried = search.summed, [one.mistake for one in found]
     in_flow = [mistake for mistake in tried if isinstance(mistake, Hypothesis)]
-    probed = probe(summed.graph, search.positions, search.values, summed.weights, in_flow)
+    probed = probe(summed.graph, search.values, summed.weights, in_flow)
     weights = [names[i] for i in search.positions]
     writer = Writer(summed, search.flow, probed, paths, weights, compared)
     return list(writer.sentences(found))

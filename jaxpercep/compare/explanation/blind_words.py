@@ -1,22 +1,25 @@
 """Says in a sentence what would not have shown, where, and why."""
 
+import ast
 import linecache
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxpercep.compare.explanation.flow_causes import MISSING_DERIVATIVE
 from jaxpercep.compare.explanation.hypotheses import Hypothesis
 from jaxpercep.compare.explanation.messages import listed
-from jaxpercep.compare.explanation.probe import Flowing, Probed
+from jaxpercep.compare.explanation.probe import Probed
 from jaxpercep.compare.explanation.pullbacks import BILINEAR
 from jaxpercep.compare.explanation.survey import LeafMistake, Mistake
 from jaxpercep.compare.program.flow import Flow
 from jaxpercep.compare.program.graph import Operation
 from jaxpercep.compare.program.terminal import Summed
 
+EXPRESSION = "expression"  # what `units` calls several operations on one line
 NOTHING = 1e-12  # relative: what changes less has not changed
 
 WORDS = {  # the mistake, and the reason if nothing changes at its place
@@ -116,12 +119,13 @@ class Writer:
             return ""
         last = _place(places[-1][0])
         operation, i = next((o, i) for o, i in places if _place(o) == last)
-        return f"{last}: nothing flows back through {_text(operation)}{self.cut(operation, i)}, so that "
+        text = _text(operation) + self.cut(operation, i)
+        return f"{last}: nothing flows back through {text}, so that "
 
     def reach(self, operation: Operation, operand: int) -> int:
         """Returns the leaves that an operand leads to, as a bit set."""
         variable = operation.operands[operand]
-        graphs = (graph for graph, known in self.flow.reach.items() if operation in graph.operations)
+        graphs = (graph for graph in self.flow.reach if operation in graph.operations)
         return next((self.flow(graph, variable) for graph in graphs), 0)
 
     def cut(self, operation: Operation, operand: int) -> str:
@@ -139,7 +143,9 @@ class Writer:
         zero = {m.leaf for one in found if (m := one.leaf("zero"))}
         hidden = "some mistakes before it do not show"
         if zero:
-            hidden = f"{self.named(zero)} 0 at any arguments, and any factor and any sign would pass"
+            hidden = (
+                f"{self.named(zero)} 0 at any arguments, and any factor and any sign would pass"
+            )
         return (
             f"{_place(operation)}: every number of the sum has the upstream gradient "
             f"{np.ravel(self.summed.weights)[0]:.3g}, so that {hidden}. Multiply the numbers by "
@@ -156,6 +162,8 @@ class Writer:
         for place, mistake in reversed(lines.items()):
             what, why = WORDS[mistake.cause.code]
             text = what.format(operation=_text(mistake.operation))
+            if mistake.cause is MISSING_DERIVATIVE and (factor := _factor(mistake)):
+                text = f"the factor {factor} of {_text(mistake.operation)} could be left out"
             yield f"{place}: {text}: {self.why(mistake, why)}."
 
     def why(self, mistake: Hypothesis, usual: str) -> str:
@@ -187,17 +195,32 @@ class Writer:
 
     def named(self, leaves: set[int]) -> str:
         """Names leaves, with the verb."""
-        return f"{listed([self.paths[i] for i in sorted(leaves)])} {'is' if len(leaves) == 1 else 'are'}"
+        paths = [self.paths[i] for i in sorted(leaves)]
+        return f"{listed(paths)} {'is' if len(leaves) == 1 else 'are'}"
 
 
 def _place(operation: Operation) -> str:
     return operation.source or operation.location or "in the function"
 
 
+def _factor(mistake: Hypothesis) -> str | None:
+    """Returns the text of what an operand is multiplied by, if the source shows it."""
+    text, (switch, *_) = _text(mistake.operation), mistake.switches
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return None
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+        return None
+    return ast.get_source_segment(text, node.left if switch.operand else node.right)
+
+
 def _text(operation: Operation) -> str:
     """Quotes the expression of an operation, or names it."""
-    span = operation.span
-    if span is None or span.line != span.end_line:
-        return operation.name
-    line = linecache.getline(span.file, span.line).encode()
-    return line[span.column : span.end_column].decode() or operation.name
+    span, frames = operation.span, operation.frames
+    if span is not None and span.line == span.end_line:
+        line = linecache.getline(span.file, span.line).encode()
+        return line[span.column : span.end_column].decode() or operation.name
+    if operation.name == EXPRESSION and frames:
+        return linecache.getline(frames[-1].file, frames[-1].line).strip() or EXPRESSION
+    return operation.name

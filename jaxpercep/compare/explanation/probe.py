@@ -9,15 +9,7 @@ import jax.numpy as jnp
 
 from jaxpercep.compare.explanation.hypotheses import Hypothesis
 from jaxpercep.compare.explanation.pullbacks import Site
-from jaxpercep.compare.program.graph import (
-    RUN_ONCE,
-    Graph,
-    Operation,
-    Plain,
-    Value,
-    perform,
-    run,
-)
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Operation, Plain, Value, perform, run
 
 
 class Flowing(NamedTuple):
@@ -46,120 +38,119 @@ class Probed(NamedTuple):
     changes: dict[Hypothesis, float]
 
 
+class Sides(NamedTuple):
+    """Arrays of one operation that a derivative can flow through, by position."""
+
+    operands: dict[int, Value]
+    results: dict[int, Value]
+
+
 def probe(
-    graph: Graph,
-    positions: Sequence[int],
-    values: Sequence[Value],
-    weights: Value,
-    hypotheses: Sequence[Hypothesis],
+    graph: Graph, values: Sequence[Value], weights: Value, hypotheses: Sequence[Hypothesis]
 ) -> Probed:
     """Measures what flows through each operation, and what hypotheses change at their place.
 
     Args:
-        graph: its only output is an array, whose inner product with the weights is the function.
-        positions: of the leaves to differentiate by.
+        graph: its only output is an array; weighted and summed it is the function.
         values: of the graph's inputs.
         weights: of the output.
         hypotheses: to measure.
     """
-    shapes = jax.eval_shape(lambda values: _recorded(graph, values).taken, list(values))
-    places = _Recorder().places(graph)
+    places = _outside_of_loops(graph)
     numbers = {operation: k for k, operation in enumerate(places)}
+
+    def sides(values: Sequence[Value]) -> dict[int, Sides]:
+        recorder = _Recorder(numbers)
+        run(graph, values, recorder)
+        return _sides(recorder.taken)
+
+    taps = jax.tree.map(_zeros, jax.eval_shape(sides, list(values)))
 
     @RUN_ONCE
     def measured(values: Sequence[Value], weights: Value) -> Any:
-        def function(taps: Any) -> Any:
-            recorder = _recorded(graph, values, taps)
-            return jnp.vdot(weights, recorder.output), recorder.taken
+        def function(taps: dict[int, Sides]) -> Any:
+            recorder = _Recorder(numbers, taps)
+            return jnp.vdot(weights, run(graph, values, recorder)[0]), recorder.taken
 
-        taps = jax.tree.map(_zeros, shapes)
-        floating = {k: _floating(tap) for k, tap in taps.items()}
-        gradient, taken = jax.grad(lambda chosen: function(chosen), has_aux=True)(floating)
-        flowing = {k: jax.tree.map(_largest, (gradient[k], _floating(taken[k]))) for k in taken}
-        changes = {}
-        for j, hypothesis in enumerate(hypotheses):
-            operation, operand = hypothesis.switches[0]
-            k = numbers.get(operation)
-            if k is None or operand < 0 or len(gradient[k][1]) < len(operation.results):
-                continue
-            given, results = taken[k]
-            cotangents = [gradient[k][1][i] for i in range(len(results))]
-            site = Site(operation, list(given), {}, results, cotangents)
-            right = site.pull_back(operand, {})
-            changes[j] = _largest(hypothesis.cause.alter(operand, site) - right)
-        return flowing, changes
+        _, pull_back, taken = jax.vjp(function, taps, has_aux=True)
+        (cotangents,) = pull_back(jnp.ones((), weights.dtype))
+        changes = {
+            j: _change(hypothesis, taken[k], cotangents[k])
+            for j, hypothesis in enumerate(hypotheses)
+            if (k := numbers.get(hypothesis.operation)) is not None
+        }
+        return jax.tree.map(_largest, (cotangents, _sides(taken), changes))
 
-    flowing, changes = jax.device_get(measured(list(values), weights))
+    cotangents, of_values, changes = jax.device_get(measured(list(values), weights))
     at = {
         places[k]: Flowing(
-            max(map(float, gradient[1].values()), default=0.0),
-            {i: float(size) for i, size in gradient[0].items()},
-            {i: float(size) for i, size in taken[0].items()},
+            max(map(float, of.results.values()), default=0.0), of.operands, of_values[k].operands
         )
-        for k, (gradient, taken) in flowing.items()
+        for k, of in cotangents.items()
     }
-    return Probed(at, {hypotheses[j]: float(c) for j, c in changes.items()})
+    known = {j: change for j, change in changes.items() if change is not None}
+    return Probed(at, {hypotheses[j]: float(change) for j, change in known.items()})
+
+
+def _change(
+    hypothesis: Hypothesis, taken: tuple[Sequence[Value], Sequence[Value]], cotangents: Sides
+) -> Value | None:
+    """Returns by how much a hypothesis alters a cotangent, where that can be told from outside."""
+    operation, operand = hypothesis.switches[0]
+    values, results = taken
+    if operand < 0 or len(cotangents.results) < len(results):
+        return None
+    own = [cotangents.results[i] for i in range(len(results))]
+    site = Site(operation, list(values), {}, results, own)
+    return hypothesis.cause.alter(operand, site) - site.pull_back(operand, {})
+
+
+def _outside_of_loops(graph: Graph) -> list[Operation]:
+    """Lists the operations outside of loops and branches, each before those inside it."""
+    found: list[Operation] = []
+    for operation in graph.operations:
+        found.append(operation)
+        if operation.kind == "call":
+            found += _outside_of_loops(operation.bodies[0])
+    return found
 
 
 @dataclass
-class _Recorder:
-    """Evaluates operations outside of loops, adds a tap to their operands and results, keeps both.
+class _Recorder(Plain):
+    """Evaluates operations, adds taps to what they take and make, and keeps both.
 
     Attributes:
-        taps: by number of the operation, what is added to operands and results, by position.
-        taken: by number of the operation, operands and results.
+        numbers: of the operations to record.
+        taps: by number, what is added.
+        taken: by number, operands and results.
     """
 
-    taps: dict[int, Any] = field(default_factory=dict)
-    taken: dict[int, Any] = field(default_factory=dict)
-    numbers: dict[Operation, int] = field(default_factory=dict)
-    output: Value = None
-
-    def places(self, graph: Graph) -> list[Operation]:
-        """Lists the operations outside of loops and branches, each before those inside it."""
-        found = []
-        for operation in graph.operations:
-            found.append(operation)
-            if operation.kind == "call":
-                found += self.places(operation.bodies[0])
-        return found
+    numbers: dict[Operation, int]
+    taps: dict[int, Sides] = field(default_factory=dict)
+    taken: dict[int, tuple[list[Value], list[Value]]] = field(default_factory=dict)
 
     def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
         """Returns the operation's results, with taps."""
         k = self.numbers[operation]
-        operands, results = self.taps.get(k, ({}, {}))
-        given = [v + operands[i] if i in operands else v for i, v in enumerate(values)]
+        tap = self.taps.get(k, Sides({}, {}))
+        given = _tapped(values, tap.operands)
         inner = self if operation.kind == "call" else Plain()
-        found = [
-            v + results[i] if i in results else v
-            for i, v in enumerate(perform(operation, inner, given))
-        ]
-        self.taken[k] = list(map(jnp.asarray, given)), list(map(jnp.asarray, found))
-        return found
-
-    def result(self, operation: Operation, index: int, value: Value) -> Value:
-        """Returns the value."""
-        return Plain().result(operation, index, value)
-
-    def within(self, iteration: Value) -> "_Recorder":
-        """Returns itself; loops are run without it."""
-        del iteration
-        return self
+        results = _tapped(perform(operation, inner, given), tap.results)
+        self.taken[k] = given, results
+        return results
 
 
-def _recorded(graph: Graph, values: Sequence[Value], taps: Any = None) -> _Recorder:
-    recorder = _Recorder(taps or {})
-    recorder.numbers = {o: k for k, o in enumerate(recorder.places(graph))}
-    (recorder.output,) = run(graph, values, recorder)
-    return recorder
+def _sides(taken: dict[int, tuple[list[Value], list[Value]]]) -> dict[int, Sides]:
+    return {k: Sides(*map(_floating, pair)) for k, pair in taken.items()}
 
 
-def _floating(taken: Any) -> Any:
-    """Keeps the arrays that a derivative can flow through, by position."""
-    return tuple(
-        {i: v for i, v in enumerate(side) if jnp.issubdtype(v.dtype, jnp.floating)}
-        for side in taken
-    )
+def _tapped(values: Sequence[Value], taps: dict[int, Value]) -> list[Value]:
+    return [v + taps[i] if i in taps else v for i, v in enumerate(values)]
+
+
+def _floating(values: Sequence[Value]) -> dict[int, Value]:
+    arrays = {i: jnp.asarray(v) for i, v in enumerate(values)}
+    return {i: v for i, v in arrays.items() if jnp.issubdtype(v.dtype, jnp.floating)}
 
 
 def _zeros(shape: Any) -> Value:

@@ -39,8 +39,8 @@ def suggest_arguments(
 
     Integers stay in their range, rows that are one-hot, or sum to 1, or have length 1, remain so,
     and so do symmetric matrices of data and positive definite ones. Positive numbers stay positive,
-    unless that hides more. Of several draws, the one that leaves the fewest blind spots is returned;
-    it is the same in every call. Ties are not drawn, since right gradients may differ there, and
+    unless that hides more. Of several draws, that with the fewest blind spots is returned, the same
+    in every call. Ties are not drawn, since right gradients may differ there, and
     shapes stay, so that a batch of 1 is one.
 
     Args:

@@ -76,7 +76,7 @@ class Survey:
         """Compiles the hypotheses of a graph into one program.
 
         Args:
-            graph: its only output is an array, whose inner product with the weights is the function.
+            graph: its only output is an array; weighted and summed it is the function.
             positions: of the leaves to differentiate by among the graph's inputs.
             hypotheses: about this graph.
         """

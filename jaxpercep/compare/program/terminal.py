@@ -46,7 +46,7 @@ def without_sum(graph: Graph, dtype: Any) -> Summed:
     """Takes the last sum, and the constant factors after it, off a function with one scalar."""
     graph = _opened(graph)
     tail: list[Operation] = []
-    variable = graph.outputs[0]
+    variable: Variable = graph.outputs[0]
     made = {result: operation for operation in graph.operations for result in operation.results}
     while (last := made.get(variable)) is not None and last.kind == "atom":
         others = [o for o in last.operands if not isinstance(o, Constant)]
@@ -59,8 +59,11 @@ def without_sum(graph: Graph, dtype: Any) -> Summed:
     if not tail or tail[0].name != "reduce_sum":
         return Summed(graph, jnp.ones((), dtype), None)
     rest = Graph([variable], {}, tail, graph.outputs)
-    zeros = jnp.zeros(variable.aval.shape, dtype)
-    weights = jax.grad(lambda array: run(rest, [array], Plain())[0])(zeros)
+
+    def total(array: Value) -> Value:
+        return run(rest, [array], Plain())[0]
+
+    weights = jax.grad(total)(jnp.zeros(variable.aval.shape, dtype))
     kept = [operation for operation in graph.operations if operation not in tail]
     return Summed(Graph(graph.inputs, graph.captured, kept, [variable]), weights, tail[0])
 
@@ -100,9 +103,13 @@ def _inlined(graph: Graph, place: int) -> Graph:
         captured[names[variable]] = value
 
     def named(operands: Sequence[Any]) -> list[Any]:
-        return [o if isinstance(o, Constant) else names.setdefault(o, Renamed(o.aval)) for o in operands]
+        return [
+            o if isinstance(o, Constant) else names.setdefault(o, Renamed(o.aval)) for o in operands
+        ]
 
-    inside = [replace(o, operands=named(o.operands), results=named(o.results)) for o in body.operations]
+    inside = [
+        replace(o, operands=named(o.operands), results=named(o.results)) for o in body.operations
+    ]
     results = dict(zip(call.results, named(body.outputs), strict=True))
 
     def read(operands: Sequence[Any]) -> list[Any]:
