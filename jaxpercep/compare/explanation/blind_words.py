@@ -222,5 +222,6 @@ def _text(operation: Operation) -> str:
         line = linecache.getline(span.file, span.line).encode()
         return line[span.column : span.end_column].decode() or operation.name
     if operation.name == EXPRESSION and frames:
-        return linecache.getline(frames[-1].file, frames[-1].line).strip() or EXPRESSION
+        line = linecache.getline(frames[-1].file, frames[-1].line).strip()
+        return line.removeprefix("return ") or EXPRESSION
     return operation.name
