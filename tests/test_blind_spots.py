@@ -5,6 +5,8 @@ it; at the suggested arguments, or at those of the case where none can be sugges
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxpercep as jp
-from jaxpercep.compare.explanation import blind_spots
+from jaxpercep.compare.explanation.blind_spots import BlindSpots, Search
 
 RNG = np.random.default_rng(7)
 
@@ -29,7 +31,7 @@ def gated(w, x, r):
     return jnp.sum(jax.nn.relu(x @ w) * r)
 
 
-def gated_without_gate(w, x, r):
+def gated_without_gate(_, x, r):
     return x.T @ r
 
 
@@ -58,7 +60,7 @@ def product(w, x, r):
     return jnp.sum(x @ w * r)
 
 
-def product_transposed(w, x, r):
+def product_transposed(_, x, r):
     return r.T @ x
 
 
@@ -66,7 +68,7 @@ def penalty(z, g):
     return g * jnp.sum(z**2)
 
 
-def penalty_without_g(z, g):
+def penalty_without_g(z, _):
     return 2 * z
 
 
@@ -110,7 +112,7 @@ def decayed(w, r):
     return jnp.sum(w * r) + 0.1 * jnp.sum(w**2)
 
 
-def not_decayed(w, r):
+def not_decayed(_, r):
     return np.asarray(r)
 
 
@@ -130,7 +132,7 @@ def embedded(x, c, s, r):
     return jnp.sum((x * c + rotated(x) * s) * r)
 
 
-def embedded_rotated_too_early(x, c, s, r):
+def embedded_rotated_too_early(_, c, s, r):
     return r * c - np.concatenate([-r[:, 2:], r[:, :2]], 1) * s
 
 
@@ -138,8 +140,8 @@ def skipped(x, a, r):
     return jnp.sum((x + a * jnp.sin(x)) * r)
 
 
-def skipped_without_branch(x, a, r):
-    return np.asarray(r)
+def skipped_without_branch(*args):
+    return np.asarray(args[2])
 
 
 def bent(b, r):
@@ -205,7 +207,7 @@ CASES = {
         embedded,
         embedded_rotated_too_early,
         (normal(4, 4), HALVES, np.cos(HALVES), normal(4, 4)),
-        "halves of s are equal",
+        "The two halves of",
     ),
     "a branch of 0": Case(skipped, skipped_without_branch, (X, np.zeros((4, 3)), R), "be left out"),
     "a derivative at 0": Case(bent, bent_at_output, (np.zeros(3), R[0]), "tanh(b)"),
@@ -226,13 +228,282 @@ def is_wrong(case, args):
     return any(np.abs(a - b).max() > 1e-2 * np.abs(b).max() for a, b in pairs)
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_mistake_that_a_blind_spot_names_is_hidden_here_and_not_elsewhere(case):
-    args = in_float32(case.hiding)
-    report = jp.compare_gradients(case.fun, case.wrong, *args)
+@cache
+def report_of(name):
+    case = CASES[name]
+    report = jp.compare_gradients(case.fun, case.wrong, *in_float32(case.hiding))
     assert report.ok, str(report)
-    spots = report.blind_spots()
-    assert case.says in str(spots)
-    telling = in_float32(case.telling or jp.suggest_arguments(case.fun, *args))
-    assert jax.tree.map(np.shape, telling) == jax.tree.map(np.shape, args) or case.telling
+    return report
+
+
+def spots_of(report):
+    """The blind spots, found anew."""
+    return replace(report, backward=replace(report.backward)).blind_spots()
+
+
+def assert_hidden_here_and_not_elsewhere(name):
+    case, args = CASES[name], in_float32(CASES[name].hiding)
+    assert case.says in str(spots_of(report_of(name)))
+    telling = in_float32(case.telling) if case.telling else jp.suggest_arguments(case.fun, *args)
     assert is_wrong(case, jax.tree.map(np.asarray, telling))
+
+
+@pytest.mark.parametrize("name", ["a symmetric gradient", "no tie", "a batch of 1"])
+def test_a_mistake_that_a_blind_spot_names_is_hidden_here_and_not_elsewhere(name):
+    assert_hidden_here_and_not_elsewhere(name)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", CASES)
+def test_every_mistake_that_a_blind_spot_names_is_hidden_here_and_not_elsewhere(name):
+    assert_hidden_here_and_not_elsewhere(name)
+    case = CASES[name]
+    args = in_float32(case.telling or jp.suggest_arguments(case.fun, *in_float32(case.hiding)))
+    report = jp.compare_gradients(case.fun, jax.grad(case.fun), *args)
+    assert report.ok, str(report)
+    assert list(report.blind_spots()) == []
+
+
+TOGETHER = {name: case for name, case in CASES.items() if case.telling is None}
+
+
+def total(params, data):
+    """The sum of all functions whose mistakes are hidden."""
+    return sum(jnp.sum(case.fun(params[name], *data[name])) for name, case in TOGETHER.items())
+
+
+def total_with_all_mistakes(params, data):
+    return {name: case.wrong(params[name], *data[name]) for name, case in TOGETHER.items()}
+
+
+def test_many_mistakes_are_hidden_at_once_and_none_where_suggested():
+    hiding = {name: in_float32(case.hiding) for name, case in TOGETHER.items()}
+    args = {n: a[0] for n, a in hiding.items()}, {n: a[1:] for n, a in hiding.items()}
+    report = jp.compare_gradients(total, total_with_all_mistakes, *args)
+    assert report.ok, str(report)
+    sentences = "\n".join(report.blind_spots())
+    assert [case.says for case in TOGETHER.values() if case.says not in sentences] == []
+    params, data = jax.tree.map(np.asarray, jp.suggest_arguments(total, *args))
+    hidden = [n for n, case in TOGETHER.items() if not is_wrong(case, (params[n], *data[n]))]
+    assert hidden == []
+
+
+@pytest.fixture(scope="module")
+def gated_report():
+    """Of a candidate that is wrong, at arguments that hide the derivative of relu."""
+    args = in_float32(CASES["a derivative of 1"].hiding)
+    return jp.compare_gradients(gated, lambda w, x, r: 2 * gated_without_gate(w, x, r), *args)
+
+
+def test_the_verdict_plays_no_part_in_it(gated_report):
+    assert gated_report.verdict == "manual_wrong"
+    (spot,) = gated_report.blind_spots()
+    place = f"test_blind_spots.py:{gated.__code__.co_firstlineno + 1}"
+    assert spot == f"{place}: the derivative of jax.nn.relu(x @ w) could be left out: it is 1 here."
+
+
+def test_five_are_printed():
+    spots = BlindSpots(tuple("abcdefg"))
+    assert (str(spots), len(spots), spots[6]) == ("a\nb\nc\nd\ne\n2 more", 7, "g")
+    assert not BlindSpots(())
+
+
+# Right functions at random arguments
+
+
+def classified(p, x, y):
+    h = x @ p["w1"] + p["b1"]
+    h = (h - h.mean(1, keepdims=True)) / jnp.sqrt(h.var(1, keepdims=True) + 1e-5)
+    h = jax.nn.relu(h * p["g"]) + x @ p["skip"]
+    return -jnp.mean(jnp.sum(y * jax.nn.log_softmax(h @ p["w2"]), axis=1))
+
+
+def remembered(p, x):
+    def step(h, x):
+        h = jnp.tanh(x @ p["w"] + h @ p["u"])
+        return h, h
+
+    _, every = jax.lax.scan(step, jnp.zeros((2, 3)), x)
+    return jnp.mean(every[-1] ** 2) + 0.1 * jnp.sum(p["u"] ** 2)
+
+
+def attending(x, q, k, r):
+    weights = jax.nn.softmax(x @ q @ (x @ k).T / jnp.sqrt(3.0))
+    return jnp.sum(weights @ x * r)
+
+
+RIGHT = {
+    classified: (
+        {"w1": W, "b1": W[0], "g": W[1], "skip": W + 1, "w2": W - 1},
+        X,
+        np.eye(3)[[0, 1, 2, 0]],
+    ),
+    remembered: ({"w": W, "u": X[:3]}, normal(3, 2, 3)),
+    attending: (X, W, normal(3, 3), R),
+}
+
+
+@cache
+def report_of_right(fun):
+    report = jp.compare_gradients(fun, jax.grad(fun), *in_float32(RIGHT[fun]))
+    assert report.ok, str(report)
+    return report
+
+
+def test_a_right_function_has_none_at_random_arguments():
+    assert list(spots_of(report_of_right(attending))) == []
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("fun", RIGHT)
+def test_right_functions_have_none_at_random_arguments(fun):
+    assert list(spots_of(report_of_right(fun))) == []
+
+
+# The options of `assert_*`
+
+
+def test_blind_spots_may_be_warned_of_or_refused():
+    case = CASES["a derivative of 1"]
+    args = in_float32(case.hiding)
+    with pytest.warns(UserWarning, match=r"not every mistake would have shown\n.*relu"):
+        jp.assert_gradients(case.fun, case.wrong, *args, blind_spots="warn")
+    with pytest.raises(AssertionError, match=r"not every mistake would have shown\n.*relu"):
+        jp.assert_gradients(case.fun, case.wrong, *args, blind_spots="error")
+    with pytest.raises(ValueError, match="blind_spots='all' is not one of error, ignore, warn"):
+        jp.assert_gradients(case.fun, case.wrong, *args, blind_spots="all")
+
+
+def test_a_test_without_blind_spots_passes():
+    def forward(x):
+        return x**3, x
+
+    def backward(x, dy):
+        return (3 * x**2 * dy,)
+
+    def fun(x):
+        return x**3
+
+    jp.assert_vjp(fun, forward, backward, X[0], blind_spots="error")
+    with pytest.raises(AssertionError, match=r"gradient is 0 here"):
+        jp.assert_vjp(fun, forward, backward, 0 * X[0], blind_spots="error")
+
+
+def test_what_cannot_be_known_is_said(gated_report):
+    def branching(x):
+        return x**2 if x > 0 else x
+
+    report = jp.compare_gradients(branching, lambda x: 2 * x, 3.0)
+    spots = report.blind_spots()
+    assert report.ok
+    assert str(spots).startswith("The blind spots are not known: the function cannot be traced")
+    with pytest.raises(AssertionError, match="cannot be traced"):
+        spots.demand_none("error")
+    assert "NumPy arrays" in str(replace(gated_report, backward=None).blind_spots())
+
+
+# What no arguments show
+
+
+def summed(x):
+    return jnp.sum(jax.nn.softmax(x))
+
+
+def test_a_sum_that_hides_everything_is_named():
+    report = jp.compare_gradients(summed, lambda x: np.zeros_like(x), in_float32(X))
+    assert report.ok
+    (spot,) = report.blind_spots()
+    assert "blind_spots" not in report.to_dict()
+    assert "upstream gradient 1, so that grad is 0 at any arguments" in spot
+    assert "compare_vjp" in spot
+
+
+@pytest.mark.corpus
+def test_a_pullback_of_what_is_summed_shows_it():
+    def forward(x):
+        return jax.nn.softmax(x), x
+
+    def backward(_, dy):
+        return (0 * dy,)
+
+    assert not jp.compare_vjp(jax.nn.softmax, forward, backward, in_float32(X)).ok
+
+
+# Suggestions
+
+
+def of_every_kind(p, x, y, labels, q, u, covariance, mask, rate):
+    z = jnp.where(mask, x @ p["w"], 0.0) * jnp.log(p["scale"]) * rate
+    picked = jnp.take_along_axis(z, labels[:, None], 1)
+    likelihood = jnp.sum(jnp.linalg.cholesky(covariance)) + jnp.sum(picked**2)
+    return likelihood + jnp.sum(y * z) + jnp.sum(q * jnp.sin(z)) + jnp.sum(u * jnp.cos(z))
+
+
+def test_suggested_arguments_are_of_the_same_kind():
+    q, u = np.exp(X), R / np.linalg.norm(R, axis=1, keepdims=True)
+    args = (
+        {"w": jnp.asarray(W, np.float32), "scale": np.ones(3, np.float32)},
+        np.zeros((4, 3), np.float32),
+        np.eye(3, dtype=np.float32)[[0, 1, 0, 1]],
+        np.array([0, 2, 1, 1]),
+        np.float32(q / q.sum(1, keepdims=True)),
+        np.float32(u),
+        np.float32(W @ W.T + np.eye(3)),
+        X > 0,
+        0.5,
+    )
+    drawn = jp.suggest_arguments(of_every_kind, *args)
+    again = jp.suggest_arguments(of_every_kind, *args)
+    assert jax.tree.all(jax.tree.map(np.array_equal, drawn, again))
+    assert jax.tree.map(type, drawn) == jax.tree.map(type, args)
+    for one, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(args), strict=True):
+        assert (np.shape(one), np.asarray(one).dtype) == (np.shape(other), np.asarray(other).dtype)
+    p, x, y, labels, q, u, covariance, _, rate = drawn
+    assert np.all(np.std(x, axis=0) > 0)
+    assert np.all(p["scale"] > 0)
+    assert set(y.ravel()) == {0, 1}
+    assert np.all(y.sum(1) == 1)
+    assert set(labels) <= {0, 1, 2}
+    assert np.allclose(q.sum(1), 1)
+    assert np.allclose(np.linalg.norm(u, axis=1), 1)
+    assert np.linalg.eigvalsh(covariance)[0] > 0
+    assert np.array_equal(covariance, covariance.T)
+    assert 0.25 <= rate <= 0.75
+
+
+def test_a_function_that_cannot_be_traced_is_refused():
+    with pytest.raises(TypeError, match=r"fun=.* needs concrete numbers"):
+        jp.suggest_arguments(lambda x: x if x > 0 else -x, 3.0)
+
+
+# Faults
+
+
+def nothing(*_):
+    return []
+
+
+def everywhere(search):
+    ones = np.ones((len(search.survey.mistakes), len(search.positions)))
+    return ones, ones
+
+
+def the_symmetric_gradient():
+    test_a_mistake_that_a_blind_spot_names_is_hidden_here_and_not_elsewhere("a symmetric gradient")
+
+
+FAULTS = {
+    "always empty": ("hidden", nothing, the_symmetric_gradient),
+    "hidden everywhere": (
+        "showing",
+        property(everywhere),
+        test_a_right_function_has_none_at_random_arguments,
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "fault", "test"), FAULTS.values(), ids=FAULTS)
+def test_faults_do_not_pass(name, fault, test, monkeypatch):
+    monkeypatch.setattr(Search, name, fault)
+    with pytest.raises(AssertionError):
+        test()

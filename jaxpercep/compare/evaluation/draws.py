@@ -39,7 +39,10 @@ def _drawn(value: Any, differentiated: bool, manner: Manner, rng: np.random.Gene
     if given.dtype == np.bool_:
         return like(value, _booleans(given, manner, rng))
     if not trees.is_floating(value):
-        return like(value, _whole(given, rng)) if given.ndim and manner != "near" else value
+        if not given.ndim or manner == "near":
+            return value
+        whole = _whole(given, rng)
+        return like(value, _repeating(whole, rng) if manner == "general" else whole)
     wide = np.asarray(value, np.float64)
     if not wide.size or not np.isfinite(wide).all():
         return value
@@ -76,6 +79,11 @@ def _whole(given: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return given
     low, high = int(given.min()), int(given.max())
     return rng.integers(low, high, given.shape, endpoint=True).astype(given.dtype)
+
+
+def _repeating(whole: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Replaces about half of some numbers by one of them: an index then occurs twice."""
+    return np.where(rng.random(whole.shape) < 0.5, whole.ravel()[:1], whole)
 
 
 def _floats(

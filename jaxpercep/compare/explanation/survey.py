@@ -52,7 +52,7 @@ class Seen(NamedTuple):
         """Returns relative effects by mistake and leaf, 0 where rounding explains them."""
         most = np.max(self.scale, initial=0.0, where=np.isfinite(self.scale))
         shows = np.isfinite(self.effect) & (self.effect > PLAIN * self.scale + NOTHING * most)
-        return np.where(shows, self.effect / np.where(self.scale > 0, self.scale, 1), 0.0)
+        return np.divide(self.effect, self.scale, out=np.zeros_like(self.effect), where=shows)
 
 
 @dataclass(frozen=True)
