@@ -225,7 +225,7 @@ def is_wrong(case, args):
     right = jax.tree.leaves(jax.grad(case.fun)(*jax.tree.map(jnp.asarray, args)))
     came = jax.tree.leaves(case.wrong(*args))
     pairs = zip(came, right, strict=True)
-    return any(np.abs(a - b).max() > 1e-2 * np.abs(b).max() for a, b in pairs)
+    return any(np.abs(a - b).max() > 1e-3 * np.abs(b).max() for a, b in pairs)
 
 
 @cache

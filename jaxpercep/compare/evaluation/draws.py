@@ -62,7 +62,9 @@ def _is_number(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         return isinstance(value, (bool, int, float))
-    return not jax.dtypes.issubdtype(dtype, jax.dtypes.extended) and dtype.kind in "biufV"
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended) or dtype == jax.dtypes.float0:
+        return False
+    return dtype.kind in "biufV"
 
 
 def _booleans(given: np.ndarray, manner: Manner, rng: np.random.Generator) -> Any:
