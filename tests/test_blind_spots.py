@@ -181,7 +181,7 @@ CASES = {
         turned, turned_the_wrong_way, (W + W.T, X, R), "it is symmetric here"
     ),
     "a symmetric gradient": Case(product, product_transposed, (W, X, X), "its transpose would"),
-    "an upstream gradient of 1": Case(penalty, penalty_without_g, (X, 1.0), "the factor g"),
+    "an upstream gradient of 1": Case(penalty, penalty_without_g, (X, 1.0), "the factor `g`"),
     "a constant upstream gradient": Case(
         weighed, weighed_with_a_plus, (X, np.ones((4, 3))), "any factor"
     ),
@@ -210,7 +210,7 @@ CASES = {
         "The two halves of",
     ),
     "a branch of 0": Case(skipped, skipped_without_branch, (X, np.zeros((4, 3)), R), "be left out"),
-    "a derivative at 0": Case(bent, bent_at_output, (np.zeros(3), R[0]), "tanh(b)"),
+    "a derivative at 0": Case(bent, bent_at_output, (np.zeros(3), R[0]), "`jnp.tanh(b)`"),
 }
 
 
@@ -299,7 +299,9 @@ def test_the_verdict_plays_no_part_in_it(gated_report):
     assert gated_report.verdict == "manual_wrong"
     (spot,) = gated_report.blind_spots()
     place = f"test_blind_spots.py:{gated.__code__.co_firstlineno + 1}"
-    assert spot == f"{place}: the derivative of jax.nn.relu(x @ w) could be left out: it is 1 here."
+    assert (
+        spot == f"{place}: the derivative of `jax.nn.relu(x @ w)` could be left out: it is 1 here."
+    )
 
 
 def test_five_are_printed():
@@ -414,7 +416,7 @@ def test_a_sum_that_hides_everything_is_named():
     assert report.ok
     (spot,) = report.blind_spots()
     assert "blind_spots" not in report.to_dict()
-    assert "upstream gradient 1, so that grad is 0 at any arguments" in spot
+    assert "upstream gradient 1, so that dL/dx is 0 at any arguments" in spot
     assert "compare_vjp" in spot
 
 

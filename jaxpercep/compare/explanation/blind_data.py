@@ -21,8 +21,8 @@ def _same_halves(array: np.ndarray) -> bool:
 
 
 PATTERNS: dict[str, Callable[[np.ndarray], bool]] = {
-    "All rows of {} are equal": _same_rows,
-    "The two halves of {} are equal": _same_halves,
+    "All rows of `{}` are equal": _same_rows,
+    "The two halves of `{}` are equal": _same_halves,
 }
 
 
@@ -41,5 +41,5 @@ def repeated(
             continue
         for pattern, holds in PATTERNS.items():
             if holds(array):
-                yield f"{pattern.format(names[i])} here: they could be mixed up."
+                yield f"{pattern.format(f'`{names[i]}`')} here: they could be mixed up."
                 break

@@ -25,6 +25,7 @@ from jaxpercep.compare.program.flow import Flow, live
 from jaxpercep.compare.program.graph import Graph, Value
 from jaxpercep.compare.program.terminal import Summed, without_sum
 from jaxpercep.compare.program.units import grouped
+from jaxpercep.compare.program.values import Values
 
 SHOWN = 5
 DRAWS: tuple[tuple[Manner, int], ...] = (
@@ -80,28 +81,35 @@ class Search:
 
     Attributes:
         summed: the function as a weighted sum.
-        flow: of its graph.
+        reading: of its graph.
         values: of all leaves of the arguments that others are drawn like.
         positions: of the leaves to differentiate by.
     """
 
     summed: Summed
-    flow: Flow
+    reading: Values
     values: Sequence[Value]
     positions: Sequence[int]
 
     @classmethod
-    def of(cls, graph: Graph, values: Sequence[Value], positions: Sequence[int]) -> "Search":
-        """Prepares the search in a graph whose only output is a scalar."""
+    def of(
+        cls,
+        graph: Graph,
+        values: Sequence[Value],
+        positions: Sequence[int],
+        names: Sequence[str],
+    ) -> "Search":
+        """Prepares the search in a graph with a scalar output, and inputs of these names."""
         graph = live(graph)
         graph = grouped(graph, Flow.of(graph, positions))
         summed = without_sum(graph, jnp.result_type(values[positions[0]]))
-        return cls(summed, Flow.of(summed.graph, positions), values, positions)
+        reading = Values(summed.graph, Flow.of(summed.graph, positions), names)
+        return cls(summed, reading, values, positions)
 
     @cached_property
     def hypotheses(self) -> list[Hypothesis]:
         """Every mistake in the flow, in all iterations of a loop and in one pass of a line."""
-        every = hypotheses(self.summed.graph, self.flow, updates=False, more=BLIND_CAUSES)
+        every = hypotheses(self.summed.graph, self.reading, updates=False, more=BLIND_CAUSES)
         return [one for one in every if one.iteration is None and one.passes == 1]
 
     @cached_property
@@ -182,22 +190,22 @@ def blind_spots(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[st
     """
     if evaluation.graph is None:
         return BlindSpots((), "the function cannot be traced with abstract arguments")
-    search = Search.of(evaluation.graph, evaluation.values, evaluation.leaves.positions)
+    positions = evaluation.leaves.positions
+    search = Search.of(evaluation.graph, evaluation.values, positions, names)
     seen = search.at(search.values)
     if not seen.is_finite:
         return BlindSpots((), "the gradient is not finite at these arguments")
     leaves = enumerate(evaluation.candidate.leaves)
     compared = [i for i, leaf in leaves if i not in evaluation.candidate.frozen]
     found = search.hidden(seen, evaluation.floor, compared)
-    told = _told(search, found, compared, evaluation.leaves.paths, names)
-    return BlindSpots((*told, *repeated(search.values, search.positions, names), *_of_batch(batch)))
+    told = _told(search, found, compared, names)
+    return BlindSpots((*told, *repeated(search.values, positions, names), *_of_batch(batch)))
 
 
 def _told(
     search: Search,
     found: Sequence[Hidden],
     compared: Sequence[int],
-    paths: Sequence[str],
     names: Sequence[str],
 ) -> list[str]:
     """Puts hidden mistakes into words."""
@@ -207,7 +215,7 @@ def _told(
     in_flow = [mistake for mistake in tried if isinstance(mistake, Hypothesis)]
     probed = probe(summed.graph, search.values, summed.weights, in_flow)
     weights = [names[i] for i in search.positions]
-    writer = Writer(summed, search.flow, probed, paths, weights, compared)
+    writer = Writer(summed, search.reading, probed, weights, compared)
     return list(writer.sentences(found))
 
 

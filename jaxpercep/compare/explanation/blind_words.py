@@ -1,7 +1,5 @@
 """Says in a sentence what would not have shown, where, and why."""
 
-import ast
-import linecache
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +13,11 @@ from jaxpercep.compare.explanation.messages import listed
 from jaxpercep.compare.explanation.probe import Probed
 from jaxpercep.compare.explanation.pullbacks import BILINEAR
 from jaxpercep.compare.explanation.survey import LeafMistake, Mistake
-from jaxpercep.compare.program.flow import Flow
-from jaxpercep.compare.program.graph import Operation
+from jaxpercep.compare.program.graph import Constant, Operation
 from jaxpercep.compare.program.terminal import Summed
+from jaxpercep.compare.program.values import Values
 
-EXPRESSION = "expression"  # what `units` calls several operations on one line
+STOP = "stop_gradient"  # which is meant to
 NOTHING = 1e-12  # relative: what changes less has not changed
 
 WORDS = {  # the mistake, and the reason if nothing changes at its place
@@ -38,7 +36,7 @@ WORDS = {  # the mistake, and the reason if nothing changes at its place
         "no two are equal",
     ),
     "overwritten": (
-        "the gradient of {operation} could be set (=) instead of accumulated (+=)",
+        "what flows back through {quoted} could be set (=) instead of accumulated (+=)",
         "no index occurs twice",
     ),
 }
@@ -71,18 +69,16 @@ class Writer:
 
     Attributes:
         summed: the function.
-        flow: of its graph.
+        reading: of its graph.
         probed: what flows through it.
-        paths: of the leaves in the gradient.
-        weights: the names of the leaves themselves.
+        leaves: their names.
         compared: the leaves that are compared.
     """
 
     summed: Summed
-    flow: Flow
+    reading: Values
     probed: Probed
-    paths: Sequence[str]
-    weights: Sequence[str]
+    leaves: Sequence[str]
     compared: Sequence[int]
 
     def sentences(self, found: Sequence[Hidden]) -> Iterator[str]:
@@ -113,20 +109,22 @@ class Writer:
             (operation, i)
             for operation, flowing in self.probed.at.items()
             for i, size in flowing.operands.items()
-            if flowing.results and not size and self.reach(operation, i) >> leaf & 1
+            if operation.name != STOP
+            and flowing.results
+            and not size
+            and self.reach(operation, i) >> leaf & 1
         ]
         if not places:
             return ""
         last = _place(places[-1][0])
         operation, i = next((o, i) for o, i in places if _place(o) == last)
-        text = _text(operation) + self.cut(operation, i)
+        text = self.reading.described(operation) + self.cut(operation, i)
         return f"{last}: nothing flows back through {text}, so that "
 
     def reach(self, operation: Operation, operand: int) -> int:
         """Returns the leaves that an operand leads to, as a bit set."""
-        variable = operation.operands[operand]
-        graphs = (graph for graph in self.flow.reach if operation in graph.operations)
-        return next((self.flow(graph, variable) for graph in graphs), 0)
+        graph = self.reading.home[operation]
+        return self.reading.flow(graph, operation.operands[operand])
 
     def cut(self, operation: Operation, operand: int) -> str:
         """Says why nothing flows back along an operand."""
@@ -161,9 +159,11 @@ class Writer:
         }
         for place, mistake in reversed(lines.items()):
             what, why = WORDS[mistake.cause.code]
-            text = what.format(operation=_text(mistake.operation))
-            if mistake.cause is MISSING_DERIVATIVE and (factor := _factor(mistake)):
-                text = f"the factor {factor} of {_text(mistake.operation)} could be left out"
+            operation = mistake.operation
+            quoted, described = self.reading.quoted(operation), self.reading.described(operation)
+            text = what.format(operation=described, quoted=quoted)
+            if mistake.cause is MISSING_DERIVATIVE and (factor := self.factor(mistake)):
+                text = f"the factor {factor} in {quoted} could be left out"
             yield f"{place}: {text}: {self.why(mistake, why)}."
 
     def why(self, mistake: Hypothesis, usual: str) -> str:
@@ -172,7 +172,7 @@ class Writer:
         if flowing is None or change is None:
             return "it makes no difference here"
         if not flowing.results:
-            return "no gradient arrives there here"
+            return "its upstream gradient is 0 here"
         own = flowing.operands[mistake.switches[0].operand]
         if change <= NOTHING * own or (change == 0 and own == 0):
             return f"{usual} here"
@@ -184,44 +184,30 @@ class Writer:
             if (m := one.leaf("transposed")) and m.leaf not in zero:
                 yield f"{self.named({m.leaf})} symmetric here: its transpose would pass."
             if (m := one.leaf("swapped")) and not {m.leaf, m.other} <= zero:
-                pair = listed([self.paths[m.leaf], self.paths[m.other]])
+                pair = listed([self.leaves[m.leaf], self.leaves[m.other]])
                 yield f"{pair} are equal here: one could stand in the place of the other."
         if decayed := {m.leaf for one in found if (m := one.leaf("weight_decay"))}:
-            weights = " and ".join(self.weights[i] for i in sorted(decayed))
+            weights = " and ".join(f"`{self.leaves[i]}`" for i in sorted(decayed))
             yield (
                 f"{weights} {'is' if len(decayed) == 1 else 'are'} 0 here: the gradient of an L2 "
                 "penalty could be missing or superfluous."
             )
 
+    def factor(self, mistake: Hypothesis) -> str | None:
+        """Names what an operand is multiplied by, if that is one thing."""
+        operation, operand = mistake.switches[0]
+        if operation.name != "mul" or operation.kind != "atom":
+            return None
+        other = operation.operands[1 - operand]
+        if isinstance(other, Constant):
+            return f"{float(np.ravel(other.value)[0]):g}"
+        return self.reading.name(self.reading.of(self.reading.home[operation], other))
+
     def named(self, leaves: set[int]) -> str:
         """Names leaves, with the verb."""
-        paths = [self.paths[i] for i in sorted(leaves)]
-        return f"{listed(paths)} {'is' if len(leaves) == 1 else 'are'}"
+        names = [self.leaves[i] for i in sorted(leaves)]
+        return f"{listed(names)} {'is' if len(leaves) == 1 else 'are'}"
 
 
 def _place(operation: Operation) -> str:
     return operation.source or operation.location or "in the function"
-
-
-def _factor(mistake: Hypothesis) -> str | None:
-    """Returns the text of what an operand is multiplied by, if the source shows it."""
-    text, (switch, *_) = _text(mistake.operation), mistake.switches
-    try:
-        node = ast.parse(text, mode="eval").body
-    except SyntaxError:
-        return None
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
-        return None
-    return ast.get_source_segment(text, node.left if switch.operand else node.right)
-
-
-def _text(operation: Operation) -> str:
-    """Quotes the expression of an operation, or names it."""
-    span, frames = operation.span, operation.frames
-    if span is not None and span.line == span.end_line:
-        line = linecache.getline(span.file, span.line).encode()
-        return line[span.column : span.end_column].decode() or operation.name
-    if operation.name == EXPRESSION and frames:
-        line = linecache.getline(frames[-1].file, frames[-1].line).strip()
-        return line.removeprefix("return ") or EXPRESSION
-    return operation.name

@@ -16,11 +16,13 @@ from jaxpercep.compare.evaluation.arguments import (
     refuse_complex,
     shapes_of,
 )
+from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.draws import Manner, draw
 from jaxpercep.compare.evaluation.function import Function
 from jaxpercep.compare.evaluation.native import double_precision
-from jaxpercep.compare.evaluation.projection import inner, random_cotangent
+from jaxpercep.compare.evaluation.projection import inner
 from jaxpercep.compare.explanation.blind_spots import Search
+from jaxpercep.compare.program.words import leaf_names, parameters
 
 TRIED: tuple[tuple[Manner, int], ...] = (
     ("kind", 11),
@@ -66,7 +68,7 @@ def suggest_arguments(
     leaves, structure = jax.tree.flatten(args)
     drawn = [draw(leaves, positions, manner, seed) for manner, seed in TRIED]
     tried = [jax.tree.unflatten(structure, some) for some in (*drawn, leaves)]
-    dy = random_cotangent(shapes_of(fun, args))
+    dy = Cotangents.of(shapes_of(fun, args)).first
 
     def objective(*args: Any) -> jax.Array:
         return inner(fun(*args), dy)
@@ -91,7 +93,8 @@ def _best(
                 f"fun={fun!r} needs concrete numbers, expected a function that JAX can trace: use "
                 "jax.numpy, and jnp.where or jax.lax.cond instead of if."
             )
-        search = Search.of(graph, jax.tree.leaves(wide), positions)
+        names = leaf_names(parameters(fun, len(args)), args)
+        search = Search.of(graph, jax.tree.leaves(wide), positions, names)
         counts = [_blind_spots(search, trees.cast(some, "float64")) for some in tried]
         return int(np.argmin(counts))
 
