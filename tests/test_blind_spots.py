@@ -181,7 +181,7 @@ CASES = {
         turned, turned_the_wrong_way, (W + W.T, X, R), "it is symmetric here"
     ),
     "a symmetric gradient": Case(product, product_transposed, (W, X, X), "its transpose would"),
-    "an upstream gradient of 1": Case(penalty, penalty_without_g, (X, 1.0), "the factor `g`"),
+    "an upstream gradient of 1": Case(penalty, penalty_without_g, (X, 1.0), "the factor `"),
     "a constant upstream gradient": Case(
         weighed, weighed_with_a_plus, (X, np.ones((4, 3))), "any factor"
     ),
