@@ -175,7 +175,7 @@ def _needs_ties(mistake: Mistake) -> bool:
 
 def _with_ties(value: Any, differentiated: bool) -> Any:
     """Replaces numbers by the largest and the smallest of them, so that many are equal."""
-    if not differentiated or jnp.ndim(value) == 0:
+    if not differentiated or not jnp.ndim(value) or not jnp.size(value):
         return value
     return jnp.where(value > jnp.median(value), jnp.max(value), jnp.min(value))
 
