@@ -180,9 +180,13 @@ def keep_the_batch(gradient):
 
 
 MISFORMED = {
-    "missing": (drop_bias, "structure", r"grad\['b'\]\[0\] is missing from the gradient"),
+    "missing": (drop_bias, "structure", r"dL/dparams\['b'\]\[0\] is missing from the gradient"),
     "extra": (add_leaf, "structure", r"grad\['c'\] of shape \[2\] belongs to no argument"),
-    "misshapen": (keep_the_batch, "scaled", r"still has the batch axis \(5\)"),
+    "misshapen": (
+        keep_the_batch,
+        "scaled",
+        r"still has axis 0 \(of size 5\): sum over it, \.sum\(axis=0\)",
+    ),
 }
 
 
@@ -390,9 +394,9 @@ def test_a_report_reads_and_serializes():
     assert str(right).startswith("match: the gradients match")
     assert "2 leaves compared in float64; relative errors above " in str(right)
     assert str(wrong).startswith("manual_wrong: the hand-written gradient is wrong")
-    assert "grad['b'][0] is zero everywhere: it was never filled in." in str(wrong)
+    assert "dL/dparams['b'][0] is zero everywhere: it was never filled in." in str(wrong)
     for report in (right, wrong):
-        for text in ("grad['w']", "grad['b'][0]", "3x3", "float32"):
+        for text in ("params['w']", "params['b'][0]", "3x3", "float32"):
             assert text in str(report)
         data = json.loads(json.dumps(report.to_dict()))
         assert (data["ok"], data["verdict"]) == (report.ok, report.verdict)

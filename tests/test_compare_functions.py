@@ -375,6 +375,7 @@ def test_numpy_arrays_may_be_captured(fun, candidate):
     assert report.ok, str(report)
     assert not compare_gradients(fun, lambda w: 1.01 * candidate(w), X[0]).ok
     assert report.sensitivity < 1e-12, "the array was rounded to float32"
+    assert "2 * " in str(report.annotated)  # read now
     after = jax.grad(lambda w: jnp.sum(WIDE * w**2))(X[0])  # JAX keeps no array in float64
     assert after.dtype == np.float32
 
@@ -537,7 +538,7 @@ def test_text_html_data_and_assertion_say_the_same():
     assert repair.endswith(
         "`-dw` should be dL/dp['w']; with `dw` every gradient is right (verified)."
     )
-    assert fix.strip() == "grad['w'] has the wrong sign: negate it."
+    assert fix.strip() == "dL/dp['w'] has the wrong sign: negate it."
     html = report._repr_html_()
     assert html.startswith("<pre")
     assert html.rstrip().endswith("</pre>")
@@ -555,7 +556,7 @@ def test_names_are_shown_as_they_are(name):
     report = compare_gradients(lambda p: jnp.sum(p[name] ** 2), lambda p: p, {name: B})
     assert report.leaves[0].path == f"['{name}']"
     table = str(report).rpartition("┡")[2]
-    assert f"grad['{name}']" in table
+    assert f"p['{name}']" in table
     assert "<b>" not in report._repr_html_()
 
 
@@ -574,7 +575,7 @@ def test_of_many_leaves_the_worst_are_shown_first():
     report = compare_gradients(many_squares, ever_worse, [X[0]] * 15)
     assert len(report.leaves) == len(report.to_dict()["leaves"]) == 15
     *rows, last = [text for text in str(report).splitlines() if text.startswith("│ ")]
-    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(14, 3, -1)]
+    assert [row.split()[1] for row in rows] == [f"p[{i}]" for i in range(14, 3, -1)]
     assert "4 more" in last
     assert "2 wrong" in last
 

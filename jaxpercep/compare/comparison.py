@@ -39,10 +39,8 @@ class Judged(NamedTuple):
         """Returns what the caller sees."""
         backward, evaluation = self.backward, self.backward.evaluation
         remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
-        # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
-        held = None if backward.native.captures_numpy else backward
         return GradientReport(
-            backward.verdict, self.leaves, self.explanations, evaluation.formula, remark, held
+            backward.verdict, self.leaves, self.explanations, evaluation.formula, remark, backward
         )
 
 
@@ -94,7 +92,7 @@ def compared_as_linear(
     grad_fun: Callable[..., Any],
     args: tuple[Any, ...],
     cotangents: Cotangents,
-    argnums: tuple[int, ...],
+    argnums: int | tuple[int, ...],
     candidate: Candidate,
 ) -> Judged:
     """Compares a pullback at cotangents, the last argument of both functions.

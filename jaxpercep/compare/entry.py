@@ -24,6 +24,7 @@ from jaxpercep.compare.evaluation.arguments import (
     refuse_complex,
     returning_reals,
 )
+from jaxpercep.compare.forward_mode import compare_custom_jvp, compare_jvp
 from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
 from jaxpercep.compare.rules import compare_custom_vjp, compare_vjp
@@ -175,6 +176,8 @@ assert_gradients = _asserting(compare_gradients)
 assert_model = _asserting(compare_model)
 assert_vjp = _asserting(compare_vjp)
 assert_custom_vjp = _asserting(compare_custom_vjp)
+assert_jvp = _asserting(compare_jvp)
+assert_custom_jvp = _asserting(compare_custom_jvp)
 assert_updates = _asserting(compare_updates)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 
-from jaxpercep._checks import check_callable
+from jaxpercep._checks import check_bool, check_callable, check_positive_int
 from jaxpercep.compare.candidate.backward import Candidate
 from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
-from jaxpercep.compare.comparison import compared_as_linear
 from jaxpercep.compare.evaluation.arguments import (
     arguments_of_pullback,
     check_result,
@@ -17,6 +16,7 @@ from jaxpercep.compare.evaluation.arguments import (
 )
 from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.projection import check_forward, described, inner
+from jaxpercep.compare.further import Pullback
 from jaxpercep.compare.program.jaxprs import without_rules
 from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
@@ -27,8 +27,12 @@ def compare_vjp(
     forward: Callable[..., tuple[Any, Any]],
     backward: Callable[[Any, Any], tuple[Any, ...]],
     *args: Any,
+    order: int = 1,
+    batched: bool = False,
 ) -> GradientReport:
-    """Compares a hand-written pullback with autodiff of `fun`, at a random cotangent.
+    """Compares a hand-written pullback with autodiff of `fun`, at random cotangents.
+
+    It must be right at one, and linear: right at another, at a multiple, and at the sum.
 
     Args:
         fun: `fun(*args)`, any pytree of arrays.
@@ -36,51 +40,56 @@ def compare_vjp(
         backward: `backward(residuals, dy) -> one cotangent per argument`, or None for an argument
             without one.
         *args: pytrees of arrays.
+        order: 2 to compare the gradient of the gradient too, for which JAX differentiates
+            `forward` and `backward`.
+        batched: True to compare `jax.vmap` of the pullback with one example after the other too.
 
     Raises:
         TypeError: A function is not callable, or does not return real numbers, an argument is not a
-            tree of numbers, or there is nothing to differentiate by: real floating-point numbers.
-        ValueError: `forward` does not return the value of `fun`, or `backward` does not return one
-            cotangent per argument.
+            tree of numbers, there is nothing to differentiate by: real floating-point numbers, or
+            JAX cannot differentiate or batch the pullback if that is asked for.
+        ValueError: `forward` does not return the value of `fun`, `backward` does not return one
+            cotangent per argument, or `order` is not 1 or 2.
     """
     check_callable("fun", fun, "of the arguments")
     check_callable("forward", forward, "of the arguments, which returns (value, residuals)")
     check_callable("backward", backward, "of (residuals, dy), which returns the cotangents")
+    check_further(order, batched)
     args, chosen = arguments_of_pullback(args)
     cotangents = Cotangents.of(shapes_of(fun, args))
-
-    def objective(*args_and_dy: Any) -> Any:
-        return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
 
     def build(follow: Follow) -> Callable[..., Any]:
         return _pullback(follow(forward), follow(backward), chosen)
 
     check_forward(fun, forward, args)
     candidate = Candidate(build, backward, (*parameters(fun, len(args)), "dy"))
-    return compared_as_linear(
-        objective, build(as_it_is), args, cotangents, chosen, candidate
-    ).report()
+    pullback = Pullback(fun, build(as_it_is), args, cotangents, chosen, candidate)
+    return pullback.report(order, batched=batched)
 
 
-def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
+def compare_custom_vjp(
+    fun: Callable[..., Any], *args: Any, order: int = 1, batched: bool = False
+) -> GradientReport:
     """Compares the `jax.custom_vjp` rules in `fun` with autodiff of the functions they belong to.
 
     Args:
-        fun: a function that has such a rule, or calls functions that do.
+        fun: a function that has such a rule, or calls functions that do. Its `while` loops are
+            differentiated in forward mode.
         *args: pytrees of arrays.
+        order: 2 to compare the gradient of the gradient too.
+        batched: True to compare `jax.vmap` of the gradient with one example after the other too.
 
     Raises:
         TypeError: `fun` is not callable, or does not return real numbers, an argument is not a tree
-            of numbers, or there is nothing to differentiate by: real floating-point numbers.
-        ValueError: `fun` calls no function with a `jax.custom_vjp` rule.
+            of numbers, there is nothing to differentiate by: real floating-point numbers, or JAX
+            cannot differentiate or batch the rule if that is asked for.
+        ValueError: `fun` calls no function with a `jax.custom_vjp` rule, or `order` is not 1 or 2.
     """
     check_callable("fun", fun, "that has a jax.custom_vjp rule")
+    check_further(order, batched)
     args, chosen = arguments_of_pullback(args)
     cotangents = Cotangents.of(shapes_of(fun, args))
     primal = without_rules(fun, args)
-
-    def objective(*args_and_dy: Any) -> Any:
-        return inner(primal(*args_and_dy[:-1]), args_and_dy[-1])
 
     def build(follow: Follow) -> Callable[..., Any]:
         followed = follow(fun)
@@ -92,7 +101,16 @@ def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
 
     candidate = Candidate(build, fun, (*parameters(fun, len(args)), "dy"))
     rule = returning_reals("the rule of fun", build(as_it_is))
-    return compared_as_linear(objective, rule, args, cotangents, chosen, candidate).report()
+    pullback = Pullback(primal, rule, args, cotangents, chosen, candidate)
+    return pullback.report(order, batched=batched)
+
+
+def check_further(order: Any, batched: Any) -> None:
+    """Raises unless order is 1 or 2, and batched a bool."""
+    check_positive_int("order", order)
+    if order > 2:
+        raise ValueError(f"order={order} must be 1 or 2: the gradient, or its gradient too.")
+    check_bool("batched", batched)
 
 
 def _pullback(

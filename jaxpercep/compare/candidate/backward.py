@@ -84,6 +84,9 @@ class Backward:
                 return self.read()
             except UnreadableError as error:
                 return AnnotatedBackward(self.verdict == "match", (), (), str(error))
+            except Exception as error:  # whatever it is, the verdict must not be lost with it
+                reason = f"reading it has failed, with {type(error).__name__}: {error}"
+                return AnnotatedBackward(self.verdict == "match", (), (), reason)
 
     @cached_property
     def blind_spots(self) -> BlindSpots:
@@ -192,5 +195,7 @@ def missing_term(
     if pair.here.shape != due.here.shape or not pair.here.any():
         return None
     lacking = dictionary.meanings(Pair(due.here - pair.here, due.there - pair.there))
+    if any(meaning.known is fault.due[0].known for meaning in values.meanings[fault.keys[0]]):
+        return None  # a multiple of what is due
     uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
     return uses[0].words(names) if uses else None

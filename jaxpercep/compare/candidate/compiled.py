@@ -32,7 +32,7 @@ class Symbolic(Recorder):
     trace: Any = None
     slots: Mapping[Key, tuple[Any, Any]] = field(default_factory=dict)
 
-    def is_own(self, value: jax.core.Tracer) -> bool:
+    def is_own(self, value: Any) -> bool:
         """Returns True for abstract values of this run."""
         return tracing(value) is self.trace
 

@@ -4,17 +4,17 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxpercep.compare.candidate.grammar import FUNCTIONS, edits, neighbours, tidy
+from jaxpercep.compare.candidate.grammar import tidy
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.values import Substitution, Values
 from jaxpercep.compare.candidate.variables import Key, Sighting
+from jaxpercep.compare.candidate.vocabulary import NUMBERS, Vocabulary, code, evaluated
 
 MOST = 30_000  # edits that are evaluated
 TRIED = 8  # of those that give the due value are put into the source and run
@@ -37,7 +37,17 @@ class Suggester:
     tolerance: float
 
     def suggestion(self, fault: Substitution) -> str | None:
-        """Returns the simplest edit that, put into the source, makes every leaf right."""
+        """Returns the simplest edit that, put into the source, makes every leaf right.
+
+        Where the passes of a loop are summed, their order is not known from the sum.
+        """
+        found = self.in_order(fault)
+        if found is None and len(fault.keys) > 1:
+            found = self.in_order(fault._replace(due=fault.due[::-1]))
+        return found
+
+    def in_order(self, fault: Substitution) -> str | None:
+        """Returns the simplest edit that gives every pass the value that is due at it."""
         site = self.runs.sites[fault.keys[0].site]
         others = [other for other in self.faults if other is not fault]
         given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
@@ -75,7 +85,7 @@ class Suggester:
 
     def term(self, node: ast.AugAssign, due: Any, sighting: Sighting, text: str) -> Any:
         """Returns the term to add, given the sum that is due."""
-        old = _evaluated(text, sighting)
+        old = evaluated(text, sighting)
         if old is None or not isinstance(node.op, (ast.Add, ast.Sub)):
             return None
         change = due - sighting.value
@@ -86,54 +96,23 @@ class Suggester:
     ) -> Iterator[str]:
         """Yields the edits that have the due value in every pass, at both sets of arguments."""
         own = [other for other in self.runs.sites if other.function == site.function]
-        atoms = self.atoms(own, cases[0][0])
-        functions = self.functions(own, cases[0][0])
-        for new in edits(text, atoms, functions)[:MOST]:
-            code = _compiled(new)
-            if all(self.equals(code, sighting, due) for sighting, due in cases):
-                yield new
+        told = [other for other in own if other.number in self.values.turns]  # not print(x)
+        words = Vocabulary(told, cases[0][0])
+        cases = [(words.named(sighting), due) for sighting, due in cases]
+        for new in [*words.edits(text)[:MOST], *_solved(text, words.atoms, *cases[0])]:
+            compiled = code(new)
+            if all(self.equals(compiled, sighting, due) for sighting, due in cases):
+                yield words.told(new)
 
-    def equals(self, code: CodeType, sighting: Sighting, due: Any) -> bool:
+    def equals(self, compiled: CodeType, sighting: Sighting, due: Any) -> bool:
         """Returns True if an expression has the due value in a pass."""
-        value = _evaluated(code, sighting)
-        if not isinstance(value, (np.ndarray, np.generic, float, jax.Array)):
+        value = evaluated(compiled, sighting)
+        if not isinstance(value, NUMBERS):
             return False
         if np.shape(value) != np.shape(due):
             return False
         scale = np.max(np.abs(due), initial=0.0)
         return bool(np.max(np.abs(value - due), initial=0.0) <= self.tolerance * scale)
-
-    def atoms(self, own: Sequence[Site], sighting: Sighting) -> list[str]:
-        """Lists the variables of the function, with their indices, that hold arrays here."""
-        texts = [
-            site.text
-            for site in own
-            if isinstance(site.node, (ast.Name, ast.Subscript, ast.Attribute))
-            and not site.text.endswith(".T")
-        ]
-        found: list[str] = []
-        near = [other for text in texts for other in neighbours(text)]
-        for text in dict.fromkeys([*texts, *near]):
-            value = _evaluated(text, sighting)
-            if isinstance(value, (np.ndarray, np.floating, float)):
-                found.append(text)
-        return found
-
-    def functions(self, own: Sequence[Site], sighting: Sighting) -> list[str]:
-        """Lists the functions of one argument that the code calls, and those of its numpy."""
-        told = (s.node for s in own if s.number in self.values.turns)  # not print(x)
-        calls = [node for node in told if isinstance(node, ast.Call)]
-        unary = [call for call in calls if len(call.args) == 1 and not call.keywords]
-        plain = [call for call in unary if isinstance(call.func, (ast.Name, ast.Attribute))]
-        called = [ast.unparse(call.func) for call in plain]
-        modules = [
-            name
-            for name, value in sighting.scope.items()
-            if isinstance(value, ModuleType) and value.__name__ in ("numpy", "jax.numpy")
-        ]
-        modules.sort(key=lambda name: -sum(site.text.startswith(f"{name}.") for site in own))
-        known = [f"{module}.{function}" for module in modules[:1] for function in FUNCTIONS]
-        return list(dict.fromkeys([*known, *called]))
 
     def is_repaired(self, edit: dict[ast.AST, ast.expr], given: Any, where: int) -> bool:
         """Returns True if every leaf is right after an edit."""
@@ -141,17 +120,21 @@ class Suggester:
         return leaves is not None and all(self.runs.target.is_right(leaves, where))
 
 
-def _compiled(text: str) -> CodeType:
-    return compile(f"({text}\n)", "<suggestion>", "eval")
-
-
-def _evaluated(code: str | CodeType, sighting: Sighting) -> Any:
-    """Evaluates an expression among the variables of a pass; None if it cannot be evaluated."""
-    try:
-        compiled = _compiled(code) if isinstance(code, str) else code
-        return eval(compiled, sighting.scope, sighting.variables)
-    except Exception:  # whatever it is: this is no code for the value
-        return None
+def _solved(text: str, atoms: Sequence[str], sighting: Sighting, due: Any) -> Iterator[str]:
+    """Yields edits by a constant that the code does not hold: of a scale, or of a term."""
+    old = evaluated(text, sighting)
+    if np.shape(old) != np.shape(due):
+        return
+    for target, part, form in [
+        (due, text, "{c} * ({e})"),
+        *((due - old, v, "({e}) + {c} * {v}") for v in atoms),
+    ]:
+        value = evaluated(part, sighting)
+        if np.shape(value) == np.shape(due) and np.any(value):
+            constant = float(np.vdot(value, target) / np.vdot(value, value))
+            short = float(f"{constant:.3g}")
+            if short and abs(constant - short) <= 1e-7 * abs(short):
+                yield form.format(c=f"{short:g}", e=text, v=part)
 
 
 def _statement(site: Site, node: ast.expr, text: str) -> str:

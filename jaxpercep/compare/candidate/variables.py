@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 SAMPLES = 3  # of a batch that are looked at
@@ -45,7 +46,32 @@ class Sighting(NamedTuple):
             return np.array(leaf) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
 
         variables = {name: jax.tree.map(number, value) for name, value in self.variables.items()}
-        return self._replace(value=np.array(self.value, np.float64), variables=variables)
+        scope = {k: NumpyForJax() if v is jnp else v for k, v in self.scope.items()}
+        for name, function in self.scope.items():
+            own = isinstance(function, FunctionType) and function.__globals__ is self.scope
+            if own and not calls_jax(function):
+                scope[name] = _with_globals(function, scope)
+        value = np.array(self.value, np.float64)
+        return self._replace(value=value, scope=scope, variables=variables)
+
+
+class NumpyForJax:
+    """The functions of `jax.numpy`, where possible those of NumPy, which need no compilation."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name) if hasattr(np, name) else getattr(jnp, name)
+
+
+def calls_jax(function: FunctionType) -> bool:
+    """Returns True for a function of the user's that calls more of JAX than `jax.numpy`."""
+    return "jax" in function.__code__.co_names
+
+
+def _with_globals(function: FunctionType, scope: dict[str, Any]) -> FunctionType:
+    code, closure = function.__code__, function.__closure__
+    new = FunctionType(code, scope, function.__name__, function.__defaults__, closure)
+    new.__kwdefaults__ = function.__kwdefaults__
+    return new
 
 
 class Level(NamedTuple):

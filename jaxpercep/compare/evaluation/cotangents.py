@@ -22,20 +22,23 @@ class Cotangents:
     Attributes:
         first: a tree of arrays, with None for integers.
         second: likewise.
+        name: `"dy"`, or `"t"` if they are tangents.
     """
 
     first: Any
     second: Any
+    name: str = "dy"
 
     @property
     def wide(self) -> "Cotangents":
         """The same in float64, where a sum is exact."""
-        return Cotangents(trees.cast(self.first, "float64"), trees.cast(self.second, "float64"))
+        first, second = (trees.cast(dy, "float64") for dy in (self.first, self.second))
+        return Cotangents(first, second, self.name)
 
     @classmethod
-    def of(cls, shapes: Any) -> "Cotangents":
+    def of(cls, shapes: Any, name: str = "dy") -> "Cotangents":
         """Draws both for these shapes, the same in every run."""
-        return cls(_drawn(shapes, 0), _drawn(shapes, 1))
+        return cls(_drawn(shapes, 0), _drawn(shapes, 1), name)
 
     @property
     def multiple(self) -> Any:
@@ -59,7 +62,7 @@ class Cotangents:
         """
         rests = self.second, jax.tree.map(_multiple, self.second)
         for one, other in zip(*(_mixed(self.first, rest) for rest in rests), strict=True):
-            yield one[0], (one[1], other[1])
+            yield f"{self.name}{one[0]}" if one[0] else "", (one[1], other[1])
 
 
 def _multiple(array: Any) -> Any:
@@ -74,11 +77,11 @@ def _mixed(kept: Any, rest: Any) -> Iterator[tuple[str, Any]]:
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(kept)]
     for i, (leaf, path) in enumerate(zip(own, paths, strict=True)):
         if len(own) > 1:
-            yield f"dy{path}", jax.tree.unflatten(structure, [*others[:i], leaf, *others[i + 1 :]])
+            yield path, jax.tree.unflatten(structure, [*others[:i], leaf, *others[i + 1 :]])
         for text, index in _slices(leaf.shape):
             part = others[i].at[index].set(leaf[index])
             leaves = [*others[:i], part, *others[i + 1 :]]
-            yield f"dy{path}[{text}]", jax.tree.unflatten(structure, leaves)
+            yield f"{path}[{text}]", jax.tree.unflatten(structure, leaves)
 
 
 def _slices(shape: Sequence[int]) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -89,13 +92,14 @@ def _slices(shape: Sequence[int]) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 def _drawn(shapes: Any, number: int) -> Any:
-    sizes = [size for shape in jax.tree.leaves(shapes) for size in shape.shape]
+    sizes = [size for shape in jax.tree.leaves(shapes) for size in np.shape(shape)]
+    # The shapes, too, choose the stream: those of arguments and of results are rarely the same.
     seed = np.random.SeedSequence(STREAM, spawn_key=(number, *sizes))
     rng = np.random.Generator(np.random.Philox(seed))
 
     def draw(shape: Any) -> Any:
-        if not jnp.issubdtype(shape.dtype, jnp.floating):
+        if not trees.is_floating(shape):
             return None
-        return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
+        return jnp.asarray(rng.normal(size=np.shape(shape)), jnp.result_type(shape))
 
     return jax.tree.map(draw, shapes)

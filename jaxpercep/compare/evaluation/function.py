@@ -68,7 +68,9 @@ class Function:
             traced = trace(fun, args)
         except NEEDS_NUMBERS:
             return cls(fun, positions, call)
-        return cls(fun, positions, call, traced.graph(), traced)
+        graph = traced.graph()
+        function = cls(fun, positions, call, graph, traced)
+        return function.of_graph(graph) if graph.has_loops else function
 
     def in_float64(self, args: tuple[Any, ...]) -> "Function":
         """Takes the function to float64; if it narrows, or refuses float64, by widening its graph.
@@ -89,6 +91,11 @@ class Function:
     def with_moved_constants(self) -> "Function | None":
         """Moves each constant of a narrow type by half an ulp; returns None without such ones."""
         graph = None if self.traced is None else self.traced.with_moved_constants()
+        return None if graph is None else self.of_graph(graph)
+
+    def with_further_passes(self, count: int) -> "Function | None":
+        """Runs loops that have converged further; returns None without such loops."""
+        graph = None if self.traced is None else self.traced.with_further_passes(count)
         return None if graph is None else self.of_graph(graph)
 
     def of_graph(self, graph: Graph, **changes: Any) -> "Function":

@@ -134,10 +134,12 @@ def _sums(leaf: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int,
 
 def _unreduced(axes: tuple[int, ...], leaf: np.ndarray, right: np.ndarray) -> str:
     """Says which axes are to be summed over."""
-    sizes = " and ".join(str(leaf.shape[k]) for k in axes)
-    which = f"axis {axes[0]}" if len(axes) == 1 else f"axes {' and '.join(map(str, axes))}"
-    code = axes[0] if len(axes) == 1 else axes
     keep = ", keepdims=True" if leaf.ndim == right.ndim else ""
-    return f"still has {which} (of size {sizes}): sum over it with .sum(axis={code}{keep})".replace(
-        "over it", "over it" if len(axes) == 1 else "over them"
-    )
+    if len(axes) == 1:
+        (axis,) = axes
+        which, them, code = f"axis {axis} (of size {leaf.shape[axis]})", "it", str(axis)
+    else:
+        sizes = " and ".join(str(leaf.shape[axis]) for axis in axes)
+        which = f"axes {' and '.join(map(str, axes))} (of sizes {sizes})"
+        them, code = "them", str(axes)
+    return f"still has {which}: sum over {them}, .sum(axis={code}{keep})"

@@ -16,7 +16,7 @@ from jaxpercep.compare.evaluation.trees import distance, distances
 from jaxpercep.compare.explanation import messages
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
 
-LinearityCause: TypeAlias = Literal["cotangent_ignored", "not_linear"]
+LinearityCause: TypeAlias = Literal["cotangent_ignored", "tangent_ignored", "not_linear"]
 
 At: TypeAlias = Callable[[Any], list[Any]]
 """`cotangent -> all that the pullback returns for it`."""
@@ -46,6 +46,7 @@ def diagnose_linearity(
     if _is_fixed(evaluation):
         return None
     at, right, cotangents = _candidate(evaluation), _autodiff(evaluation), cotangents.wide
+    name = cotangents.name
     first, floor = at(cotangents.first), evaluation.floor
     if not all(np.isfinite(leaf).all() for leaf in first if leaf is not None):
         return None
@@ -57,16 +58,18 @@ def diagnose_linearity(
         stays = [distances(at(other), first) for other in others]
         moves = distances(right(others[0]), expected)
         if wrong and all(not any(s[i] for s in stays) and moves[i] > floor[i] for i in wrong):
-            return _diagnosis("cotangent_ignored", messages.cotangent_ignored(used, concerned))
+            cause = "cotangent_ignored" if name == "dy" else "tangent_ignored"
+            return _diagnosis(cause, messages.cotangent_ignored(used, concerned, name))
     how = _bent(at, cotangents, floor)
-    return None if how is None else _diagnosis("not_linear", messages.not_linear(how))
+    return None if how is None else _diagnosis("not_linear", messages.not_linear(how, name))
 
 
 def _bent(at: At, cotangents: Cotangents, floor: Sequence[float]) -> str | None:
     """Says how a pullback is not linear, or returns None."""
+    name = cotangents.name
     nothing = at(jax.tree.map(np.zeros_like, cotangents.first))
     if any(distance(leaf, 0 * leaf) for leaf in nothing if leaf is not None):
-        return "at dy = 0 it does not return 0"
+        return f"at {name} = 0 it does not return 0"
     first, second = at(cotangents.first), at(cotangents.second)
     multiple, total = at(cotangents.multiple), at(cotangents.sum)
     compared = [i for i, leaf in enumerate(first) if leaf is not None]
@@ -74,7 +77,7 @@ def _bent(at: At, cotangents: Cotangents, floor: Sequence[float]) -> str | None:
         if not np.isfinite(multiple[i]).all():
             return None  # float16 ends at 65504
         if not distance(multiple[i], FACTOR * first[i]) <= 2 * (1 + abs(FACTOR)) * floor[i]:
-            return f"at {FACTOR} dy it does not return {FACTOR} times what it returns at dy"
+            return f"at {FACTOR} {name} it does not return {FACTOR} times what it returns at {name}"
     for i in compared:
         if not distance(total[i], first[i] + second[i]) <= 8 * floor[i]:
             return "at a sum of two it does not return the sum of what it returns at each"

@@ -5,7 +5,7 @@ is in the pullback of an operation that reaches all of them through operands tha
 leaf; and some cotangents of these operands must give the leaves their errors.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,11 +55,19 @@ class Localizer:
 
         `wrong` holds each wrong leaf as a bit set.
         """
-        found = self.sharing(union(wrong)) or self.on_every_pass(union(wrong))
+        found = self.sharing(union(wrong))
+        if self.is_on_any_pass(found):
+            found = self.on_every_pass(union(wrong))
         if not found:
             each = {suspect for one in wrong for suspect in self.sharing(one)}
             found = [s for o in self.graph.walk() if (s := Suspect((o,))) in each]
         return [s for s in found if s.first.name not in INNOCENT] or found
+
+    def is_on_any_pass(self, found: Sequence[Suspect]) -> bool:
+        """Returns True if each suspect might as well be any other pass through its line."""
+        alike = Counter(operation.point for operation in self.graph.walk())
+        several = Counter(suspect.first.point for suspect in found)
+        return all(count == alike[point] > 1 for point, count in several.items())
 
     def sharing(self, wrong: int) -> list[Suspect]:
         """Lists the operations that all these leaves share, in the order of the program."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxpercep.compare.program.words import cotangent
 
 SHOWN = 4  # places or leaves that a sentence lists
+LINEAR_IN = {"dy": ("upstream gradient", "pullback"), "t": ("tangent", "rule")}
 
 
 class FactorNames:
@@ -104,35 +105,38 @@ def of_leaf(cause: str, name: str, note: str) -> str:
         "swapped": f"{leaf} and {cotangent(note)} have been swapped: swap them back.",
         "zero": f"{leaf} is zero {note or 'everywhere: it was never filled in'}.",
         "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
-        "not_reduced": f"{leaf} {note}, since all of them use the same parameter.",
+        "not_reduced": f"{leaf} {note}, since every sample uses the same parameter.",
         "structure": f"{leaf} has {note}.",
     }
     return texts[cause]
 
 
-def cotangent_ignored(used: str, leaves: Sequence[str]) -> str:
-    """Says that a pullback uses only a part of the upstream gradient, or nothing of it if `""`.
+def cotangent_ignored(used: str, leaves: Sequence[str], name: str) -> str:
+    """Says that a rule uses only a part of the upstream gradient, or nothing of it if `""`.
 
-    The leaves are those that it concerns, if it is not all of them.
+    The leaves are those that it concerns, if it is not all of them; `name` is that of the upstream
+    gradient, `"dy"`, or of the tangents, `"t"`.
     """
+    what, rule = LINEAR_IN[name]
     concerned = f" for {listed(leaves)}" if leaves else ""
     if not used:
         return (
-            f"The upstream gradient is ignored{concerned}: whatever dy is, the pullback returns "
-            "the same. Multiply by dy."
+            f"The {what} is ignored{concerned}: whatever {name} is, the {rule} returns the same. "
+            f"Multiply by {name}."
         )
     return (
-        f"Of the upstream gradient only {used} is used{concerned}: whatever the rest of dy is, the "
-        "pullback returns the same. Every number of dy counts."
+        f"Of the {what} only {used} is used{concerned}: whatever the rest of {name} is, the "
+        f"{rule} returns the same. Every number of {name} counts."
     )
 
 
-def not_linear(how: str) -> str:
-    """Says that a pullback is not linear in the upstream gradient."""
+def not_linear(how: str, name: str) -> str:
+    """Says that a rule is not linear in the upstream gradient, or in the tangents."""
+    what, rule = LINEAR_IN[name]
     return (
-        f"The pullback is not linear in the upstream gradient dy: {how}. A pullback multiplies dy "
-        "by derivatives and adds up, nothing else: clip or normalize gradients after they have "
-        "been computed."
+        f"The {rule} is not linear in the {what} {name}: {how}. It must multiply {name} by "
+        "derivatives and add up, nothing else: clip or normalize gradients after they have been "
+        "computed."
     )
 
 

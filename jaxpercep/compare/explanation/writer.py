@@ -165,7 +165,7 @@ class Writer:
         assert self.values is not None
         operation = suspect.first
         where = place(operation, self.locator.of_suspect(suspect))
-        return f"{self.values.described(operation)} {where}"
+        return f"{self.values.quoted(operation)} {where}"
 
 
 def _is_linear(operation: Operation) -> bool:

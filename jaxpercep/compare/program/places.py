@@ -39,18 +39,26 @@ def chain(traceback: Any) -> tuple[Frame, ...]:
 def spans(traceback: Any) -> tuple[Span | None, ...]:
     """Lists the user's expressions that led to an equation, one in each line, outermost first."""
     frames = zip(*traceback.raw_frames(), strict=True) if traceback else ()
-    found = [_span(*frame) for frame in frames if not is_library(frame[0].co_filename)]
+    found = [
+        _span(code, code.co_filename, code.co_linetable, instruction)
+        for code, instruction in frames
+        if not is_library(code.co_filename)
+    ]
     return tuple(found[::-1])
 
 
 @lru_cache(maxsize=4096)
-def _span(code: CodeType, instruction: int) -> Span | None:
-    """Returns the expression of an instruction, or None if Python does not keep it."""
+def _span(code: CodeType, file: str, columns: bytes, instruction: int) -> Span | None:
+    """Returns the expression of an instruction, or None if Python does not keep it.
+
+    Functions with the same code are equal, even if their files or columns are not.
+    """
+    del columns
     positions = next(islice(code.co_positions(), instruction // 2, None), (None,) * 4)
     line, end_line, column, end_column = positions
     if not line or not end_line or column is None or end_column is None:
         return None
-    return Span(code.co_filename, line, column, end_line, end_column)
+    return Span(file, line, column, end_line, end_column)
 
 
 @cache
