@@ -401,6 +401,13 @@ def test_what_cannot_be_known_is_said(gated_report):
     assert str(spots).startswith("The blind spots are not known: the function cannot be traced")
     with pytest.raises(AssertionError, match="cannot be traced"):
         spots.demand_none("error")
+
+    def moved(primals, tangents):
+        return jnp.sin(*primals), jnp.cos(*primals) * tangents[0]
+
+    report = jp.compare_jvp(jnp.sin, moved, jnp.zeros(3))
+    assert report.ok
+    assert "forward mode" in str(report.blind_spots())
     assert "NumPy arrays" in str(replace(gated_report, backward=None).blind_spots())
 
 
