@@ -182,7 +182,7 @@ def keep_the_batch(gradient):
 MISFORMED = {
     "missing": (drop_bias, "structure", r"dL/dparams\['b'\]\[0\] is missing from the gradient"),
     "extra": (add_leaf, "structure", r"grad\['c'\] of shape \[2\] belongs to no argument"),
-    "misshapen": (keep_the_batch, "scaled", r"still has axis 0 \(of size 5\): sum over it, \.sum\(axis=0\)"),
+    "misshapen": (keep_the_batch, "scaled", r"still has axis 0 \(of size 5\): sum over it, \.sum"),
 }
 
 
