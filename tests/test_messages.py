@@ -123,8 +123,7 @@ def assert_only_what_explains_every_pass():
     ((message,),) = messages(rolled, partial(rolled_by_hand, slope=lambda y: 1 - y), ROLLED)
     _, _, places = message.partition("one of: ")
     assert "`f * xt` at test_messages.py" in places
-    assert "jnp.tanh" in places or "more." in places
-    assert "i * xt" not in places
+    assert places.endswith("2 more.")  # tanh and its product with c, not sin and cos
 
 
 def test_only_places_that_can_explain_all_leaves_are_listed():
@@ -151,7 +150,7 @@ def branched(p, x):
         return jax.lax.cond(h[0] > 0, jnp.sin, jnp.cos, h), h
 
     h, every = jax.lax.scan(step, p["h"], x)
-    return jnp.sum(ruled(h) * p["v"]) + jnp.sum(jnp.max(every, axis=0) ** 2)
+    return jnp.sum(ruled(h) * p["v"]) + jnp.sum(jnp.tan(jnp.max(every, axis=0)))
 
 
 @jax.custom_vjp
@@ -195,7 +194,7 @@ def test_a_wrong_cotangent_is_explained_where_it_is_and_not_elsewhere():
     said = {place.name: judge.explains([place], 0b101) for place in places}
     assert said["ruled"]
     assert said["scan"]
-    assert not said["mul"]  # would change dL/dv, too
+    assert not said["tan"]
 
 
 def test_noise_is_explained_nowhere_but_where_the_leaves_enter():
