@@ -116,7 +116,7 @@ class Values:
         together = {atom.name for atom in self.atoms[operation.frames, operation.spans]}
         is_one_of_several = operation.kind == "atom" and bool(together - {operation.name})
         names = operation.name.strip("_"), spoken.rpartition(" ")[2]
-        is_unsaid = expression.is_call and not any(name in quoted for name in names)
+        is_unsaid = expression.is_indirect and not any(name in quoted for name in names)
         return f"{spoken} in {quoted}" if is_one_of_several or is_unsaid else quoted
 
     def quoted(self, operation: Operation) -> str:
