@@ -91,6 +91,7 @@ MISTAKES = {
 }
 UNREPAIRED = {
     "a leaf is missing": {'        "b1": d1.sum(0),\n': ""},
+    "a leaf too many": {"    return {\n": '    return {\n        "x": d1 @ p["w1"].T,\n'},
     "nothing is right": {"return {": "return {name: np.cos(v) for name, v in p.items()} or {"},
 }
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercep.compare.candidate.grammar import edits, tidy
+from jaxpercep.compare.candidate.eager import same
+from jaxpercep.compare.candidate.grammar import derivatives, edits, tidy
 from jaxpercep.compare.candidate.instrument import Instrument
 from jaxpercep.compare.candidate.record import Recorder
-from jaxpercep.compare.candidate.runs import same
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.twins import Twins
 
@@ -209,11 +209,22 @@ def test_a_source_that_has_changed_or_is_missing_is_said_to_be(tmp_path):
         ("d", "d + e @ w.T"),
         ("1 - h", "1 + h"),
         ("d", "d.sum(0)"),
+        ("d", "d * np.where(h > 0, 1, 0.01)"),
+        ("d", "d * (1 / (1 + np.exp(-h)))"),
+        ("d", "h * (d - (d * h).sum(-1, keepdims=True))"),
+        ("1 - d", "1 - d / h"),
+        ("d * np.exp(h)", "d * h"),
+        ("d", "d * (h * x < 1)"),
+        ("np.zeros(3)", "d.sum(0)"),
+        ("np.zeros((3, 3))", "x.T @ d"),
+        ("x.sum()", "np.maximum(x.sum(), 1)"),
         ("a * b - c", "a * (b - c)"),
     ],
 )
 def test_the_grammar_holds_the_edits_that_people_make(text, due):
-    found = {tidy(edit) for edit in edits(text, ["d", "e", "h", "w", "x"], ["np.exp"])}
+    atoms = ["d", "e", "h", "w", "x"]
+    slopes = derivatives(atoms, ["np.exp"], "np", ["0.01"])
+    found = {tidy(edit) for edit in edits(text, atoms, slopes, "np")}
     assert (due in found) == (text != "a * b - c")  # moving parentheses is not one of them
 
 

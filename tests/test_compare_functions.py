@@ -375,6 +375,7 @@ def test_numpy_arrays_may_be_captured(fun, candidate):
     assert report.ok, str(report)
     assert not compare_gradients(fun, lambda w: 1.01 * candidate(w), X[0]).ok
     assert report.sensitivity < 1e-12, "the array was rounded to float32"
+    assert "2 * " in str(report.annotated)  # read now
     after = jax.grad(lambda w: jnp.sum(WIDE * w**2))(X[0])  # JAX keeps no array in float64
     assert after.dtype == np.float32
 

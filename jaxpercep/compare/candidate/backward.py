@@ -7,16 +7,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
+from jaxpercep.compare.candidate.instrumented import Build
 from jaxpercep.compare.candidate.known import Known, Pair, Reader
 from jaxpercep.compare.candidate.listing import Lister, over_passes
 from jaxpercep.compare.candidate.place import Search
 from jaxpercep.compare.candidate.quantities import Program, Spot
+from jaxpercep.compare.candidate.quiet import quietly
 from jaxpercep.compare.candidate.repair import Repair
-from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
+from jaxpercep.compare.candidate.runs import Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.suggest import Suggester
 from jaxpercep.compare.candidate.values import Substitution, Values
@@ -77,11 +78,14 @@ class Backward:
     @cached_property
     def annotated(self) -> AnnotatedBackward:
         """The candidate line by line, or the reason why it cannot be read."""
-        with self.native.double_precision(), np.errstate(all="ignore"):
+        with self.native.double_precision(), quietly():
             try:
                 return self.read()
             except UnreadableError as error:
                 return AnnotatedBackward(self.verdict == "match", (), (), str(error))
+            except Exception as error:  # whatever it is, the verdict must not be lost with it
+                reason = f"reading it has failed, with {type(error).__name__}: {error}"
+                return AnnotatedBackward(self.verdict == "match", (), (), reason)
 
     def read(self) -> AnnotatedBackward:
         """Reads the candidate.
@@ -92,13 +96,12 @@ class Backward:
         if self.verdict in ("autodiff_wrong", "both_wrong"):
             raise UnreadableError("autodiff, which would name its values, is wrong here itself")
         runs, dictionary = self.prepared()
-        here, there = (runs.record(where) for where in (0, 1))
+        here, there = runs.record()
         values = Values.of(here, there, dictionary)
         names = FactorNames(self.batch)
         faults: list[Substitution] = []
         remark = None
         if self.verdict == "manual_wrong":
-            runs.settle(here)
             faults = Search(runs, values, dictionary).faults()
             remark = None if faults else UNREPAIRED
         suggester = Suggester(runs, faults, values, dictionary.tolerance)
@@ -131,7 +134,8 @@ class Backward:
             for floor, size in zip(evaluation.floor, sizes, strict=True)
         ]
         target = Target(evaluation.leaves, right, limits, evaluation.candidate.frozen)
-        runs = Runs(self.candidate.build, home, (args, others), target)
+        is_traceable = self.native.sides.candidate.traced is not None
+        runs = Runs(self.candidate.build, home, (args, others), target, is_traceable)
         return runs, Dictionary.of(known, tolerance)
 
     def known(
@@ -183,5 +187,7 @@ def missing_term(
     if pair.here.shape != due.here.shape or not pair.here.any():
         return None
     lacking = dictionary.meanings(Pair(due.here - pair.here, due.there - pair.there))
+    if any(meaning.known is fault.due[0].known for meaning in values.meanings[fault.keys[0]]):
+        return None  # a multiple of what is due
     uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
     return uses[0].words(names) if uses else None

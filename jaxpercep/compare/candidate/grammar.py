@@ -9,6 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 SLOPES = ("1 - {v}**2", "{v} * (1 - {v})", "({v} > 0)", "2 * {v}", "{v}**2", "1 / {v}", "1 - {v}")
+SLOPES += ("({v} < 1)", "0.5 / {v}")
+SLOPES_BY_MODULE = (
+    "1 / (1 + {np}.exp(-{v}))",
+    "{np}.where({v} > 0, 1, {np}.exp({v}))",
+    "{np}.where({v} > 0, 1, {v} + 1)",
+)
 FUNCTIONS = ("exp", "cos", "sin", "sign", "tanh")  # of a module such as numpy
 SIZES = ("len({v})", "{v}.size", "{v}.shape[-1]")
 NUMBERS = ("2", "0.5", "1")
@@ -24,16 +30,39 @@ class Piece(NamedTuple):
     node: ast.expr
 
 
-def edits(text: str, atoms: Sequence[str], functions: Sequence[str]) -> list[str]:
+def derivatives(
+    atoms: Sequence[str],
+    functions: Sequence[str],
+    module: str | None = None,
+    constants: Sequence[str] = (),
+) -> list[str]:
+    """Lists what may be the derivative of a common function.
+
+    Args:
+        atoms: live variables, with their indices.
+        functions: of one argument, which the code calls or may call.
+        module: what the code calls numpy.
+        constants: numbers in the code.
+    """
+    forms: list[str] = list(SLOPES)
+    if module is not None:
+        forms += [form.replace("{np}", module) for form in SLOPES_BY_MODULE]
+        forms += [f"{module}.where({{v}} > 0, 1, {constant})" for constant in constants]
+    slopes = [form.format(v=v) for v in atoms for form in forms]
+    return slopes + [f"{function}({v})" for function in functions for v in atoms]
+
+
+def edits(
+    text: str, atoms: Sequence[str], slopes: Sequence[str], module: str | None = None
+) -> list[str]:
     """Lists the texts of edited expressions, the smallest edit first.
 
     Args:
         text: of the expression.
         atoms: live variables, with their indices.
-        functions: of one argument, which the code calls or may call.
+        slopes: `derivatives`, or names for them.
+        module: what the code calls numpy.
     """
-    slopes = [slope.format(v=v) for v in atoms for slope in SLOPES]
-    slopes += [f"{function}({v})" for function in functions for v in atoms]
     sizes = [size.format(v=v) for v in atoms for size in SIZES]
     found = [
         *_operands_removed(text),
@@ -48,6 +77,13 @@ def edits(text: str, atoms: Sequence[str], functions: Sequence[str]) -> list[str
         *(f"({text}) * ({slope})" for slope in slopes),
         *(f"({text}) {op} {v}{t} @ {w}{u}" for op in "+-" for v, t, w, u in _products(atoms)),
         *_parts_replaced(text, slopes),
+        *_parts_multiplied(text, atoms),
+        *(form.format(e=v) for v in atoms for form in SUMS),
+        *(f"{v}{t} @ {w}{u}" for v, t, w, u in _products(atoms)),
+        *([f"{module}.maximum({text}, 1)"] if module else []),
+        *(f"{v} * (({text}) - (({text}) * {v}).sum(-1, keepdims=True))" for v in atoms),
+        *(f"({text}) * {v} * (1 + {w} * (1 - {v}))" for v in atoms for w in atoms),
+        *(f"({text}) * ({v} * {w} < 1)" for v in atoms for w in atoms),
         *(f"({text}) {op} {a} * {b}" for op in "+-" for a in atoms for b in atoms),
         *(f"{v} * ({slope})" for v in atoms for slope in slopes),
     ]
@@ -123,6 +159,8 @@ def _operands_removed(text: str) -> Iterator[str]:
             for operand in (piece.node.left, piece.node.right):
                 part = next(p for p in inside.values() if ast.dump(p.node) == ast.dump(operand))
                 yield replaced(text, piece, _part(text, part))
+        if isinstance(piece.node, ast.Call) and len(piece.node.args) == 1:
+            yield replaced(text, piece, ast.unparse(piece.node.args[0]))
 
 
 def _signs(text: str) -> Iterator[str]:
@@ -152,6 +190,13 @@ def _parts_replaced(text: str, slopes: Sequence[str]) -> Iterator[str]:
         if isinstance(piece.node, (ast.BinOp, ast.Call, ast.IfExp, ast.Name, ast.Subscript)):
             for slope in slopes:
                 yield replaced(text, piece, slope)
+
+
+def _parts_multiplied(text: str, atoms: Sequence[str]) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, (ast.Name, ast.Subscript, ast.Call)):
+            own = _part(text, piece)
+            yield from (replaced(text, piece, f"{own} {op} {v}") for v in atoms for op in "*/")
 
 
 def tidy(text: str) -> str:

@@ -199,7 +199,10 @@ class _Walker(ast.NodeVisitor):
         """`a[i] += v` becomes `c = a; k = i; c[k] += v; c[k] = value(n, c[k])`."""
         target: Any = node.target
         temporary: list[tuple[str, ast.expr]] = []
+        number = self.instrument.number(self, node)
+        self.around.append(number)
         value = self.visit(node.value)
+        self.around.pop()
         if isinstance(target, ast.Attribute):
             temporary = [("_jaxpercep_object", self.visit(target.value))]
             target = ast.Attribute(_load("_jaxpercep_object"), target.attr, ast.Store())
@@ -215,7 +218,6 @@ class _Walker(ast.NodeVisitor):
             target = ast.Subscript(names[0], names[1], ast.Store())
         loaded: Any = copy.deepcopy(target)
         loaded.ctx = ast.Load()
-        number = self.instrument.number(self, node)
         made: list[ast.stmt] = [
             ast.Assign([ast.Name(name, ast.Store())], value) for name, value in temporary
         ]

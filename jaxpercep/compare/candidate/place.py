@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
 from jaxpercep.compare.candidate.known import RANK, Known
-from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.trials import Trials, equal
 from jaxpercep.compare.candidate.values import Role, Substitution, Values
+from jaxpercep.compare.candidate.variables import Key
 
 MOST_RUNS = 1500  # in one search
 MOST_FAULTS = 3
@@ -66,8 +68,8 @@ class Search:
 
     def faults(self) -> list[Substitution]:
         """Returns what repairs the candidate, at most three substitutions; [] if nothing does."""
-        if any(leaf is None for leaf in self.present()):
-            return []  # no value of the candidate can stand in for a leaf that it does not return
+        if any(leaf is None for leaf in self.present()) or all(self.trials.judged([], 0)):
+            return []  # no value mends a leaf that is not returned, or that no argument has
         found: list[Substitution] = []
         while len(found) < MOST_FAULTS:
             if last := self.first(every=True):
@@ -77,6 +79,17 @@ class Search:
             found.append(one)
             self.go_on_with(tuple(found))
         return []
+
+    @cached_property
+    def misshapen(self) -> list[Known]:
+        """The right gradients by the leaves that are returned in another shape."""
+        pairs = zip(self.trials.leaves([]) or (), self.runs.target.right, strict=False)
+        due = [pair.here for leaf, pair in pairs if np.shape(leaf) != pair.here.shape]
+        return [
+            known
+            for known in self.dictionary.known
+            if known.kind == "leaf" and any(equal(known.pair.here, one) for one in due)
+        ]
 
     def present(self) -> list[Any]:
         """Returns the leaves as they are, those that are not compared aside."""
@@ -158,9 +171,7 @@ class Search:
             ):
                 yield known
         if every and may_be_leaf:
-            for known in self.dictionary.known:
-                if known.kind == "leaf" and known.pair.here.shape != pair.here.shape:
-                    yield known
+            yield from (k for k in self.misshapen if k.pair.here.shape != pair.here.shape)
 
     def together(self, turns: Sequence[Key], tier: Tier) -> Iterator[Substitution]:
         """Yields what may be due at all passes of one expression: a value in all iterations."""
@@ -171,7 +182,7 @@ class Search:
                     continue
                 for start in range(len(members) - count + 1):
                     some = members[start : start + count]
-                    for chosen in (some, some[::-1]):
+                    for chosen in (some[::-1], some):  # a backward pass runs backwards
                         if [known.pair.here.shape for known in chosen] == shapes[:count]:
                             yield Substitution(tuple(turns[:count]), tuple(map(Meaning, chosen)))
 

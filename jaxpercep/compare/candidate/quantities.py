@@ -185,7 +185,10 @@ class _Tapped(Plain):
         for i in reversed(range(length)) if reverse else range(length):
             self.iterations = (*outer, i)
             scanned = [xs[i] for xs in values[first + carried :]]
-            results = run(operation.bodies[0], [*values[:first], *state, *scanned], self)
+            number = len(self.points)
+            self.points.append(Point(operation, self.iterations))
+            held = [self.at(Spot("use", number, k), v) for k, v in enumerate(values[:first])]
+            results = run(operation.bodies[0], [*held, *state, *scanned], self)
             state, rows[i] = results[:carried], results[carried:]
         self.iterations = outer
         columns = zip(*(rows[i] for i in range(length)), strict=True)

@@ -31,6 +31,7 @@ class LeafReport:
         worst_index: the index of the largest error.
         ok: True if the error is within rounding, or there is nothing to compare.
         note: the reason why a leaf was not measured; the numbers are then nan.
+        of: what it is a leaf of: `"grad"`, or `"tangent"`, `"second-order grad"`, `"batched grad"`.
     """
 
     path: str
@@ -46,6 +47,7 @@ class LeafReport:
     worst_index: tuple[int, ...]
     ok: bool
     note: str = ""
+    of: str = "grad"
 
 
 def compare_leaves(evaluation: Evaluation, named: Callable[[str], str]) -> tuple[LeafReport, ...]:

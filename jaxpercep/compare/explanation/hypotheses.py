@@ -17,6 +17,7 @@ from jaxpercep.compare.explanation.flow_causes import (
 from jaxpercep.compare.explanation.pullbacks import Use
 from jaxpercep.compare.program.flow import Flow, union, uses
 from jaxpercep.compare.program.graph import Graph, Operation
+from jaxpercep.compare.program.places import is_checkers
 from jaxpercep.compare.program.values import Value, Values
 
 LONGEST_LOOP = 32  # of which single iterations are tried
@@ -73,7 +74,9 @@ def hypotheses(graph: Graph, values: Values, *, updates: bool) -> list[Hypothesi
         updates: True if the candidate also updates the weights.
     """
     causes = [cause for cause in FLOW_CAUSES if updates or not cause.after_update]
-    found = list(_in_graph(graph, values.flow, (), causes))
+    found = [
+        h for h in _in_graph(graph, values.flow, (), causes) if not is_checkers(h.operation.chain)
+    ]
     every = [h for h in found if h.cause is STALE_WEIGHTS]
     if len(every) > 2:
         found.append(_together(every))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxpercep.compare.program.words import cotangent
 
 SHOWN = 4  # places or leaves that a sentence lists
+LINEAR_IN = {"dy": ("upstream gradient", "pullback"), "t": ("tangent", "rule")}
 
 
 class FactorNames:
@@ -108,6 +109,35 @@ def of_leaf(cause: str, name: str, note: str) -> str:
         "structure": f"{leaf} has {note}.",
     }
     return texts[cause]
+
+
+def cotangent_ignored(used: str, leaves: Sequence[str], name: str) -> str:
+    """Says that a rule uses only a part of the upstream gradient, or nothing of it if `""`.
+
+    The leaves are those that it concerns, if it is not all of them; `name` is that of the upstream
+    gradient, `"dy"`, or of the tangents, `"t"`.
+    """
+    what, rule = LINEAR_IN[name]
+    concerned = f" for {listed(leaves)}" if leaves else ""
+    if not used:
+        return (
+            f"The {what} is ignored{concerned}: whatever {name} is, the {rule} returns the same. "
+            f"Multiply by {name}."
+        )
+    return (
+        f"Of the {what} only {used} is used{concerned}: whatever the rest of {name} is, the "
+        f"{rule} returns the same. Every number of {name} counts."
+    )
+
+
+def not_linear(how: str, name: str) -> str:
+    """Says that a rule is not linear in the upstream gradient, or in the tangents."""
+    what, rule = LINEAR_IN[name]
+    return (
+        f"The {rule} is not linear in the {what} {name}: {how}. It must multiply {name} by "
+        "derivatives and add up, nothing else: clip or normalize gradients after they have been "
+        "computed."
+    )
 
 
 def unexplained(leaves: Sequence[str], places: Sequence[str]) -> str:

@@ -128,6 +128,11 @@ class Graph:
     operations: Sequence[Operation]
     outputs: Sequence[Variable | Constant]
 
+    @property
+    def has_loops(self) -> bool:
+        """True if it has `while` loops, which JAX differentiates in forward mode only."""
+        return any(operation.name == "while" for operation in self.walk())
+
     def walk(self) -> Iterator[Operation]:
         """Yields every operation, each before the operations inside it."""
         for operation in self.operations:

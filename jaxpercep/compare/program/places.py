@@ -2,6 +2,7 @@
 
 import site
 import sysconfig
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from jaxpercep.compare.program.graph import Frame, Span
 
 PACKAGE = Path(__file__).resolve().parents[2]
+PROJECTION = PACKAGE / "compare" / "evaluation" / "projection.py"
 
 
 class Place(NamedTuple):
@@ -37,18 +39,26 @@ def chain(traceback: Any) -> tuple[Frame, ...]:
 def spans(traceback: Any) -> tuple[Span | None, ...]:
     """Lists the user's expressions that led to an equation, one in each line, outermost first."""
     frames = zip(*traceback.raw_frames(), strict=True) if traceback else ()
-    found = [_span(*frame) for frame in frames if not is_library(frame[0].co_filename)]
+    found = [
+        _span(code, code.co_filename, code.co_linetable, instruction)
+        for code, instruction in frames
+        if not is_library(code.co_filename)
+    ]
     return tuple(found[::-1])
 
 
 @lru_cache(maxsize=4096)
-def _span(code: CodeType, instruction: int) -> Span | None:
-    """Returns the expression of an instruction, or None if Python does not keep it."""
+def _span(code: CodeType, file: str, columns: bytes, instruction: int) -> Span | None:
+    """Returns the expression of an instruction, or None if Python does not keep it.
+
+    Functions with the same code are equal, even if their files or columns are not.
+    """
+    del columns
     positions = next(islice(code.co_positions(), instruction // 2, None), (None,) * 4)
     line, end_line, column, end_column = positions
     if not line or not end_line or column is None or end_column is None:
         return None
-    return Span(code.co_filename, line, column, end_line, end_column)
+    return Span(file, line, column, end_line, end_column)
 
 
 @cache
@@ -64,3 +74,13 @@ def is_foreign(file: str) -> bool:
 def is_library(file: str) -> bool:
     """Returns True for files that are not the user's."""
     return is_foreign(file) or Path(file).resolve().is_relative_to(PACKAGE)
+
+
+def is_checkers(lines: Sequence[Frame]) -> bool:
+    """Returns True if these lines led to an operation that only the comparison has added."""
+    return any(_is_projection(frame.file) for frame in lines)
+
+
+@cache
+def _is_projection(file: str) -> bool:
+    return Path(file).resolve() == PROJECTION

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 
 from jaxpercep.compare.program.graph import Span
+from jaxpercep.compare.program.text import Text
 
 SHORT = 48  # characters of an expression that a name quotes
 PART = 16  # characters of a part of a longer one
@@ -57,17 +58,17 @@ def _expressions(file: str, text: str) -> dict[Ends, Expression]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return {}
-    source = _Source([line.encode() for line in text.splitlines(keepends=True)])
+    source = Text(text)
     found: dict[Ends, Expression] = {}
     for statement in ast.walk(tree):
         if not isinstance(statement, ast.stmt):
             continue
         for node in _own_expressions(statement):
             found[_ends(node)] = Expression(
-                source.segment(node),
+                _on_one_line(source.segment(node)),
                 _assigned(statement, node),
                 (file, statement.lineno),
-                source.brief(node),
+                _brief(source, node),
                 isinstance(node, ast.Call) and isinstance(node.func, ast.Name),
             )
     return found
@@ -77,37 +78,20 @@ def _ends(node: ast.expr) -> Ends:
     return node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0
 
 
-class _Source(NamedTuple):
-    """The text of a file, by line, encoded: the columns of nodes count bytes."""
-
-    lines: Sequence[bytes]
-
-    def segment(self, node: ast.expr) -> str:
-        """Returns the text of a node, on one line."""
-        ends = _ends(node)
-        return _on_one_line(self.between(ends[:2], ends[2:]))
-
-    def between(self, begin: tuple[int, int], end: tuple[int, int]) -> str:
-        """Returns the text between two places."""
-        lines = list(self.lines[begin[0] - 1 : end[0]])
-        lines[-1] = lines[-1][: end[1]]
-        lines[0] = lines[0][begin[1] :]
-        return b"".join(lines).decode(errors="replace")
-
-    def brief(self, node: ast.expr) -> str:
-        """Returns the text of a node; if it is long, with `...` in place of its long parts."""
-        text = self.segment(node)
-        if len(text) <= SHORT:
-            return text
-        parts = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
-        pieces: list[str] = []
-        at = _ends(node)[:2]
-        for part in sorted((p for p in parts if isinstance(p, ast.expr)), key=_ends):
-            short = len(inner := self.segment(part)) <= PART
-            pieces += [self.between(at, _ends(part)[:2]), inner if short else "..."]
-            at = _ends(part)[2:]
-        text = _on_one_line("".join([*pieces, self.between(at, _ends(node)[2:])]))
-        return text if len(text) <= SHORT else f"{text[: SHORT - 4]} ..."
+def _brief(source: Text, node: ast.expr) -> str:
+    """Returns the text of a node; if it is long, with `...` in place of its long parts."""
+    text = _on_one_line(source.segment(node))
+    if len(text) <= SHORT:
+        return text
+    parts = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+    pieces: list[str] = []
+    at = _ends(node)[:2]
+    for part in sorted((p for p in parts if isinstance(p, ast.expr)), key=_ends):
+        short = len(inner := _on_one_line(source.segment(part))) <= PART
+        pieces += [source.between(at, _ends(part)[:2]), inner if short else "..."]
+        at = _ends(part)[2:]
+    text = _on_one_line("".join([*pieces, source.between(at, _ends(node)[2:])]))
+    return text if len(text) <= SHORT else f"{text[: SHORT - 4]} ..."
 
 
 def _on_one_line(text: str) -> str:
