@@ -190,4 +190,5 @@ def missing_term(
     if any(meaning.known is fault.due[0].known for meaning in values.meanings[fault.keys[0]]):
         return None  # a multiple of what is due
     uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
-    return uses[0].words(names) if uses else None
+    text = uses[0].words(names) if uses else None
+    return None if text == fault.due[0].words(names) else text

@@ -44,13 +44,28 @@ class Suggester:
         found = self.in_order(fault)
         if found is None and len(fault.keys) > 1:
             found = self.in_order(fault._replace(due=fault.due[::-1]))
-        return found
+        return found or self.accumulated(fault)
+
+    def accumulated(self, fault: Substitution) -> str | None:
+        """Returns `dw += x` for `dw = x` in a loop, if that makes every leaf right."""
+        site = self.runs.sites[fault.keys[0].site]
+        in_loop = len(self.values.turns.get(site.number, ())) > 1
+        if not in_loop or site.variable is None or isinstance(site.node, ast.AugAssign):
+            return None
+        whole = ast.parse(f"{site.variable} + ({site.text})", mode="eval").body
+        if all(self.is_repaired({site.node: whole}, self.given(fault, w), w) for w in (0, 1)):
+            return f"{site.variable} += {site.text}"
+        return None
+
+    def given(self, fault: Substitution, where: int) -> dict[Key, np.ndarray]:
+        """Returns what the other faults replace."""
+        others = (other for other in self.faults if other.keys != fault.keys)
+        return {key: value for one in others for key, value in one.at(where).items()}
 
     def in_order(self, fault: Substitution) -> str | None:
         """Returns the simplest edit that gives every pass the value that is due at it."""
         site = self.runs.sites[fault.keys[0].site]
-        others = [other for other in self.faults if other is not fault]
-        given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
+        given = [self.given(fault, where) for where in (0, 1)]
         node = site.node.value if isinstance(site.node, ast.AugAssign) else site.node
         text = site.source.quotes.segment(node)
         cases = [case for w in (0, 1) for case in self.cases(fault, text, given[w], w)]
@@ -99,7 +114,8 @@ class Suggester:
         told = [other for other in own if other.number in self.values.turns]  # not print(x)
         words = Vocabulary(told, cases[0][0])
         cases = [(words.named(sighting), due) for sighting, due in cases]
-        for new in [*words.edits(text)[:MOST], *_solved(text, words.atoms, *cases[0])]:
+        solved = _solved(text, [*words.atoms, *words.slopes], *cases[0])
+        for new in [*words.edits(text)[:MOST], *solved]:
             compiled = code(new)
             if all(self.equals(compiled, sighting, due) for sighting, due in cases):
                 yield words.told(new)
