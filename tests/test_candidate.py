@@ -191,7 +191,7 @@ def test_a_repair_that_only_mends_these_arguments_is_none(folder, monkeypatch):
 
 def test_code_that_does_not_mend_the_candidate_when_it_is_run_is_not_suggested(folder, monkeypatch):
     module = edited(folder, tuple(MISTAKES["slope"][0].items()))
-    monkeypatch.setattr(runs.Runs, "edited", lambda *_: [np.zeros(3)] * 4)
+    monkeypatch.setattr(runs.Runs, "mends", lambda *_: False)
     (repair,) = annotate_gradients(module.loss, module.grads, *module.example()).repairs
     assert repair.suggestion is None
     assert repair.due == D1

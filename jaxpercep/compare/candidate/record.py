@@ -68,7 +68,7 @@ class Recorder:
             self.values[key] = self.kept(value)
         return value
 
-    def is_own(self, value: jax.core.Tracer) -> bool:
+    def is_own(self, value: Any) -> bool:
         """Returns True for abstract values that stand for numbers of this run."""
         del value
         return False
