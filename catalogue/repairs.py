@@ -27,7 +27,7 @@ from catalogue.table import report_of
 from jaxpercep import Repair
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.runs import drawn
-from jaxpercep.compare.entry import judged
+from jaxpercep.compare.comparison import judged
 
 
 class Outcome(NamedTuple):
@@ -69,7 +69,7 @@ def compared(mistake: Mistake) -> Backward:
     """Compares a mistake, without naming it."""
     if mistake.kind == "gradients":
         candidate = Candidate.of(mistake.fun, mistake.wrong, mistake.args)
-        return judged(mistake.fun, mistake.wrong, mistake.args, 0, candidate)[0]
+        return judged(mistake.fun, mistake.wrong, mistake.args, 0, candidate).backward
     return report_of(mistake).backward
 
 

@@ -24,6 +24,7 @@ from jaxpercep.activations import Activation
 
 PACKAGE = Path(jp.__file__).parent
 RECORDS = {  # what functions return or take apart: named fields without checks of their own
+    "AnnotatedBackward",
     "DenseParams",
     "Diagnosis",
     "GradientReport",
@@ -33,6 +34,7 @@ RECORDS = {  # what functions return or take apart: named fields without checks 
     "LayerNormParams",
     "Loss",
     "PerceptronResult",
+    "Repair",
     "Separable",
     "TrainState",
 }

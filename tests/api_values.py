@@ -231,6 +231,8 @@ def square_gradient(x):
 
 SINE = jax.custom_vjp(jnp.sin)
 SINE.defvjp(lambda x: (jnp.sin(x), x), lambda x, dy: (dy * jnp.cos(x),))
+COSINE = jax.custom_jvp(jnp.cos)
+COSINE.defjvp(lambda x, t: (jnp.cos(x[0]), -jnp.sin(x[0]) * t[0]))
 NOT_PATHS = [*THINGS, *ARRAYS, 3, 1.5, b"bytes", "zero\0byte", ["a"]]
 
 
@@ -450,6 +452,12 @@ TABLE = {
     "argnums": Values([0, -1], [True, None, 0.5, "0", 1, -2, (), (0, 0), np.ones(2)]),
     "compare_vjp.fun": Values([jnp.sin], NOT_CALLABLE),
     "compare_custom_vjp.fun": Values([SINE], [square]),
+    "compare_jvp.fun": Values([jnp.sin], NOT_CALLABLE),
+    "jvp_fun": Values([lambda x, t: (jnp.sin(x[0]), jnp.cos(x[0]) * t[0])], NOT_CALLABLE),
+    "compare_custom_jvp.fun": Values([COSINE], [square]),
+    "compare_vjp.order": Values([1, 2], [*NOT_POSITIVE, 3]),
+    "compare_custom_vjp.order": Values([1, 2], [*NOT_POSITIVE, 3]),
+    "batched": Values([False, True], NOT_BOOL),
     "compare_updates.fun": Values([square], NOT_CALLABLE),
     "forward": Values([lambda x: (jnp.sin(x), x)], NOT_CALLABLE),
     "backward": Values([lambda x, dy: (dy * jnp.cos(x),)], NOT_CALLABLE),

@@ -11,7 +11,7 @@ import pytest
 from cases import LAYERS, draw
 
 import jaxpercep as jp
-from jaxpercep.compare import compare_gradients, compare_model, entry
+from jaxpercep.compare import compare_gradients, compare_model, comparison
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -156,13 +156,13 @@ def test_only_the_wrong_leaf_is_reported():
 
 def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
     """Plants a fault in the checker: the reference is the candidate itself."""
-    right = entry.evaluate
+    right = comparison.evaluate
 
     def credulous(*arguments):
         evaluation = right(*arguments)
         return replace(evaluation, autodiff=evaluation.candidate.leaves)
 
-    monkeypatch.setattr(entry, "evaluate", credulous)
+    monkeypatch.setattr(comparison, "evaluate", credulous)
     with pytest.raises(AssertionError):
         test_wrong_candidates_do_not_match(scale_by(1.001))
 
@@ -180,9 +180,13 @@ def keep_the_batch(gradient):
 
 
 MISFORMED = {
-    "missing": (drop_bias, "structure", r"grad\['b'\]\[0\] is missing from the gradient"),
+    "missing": (drop_bias, "structure", r"dL/dparams\['b'\]\[0\] is missing from the gradient"),
     "extra": (add_leaf, "structure", r"grad\['c'\] of shape \[2\] belongs to no argument"),
-    "misshapen": (keep_the_batch, "scaled", r"still has the batch axis \(5\)"),
+    "misshapen": (
+        keep_the_batch,
+        "scaled",
+        r"still has axis 0 \(of size 5\): sum over it, \.sum\(axis=0\)",
+    ),
 }
 
 
@@ -390,9 +394,9 @@ def test_a_report_reads_and_serializes():
     assert str(right).startswith("match: the gradients match")
     assert "2 leaves compared in float64; relative errors above " in str(right)
     assert str(wrong).startswith("manual_wrong: the hand-written gradient is wrong")
-    assert "grad['b'][0] is zero everywhere: it was never filled in." in str(wrong)
+    assert "dL/dparams['b'][0] is zero everywhere: it was never filled in." in str(wrong)
     for report in (right, wrong):
-        for text in ("grad['w']", "grad['b'][0]", "3x3", "float32"):
+        for text in ("params['w']", "params['b'][0]", "3x3", "float32"):
             assert text in str(report)
         data = json.loads(json.dumps(report.to_dict()))
         assert (data["ok"], data["verdict"]) == (report.ok, report.verdict)

@@ -538,7 +538,7 @@ def test_text_html_data_and_assertion_say_the_same():
     assert repair.endswith(
         "`-dw` should be dL/dp['w']; with `dw` every gradient is right (verified)."
     )
-    assert fix.strip() == "grad['w'] has the wrong sign: negate it."
+    assert fix.strip() == "dL/dp['w'] has the wrong sign: negate it."
     html = report._repr_html_()
     assert html.startswith("<pre")
     assert html.rstrip().endswith("</pre>")
@@ -556,7 +556,7 @@ def test_names_are_shown_as_they_are(name):
     report = compare_gradients(lambda p: jnp.sum(p[name] ** 2), lambda p: p, {name: B})
     assert report.leaves[0].path == f"['{name}']"
     table = str(report).rpartition("┡")[2]
-    assert f"grad['{name}']" in table
+    assert f"p['{name}']" in table
     assert "<b>" not in report._repr_html_()
 
 
@@ -575,7 +575,7 @@ def test_of_many_leaves_the_worst_are_shown_first():
     report = compare_gradients(many_squares, ever_worse, [X[0]] * 15)
     assert len(report.leaves) == len(report.to_dict()["leaves"]) == 15
     *rows, last = [text for text in str(report).splitlines() if text.startswith("│ ")]
-    assert [row.split()[1] for row in rows] == [f"grad[{i}]" for i in range(14, 3, -1)]
+    assert [row.split()[1] for row in rows] == [f"p[{i}]" for i in range(14, 3, -1)]
     assert "4 more" in last
     assert "2 wrong" in last
 

@@ -70,12 +70,32 @@ def data(arg):
     return jp.compare_gradients(total, gradient, X, arg)
 
 
-def vjp(fun=squares, forward=forward, backward=backward, arg=X):
-    return jp.compare_vjp(fun, forward, backward, arg)
+def vjp(fun=squares, forward=forward, backward=backward, arg=X, **options):
+    return jp.compare_vjp(fun, forward, backward, arg, **options)
 
 
-def custom_vjp(fun=ruled, arg=X):
-    return jp.compare_custom_vjp(fun, arg)
+def custom_vjp(fun=ruled, arg=X, **options):
+    return jp.compare_custom_vjp(fun, arg, **options)
+
+
+def tangents(primals, tangents):
+    return squares(*primals), 2 * primals[0] * tangents[0]
+
+
+def jvp(fun=squares, jvp_fun=tangents, arg=X):
+    return jp.compare_jvp(fun, jvp_fun, arg)
+
+
+@jax.custom_jvp
+def forward_ruled(x):
+    return x**2
+
+
+forward_ruled.defjvp(tangents)
+
+
+def custom_jvp(fun=forward_ruled, arg=X):
+    return jp.compare_custom_jvp(fun, arg)
 
 
 def updates(fun=total, update_fun=step, params=X, learning_rate: Any = 0.5):
@@ -138,6 +158,18 @@ COMPLEX_NUMBERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "argument of a pullback": (vjp, {"arg": COMPLEX}, r"args\[0\] is complex64"),
     "output of a rule": (custom_vjp, {"fun": lambda x: ruled(x) + 1j}, "fun returned complex64"),
     "argument of a rule": (custom_vjp, {"arg": COMPLEX}, r"args\[0\] is complex64"),
+    "argument in forward mode": (jvp, {"arg": COMPLEX}, r"args\[0\] is complex64.* pass its real"),
+    "argument of a forward rule": (custom_jvp, {"arg": COMPLEX}, r"args\[0\] is complex64"),
+    "output in forward mode": (
+        jvp,
+        {"fun": lambda x: x + 1j},
+        r"fun returned complex64.* return its real and its imaginary part as two",
+    ),
+    "tangent": (
+        jvp,
+        {"jvp_fun": lambda p, t: (p[0] ** 2, t[0] + 0j)},
+        "jvp_fun returned complex64",
+    ),
     "params": (updates, {"params": COMPLEX}, "params is complex64"),
     "updated": (updates, {"update_fun": lambda p: p + 0j}, "update_fun returned complex64"),
     "params of a model": (model, {"params": (COMPLEX,)}, r"params\[0\] is complex64"),
@@ -192,6 +224,8 @@ TAKING: dict[str, tuple[Any, str, str]] = {
     "data of compare_gradients": (data, "arg", r"args\[1\]"),
     "compare_vjp": (vjp, "arg", r"args\[0\]"),
     "compare_custom_vjp": (custom_vjp, "arg", r"args\[0\]"),
+    "compare_jvp": (jvp, "arg", r"args\[0\]"),
+    "compare_custom_jvp": (custom_jvp, "arg", r"args\[0\]"),
     "compare_updates": (updates, "params", "params"),
     "params of compare_model": (model, "params", "params"),
     "x of compare_model": (model, "x", "x"),
@@ -210,6 +244,8 @@ FUNCTIONS = [
     *((gradients, name) for name in ("fun", "grad_fun")),
     *((vjp, name) for name in ("fun", "forward", "backward")),
     (custom_vjp, "fun"),
+    *((jvp, name) for name in ("fun", "jvp_fun")),
+    (custom_jvp, "fun"),
     *((updates, name) for name in ("fun", "update_fun")),
 ]
 
@@ -235,6 +271,10 @@ RETURNED: list[tuple[Any, dict[str, Any], str]] = [
     ),
     (vjp, {"backward": lambda *_: ("a",)}, r"backward returned a str at \[0\]"),
     (vjp, {"forward": lambda _: ("a", X)}, "forward returned a str"),
+    (jvp, {"jvp_fun": lambda p, _: ("a", p[0])}, "jvp_fun returned a str"),
+    (jvp, {"jvp_fun": lambda p, _: (p[0] ** 2, "a")}, "jvp_fun returned a str"),
+    (vjp, {"order": "2"}, "order='2'"),
+    (custom_vjp, {"batched": 1}, "batched=1"),
     (updates, {"update_fun": lambda _: "a"}, "update_fun returned a str"),
     (model, {"model": None}, "model=None is not a layer"),
     (model, {"loss": None}, "loss=None is not a loss"),
@@ -294,8 +334,8 @@ def test_a_layer_gradient_of_the_wrong_shape_is_named():
 
     with pytest.raises(AssertionError) as raised:
         jp.assert_model(**(MODEL_ARGS | {"model": Edited(edit)}))
-    assert "grad.w is transposed" in str(raised.value)
-    assert "grad.b has shape [5], expected [2]" in str(raised.value)
+    assert "dL/dparams.w is transposed" in str(raised.value)
+    assert "dL/dparams.b has shape [5], expected [2]" in str(raised.value)
 
 
 # The form for tests

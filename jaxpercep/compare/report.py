@@ -199,7 +199,8 @@ def _badness(leaf: LeafReport) -> tuple[bool, float]:
 
 
 def _row(leaf: LeafReport) -> list[str | Text]:
-    name = Text(f"grad{leaf.path}")  # names are not markup
+    own = leaf.name if leaf.of == "grad" else f"{leaf.of}{leaf.path}"
+    name = Text(own)  # names are not markup
     shape = "x".join(map(str, leaf.shape)) or "scalar"
     if leaf.note:
         note = Text(leaf.note, style="" if leaf.ok else "red")

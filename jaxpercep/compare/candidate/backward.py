@@ -22,12 +22,12 @@ from jaxpercep.compare.candidate.runs import Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.suggest import Suggester
 from jaxpercep.compare.candidate.values import Substitution, Values
-from jaxpercep.compare.candidate.words import leaf_names, parameters
 from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.program.words import leaf_names, parameters
 
 UNREPAIRED = (
     "No value was found whose replacement by a known one makes every gradient right: look for a "

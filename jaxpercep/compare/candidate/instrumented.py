@@ -18,6 +18,11 @@ Build: TypeAlias = Callable[[Follow], Callable[..., Any]]
 """Builds the candidate, a function of the arguments, from the user's functions."""
 
 
+def as_it_is(function: Any) -> Any:
+    """Returns one of the user's functions unchanged, as a `Follow` for plain runs."""
+    return function
+
+
 @dataclass(eq=False)
 class Instrumented:
     """A candidate that tells its values.

@@ -12,7 +12,7 @@ import numpy as np
 from jaxpercep.compare.candidate.compiled import Compiled
 from jaxpercep.compare.candidate.eager import Eager
 from jaxpercep.compare.candidate.instrument import Instrument, Site
-from jaxpercep.compare.candidate.instrumented import Build, Instrumented
+from jaxpercep.compare.candidate.instrumented import Build, Instrumented, as_it_is
 from jaxpercep.compare.candidate.record import Replacements
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.variables import Key, Sighting
@@ -89,7 +89,7 @@ class Runs:
         Raises:
             UnreadableError: It fails, or computes something else when it is instrumented.
         """
-        plain = self.build(_as_it_is)
+        plain = self.build(as_it_is)
         if self.is_traceable:
             found = Compiled.of(self.instrumented, plain, self.args, self.target.leaves)
             if found is not None:
@@ -152,10 +152,6 @@ class Runs:
             leaves is not None and all(self.target.is_right(leaves, where))
             for leaves, where in answers
         )
-
-
-def _as_it_is(function: Any) -> Any:
-    return function
 
 
 def _as_numpy(leaf: Any) -> Any:

@@ -176,8 +176,7 @@ def _defines(node: ast.AST, code: CodeType) -> bool:
     if isinstance(node, ast.Lambda):
         names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
         return code.co_name == "<lambda>" and list(code.co_varnames[: code.co_argcount]) == names
-    is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    return is_function and node.name == code.co_name
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name
 
 
 def _spans(node: ast.AST, code: CodeType) -> bool:

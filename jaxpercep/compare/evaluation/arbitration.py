@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpercep.compare.evaluation.subgradients import smooth_direction
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.program.graph import RUN_ONCE
 
@@ -83,8 +84,13 @@ def arbitrate(
         if other is None or other.shape != autodiff[i].shape:
             continue
         pair = autodiff[i], np.asarray(other, np.float64)
-        size = FIRST_STEP * max(largest(values[positions[i]]), 1e-3)
-        found |= _of_leaf(partial(sample, i, size), *pair)
+        size = max(largest(values[positions[i]]), 1e-3)
+        along = partial(sample, i, FIRST_STEP * size)
+        of_leaf = _of_leaf(along, *pair)
+        if of_leaf == {"kink"}:
+            u = smooth_direction(function, values, positions[i], size, pair[1], compiled=compiled)
+            of_leaf |= set() if u is None else _unless_kinked(along(u), *pair, u)
+        found |= of_leaf
     if "both_wrong" in found or {"manual_wrong", "autodiff_wrong"} <= found:
         return "both_wrong"
     ranked: tuple[Verdict, ...] = ("manual_wrong", "autodiff_wrong", "kink")
@@ -105,15 +111,27 @@ def _of_leaf(
     found: set[Verdict] = set()
     for _ in range(WORST_NUMBERS):
         worst = np.argmax(apart)
-        verdicts = [
-            _decide(sample(u), _along(autodiff, u), _along(candidate, u))
-            for u in _directions(autodiff, candidate, apart, worst)
-        ]
-        found.update(verdicts)
+        verdicts: set[Verdict] = set()
+        for u in _directions(autodiff, candidate, apart, worst):
+            verdicts |= _unless_kinked(sample(u), autodiff, candidate, u)
+        found |= verdicts
         apart.flat[worst] = 0.0
         if "kink" not in verdicts or np.max(apart) <= least:
             break
     return found
+
+
+def _unless_kinked(
+    differences: Differences, autodiff: np.ndarray, candidate: np.ndarray, u: np.ndarray
+) -> set[Verdict]:
+    """Returns the verdict along a direction; none from one across kinks of several numbers.
+
+    Even right gradients need not lie between the one-sided derivatives there: such kinks may open
+    to either side.
+    """
+    if differences.kinked and np.count_nonzero(u) > 1:
+        return set()
+    return {_decide(differences, _along(autodiff, u), _along(candidate, u))}
 
 
 def _directions(

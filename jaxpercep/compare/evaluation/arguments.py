@@ -109,7 +109,8 @@ def check_result(argument: str, result: Any) -> None:
         if trees.is_complex(leaf):
             raise TypeError(
                 f"{argument} returned {jnp.result_type(leaf)}{where}, expected real numbers: the "
-                "imaginary part would be lost. Return the real part, if that is what is meant."
+                "imaginary part would be lost. Return the real part, if that is what is meant, or "
+                "return its real and its imaginary part as two results."
             )
         if isinstance(leaf, np.ma.MaskedArray) or not _is_numeric(leaf):
             raise TypeError(

@@ -109,7 +109,16 @@ class Candidate:
 
     def with_moved_constants(self, values: Sequence[Any]) -> Answer | None:
         """Moves each constant of a narrow type by half an ulp; returns None without such ones."""
-        if self.traced is None or (graph := self.traced.with_moved_constants()) is None:
+        return self._altered(values, lambda traced: traced.with_moved_constants())
+
+    def with_further_passes(self, values: Sequence[Any], count: int) -> Answer | None:
+        """Runs loops that have converged further; returns None without such loops."""
+        return self._altered(values, lambda traced: traced.with_further_passes(count))
+
+    def _altered(
+        self, values: Sequence[Any], alter: Callable[[Traced], Graph | None]
+    ) -> Answer | None:
+        if self.traced is None or (graph := alter(self.traced)) is None:
             return None
         outputs = RUN_ONCE(partial(_outputs_of, graph))(values)
         return _answer_of(self.traced, self.expected, outputs)

@@ -22,6 +22,8 @@ SAFETY = 16
 SAFETY_OF_CONSTANTS = 4
 SAFETY_IF_NARROW = 1.5
 RUNS_IF_NARROW = 16
+FURTHER = 8  # passes of a loop that has converged
+CONVERGED = 1e-2  # relative: what these change at most
 
 Noisy: TypeAlias = Callable[[float, int], Sequence[Any]]
 """`(eps, seed) -> results`, with every number moved by a relative eps."""
@@ -43,11 +45,34 @@ def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
     wide_formula = candidate.formula == "float64"
     of_type = _in_float64 if wide_formula else _in_a_narrow_type
     safety = SAFETY_OF_CONSTANTS if wide_formula else SAFETY_IF_NARROW
-    terms = zip(of_type(wide, noise, sizes), _of_constants(wide), weights, strict=True)
+    terms = zip(
+        of_type(wide, noise, sizes),
+        _of_constants(wide),
+        weights,
+        _of_loops(wide, sizes),
+        strict=True,
+    )
     return [
-        rounding + safety * constant + 4 * eps * weight / (rate or 1.0)
-        for rounding, constant, weight in terms
+        rounding + safety * constant + 4 * eps * weight / (rate or 1.0) + SAFETY * unconverged
+        for rounding, constant, weight, unconverged in terms
     ]
+
+
+def _of_loops(wide: Sides, sizes: Sequence[float]) -> list[float]:
+    """Measures how far loops that end on convergence are from it, by some passes more.
+
+    A rule is that of the limit, autodiff differentiates the passes that were made. Where more
+    passes change much, the loop does not converge.
+    """
+    function, candidate, values = wide.function, wide.candidate, wide.values
+    changes = [0.0] * len(sizes)
+    if longer := function.with_further_passes(FURTHER):
+        gradient = longer.gradient(RUN_ONCE)(values).leaves
+        changes = larger(changes, distances(gradient, wide.autodiff.leaves))
+    if answer := candidate.with_further_passes(values, FURTHER):
+        changes = larger(changes, distances(answer.leaves, candidate.answer.leaves))
+    pairs = zip(changes, sizes, strict=True)
+    return [change if change <= CONVERGED * size else 0.0 for change, size in pairs]
 
 
 def _in_float64(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:

@@ -88,6 +88,18 @@ def answer(result: Any, leaves: Leaves) -> Answer:
     return Answer(found, frozenset(frozen), tuple(extra))
 
 
+def laid_out(result: Any, args: tuple[Any, ...], argnums: tuple[int, ...]) -> tuple[Any, ...]:
+    """Lays out a result in the containers of the arguments; None for leaves without a gradient."""
+    expected = differentiated(args, argnums)
+    came, paths = _by_name(result), dict(zip(expected.positions, expected.paths, strict=True))
+    found = (
+        came.get(_plain(paths[i]), ("", None))[1] if i in paths else None
+        for i in range(len(jax.tree.leaves(args)))
+    )
+    whole = jax.tree.unflatten(jax.tree.structure(args), found)
+    return tuple(whole[n] for n in argnums)
+
+
 def _without_value(result: Any, leaves: Leaves) -> Any:
     """Returns the grads of a result that is grads or (value, grads)."""
     if isinstance(result, tuple) and len(result) == 2:

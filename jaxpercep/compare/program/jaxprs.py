@@ -1,8 +1,9 @@
 """Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxpercep.compare.program.graph import Constant, Graph, Loop, Operation, Plain, Value, run
+from jaxpercep.compare.program.loops import Evaluate, While, reversible
 from jaxpercep.compare.program.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
@@ -18,6 +20,8 @@ NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 
 CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 RULES = {"custom_vjp_call": "call_jaxpr"}
+JAX = Path(jax.__file__).parent
+FORWARD_RULES = {"custom_jvp_call": "call_jaxpr"}
 
 
 class Traced(NamedTuple):
@@ -44,9 +48,9 @@ class Traced(NamedTuple):
         floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
         return min(floating, key=bits, default="float64")
 
-    def has_rules(self) -> bool:
-        """Returns True if the function calls one with a `jax.custom_vjp` rule."""
-        return any(e.primitive.name in RULES for e in _equations(self.closed.jaxpr))
+    def has_rules(self, kinds: Mapping[str, str] = RULES) -> bool:
+        """Returns True if the function calls one with a `jax.custom_vjp` rule, or another kind."""
+        return any(_is_rule(e, kinds) for e in _equations(self.closed.jaxpr))
 
     def graph(self, *, widen: bool = False) -> Graph:
         """Returns the operations; with `widen`, every floating type in them becomes float64."""
@@ -60,6 +64,13 @@ class Traced(NamedTuple):
         reader = _Reader(True, np.random.default_rng(0))
         graph = reader.graph(self.closed.jaxpr, self.closed.consts)
         return graph if reader.has_narrow_constants else None
+
+    def with_further_passes(self, count: int) -> Graph | None:
+        """Runs the loops that end when they have converged further; None without such loops."""
+        reader = _Reader(self.narrowest() != "float64")
+        reader.further = count
+        graph = reader.graph(self.closed.jaxpr, self.closed.consts)
+        return graph if reader.converges else None
 
 
 def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
@@ -119,15 +130,43 @@ def without_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..
             f"fun={fun!r} calls no function with a jax.custom_vjp rule; for a gradient that is "
             "not such a rule, use compare_gradients or compare_vjp."
         )
+    return _inlined(fun, RULES)
+
+
+def without_forward_rules(fun: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
+    """Replaces every `jax.custom_jvp` in `fun`, but those of JAX, by the function it belongs to.
+
+    Raises:
+        ValueError: `fun` calls no function with such a rule.
+    """
+    if not trace(fun, args).has_rules(FORWARD_RULES):
+        raise ValueError(
+            f"fun={fun!r} calls no function with a jax.custom_jvp rule, apart from those of JAX; "
+            "for a derivative that is not such a rule, use compare_jvp."
+        )
+    return _inlined(fun, FORWARD_RULES)
+
+
+def _inlined(fun: Callable[..., Any], rules: Mapping[str, str]) -> Callable[..., Any]:
+    """Replaces the functions that have rules of these kinds by their bodies."""
 
     def primal(*args: Any) -> Any:
         traced = trace(fun, args)
         reader = _Reader(False)
-        reader.calls = CALLS | RULES
+        reader.calls, reader.reverse = {**CALLS, **rules}, False
         graph = reader.graph(traced.closed.jaxpr, traced.closed.consts)
         return jax.tree.unflatten(traced.structure, run(graph, jax.tree.leaves(args), Plain()))
 
     return primal
+
+
+def _is_rule(equation: Any, kinds: Mapping[str, str]) -> bool:
+    """Returns True for calls of functions with rules of these kinds; JAX keeps its own."""
+    name = equation.primitive.name
+    if name not in kinds or name not in FORWARD_RULES:
+        return name in kinds
+    debug = _opened(equation.params[kinds[name]])[0].debug_info
+    return not Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
 
 
 def bits(dtype: str) -> int:
@@ -169,6 +208,10 @@ class _Reader:
         self.widen, self.rng, self.has_narrow_constants = widen, rng, False
         # A rule for another type does not apply to the widened function, which is differentiated.
         self.calls = CALLS | RULES if widen else CALLS
+        self.reverse = (
+            True  # inside a loop, and in what will be traced again, forward mode is enough
+        )
+        self.further, self.converges = 0, False
 
     def graph(self, jaxpr: Any, consts: Sequence[Value], outer: Place | None = None) -> Graph:
         """Reads a jaxpr that is called from `outer`."""
@@ -190,9 +233,9 @@ class _Reader:
             frames=place.frames,
             chain=chain(equation.source_info.traceback),
             location=" / ".join(place.scopes) or None,
-            span=place.span,
+            spans=place.spans,
         )
-        if primitive in self.calls:
+        if _is_rule(equation, self.calls):
             body = self.graph(*_opened(params[self.calls[primitive]]), place)
             name = params.get("name", primitive)
             return build(name=name, kind="call", bodies=(_without(body, equation),))
@@ -205,9 +248,27 @@ class _Reader:
             return build(kind="cond", bodies=bodies, results=equation.outvars)
         if primitive in ("custom_jvp_call", "custom_vjp_call"):
             build = partial(build, name=_rule_name(params))
+        if primitive == "while":
+            return build(evaluate=self.loop(equation, results, place))
         if self.widen:
             return build(evaluate=self.widened(equation))
         return build(evaluate=_evaluator(equation, results))
+
+    def loop(self, equation: Any, results: Sequence[Any], place: Place) -> Evaluate:
+        """Evaluates a `while` loop, as it is where neither its types nor its passes change."""
+        outer, self.reverse = self.reverse, False
+        params = equation.params
+        condition, body = (
+            self.graph(*_opened(params[name]), place) for name in ("cond_jaxpr", "body_jaxpr")
+        )
+        self.reverse = outer
+        counts = params["cond_nconsts"], params["body_nconsts"]
+        loop = While(condition, body, counts, self.further)
+        self.converges |= loop.converges
+        changed = self.widen or self.further
+        read = [not isinstance(v, core.DropVar) for v in equation.outvars]
+        evaluate = partial(_some, loop, read) if changed else _evaluator(equation, results)
+        return reversible(evaluate) if self.reverse else evaluate
 
     def operand(self, atom: Any) -> Any:
         """Returns a variable unchanged, a literal as a `Constant`."""
@@ -318,6 +379,11 @@ def _evaluator(equation: Any, results: Sequence[Any]) -> Callable[..., Sequence[
         return function(*(value for value, literal in pairs if not literal))
 
     return evaluate
+
+
+def _some(function: Evaluate, read: Sequence[bool], *values: Value) -> list[Value]:
+    """Returns the results that are read."""
+    return [result for result, is_read in zip(function(*values), read, strict=True) if is_read]
 
 
 def _nothing(*values: Value) -> tuple[()]:

@@ -12,8 +12,15 @@ class Text:
     def segment(self, node: ast.AST) -> str:
         """Returns the text of an expression or a statement as it stands."""
         assert isinstance(node, (ast.expr, ast.stmt))
-        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
-        lines = self.lines[first : last + 1]
-        lines[-1] = lines[-1][: node.end_col_offset]
-        lines[0] = lines[0][node.col_offset :]
+        begin, end = (
+            (node.lineno, node.col_offset),
+            (node.end_lineno or 0, node.end_col_offset or 0),
+        )
+        return self.between(begin, end)
+
+    def between(self, begin: tuple[int, int], end: tuple[int, int]) -> str:
+        """Returns the text between two places: a line, counted from 1, and a column in bytes."""
+        lines = self.lines[begin[0] - 1 : end[0]]
+        lines[-1] = lines[-1][: end[1]]
+        lines[0] = lines[0][begin[1] :]
         return b"".join(lines).decode()
