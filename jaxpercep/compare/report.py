@@ -81,10 +81,7 @@ class GradientReport:
 
     @property
     def annotated(self) -> AnnotatedBackward | None:
-        """The backward pass line by line, with what each value on it is.
-
-        None if the functions have captured NumPy arrays, which a report must not hold.
-        """
+        """The backward pass line by line, with what each value on it is."""
         return None if self.backward is None else self.backward.annotated
 
     def blind_spots(self) -> BlindSpots:
