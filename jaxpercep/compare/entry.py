@@ -37,7 +37,7 @@ from jaxpercep.compare.evaluation.projection import (
     inner,
     random_cotangent,
 )
-from jaxpercep.compare.evaluation.reference import evaluate
+from jaxpercep.compare.evaluation.reference import Evaluation, evaluate
 from jaxpercep.compare.evaluation.verdict import decide
 from jaxpercep.compare.explanation.diagnosis import Diagnosis, diagnose
 from jaxpercep.compare.program.jaxprs import without_rules
@@ -265,7 +265,8 @@ def _compare(
         fun, grad_fun, args, argnums, candidate, rate, explain=True
     )
     evaluation = backward.evaluation
-    remark = _about(evaluation.shared) if evaluation.shared else evaluation.miscompiled
+    shared = _about(evaluation.shared) if evaluation.shared else None
+    remark = shared or evaluation.miscompiled or evaluation.inexact
     # JAX keeps a NumPy array in float64 for as long as a jaxpr that has captured it is held.
     held = None if backward.native.captures_numpy else backward
     return GradientReport(backward.verdict, leaves, explanations, evaluation.formula, remark, held)
@@ -297,8 +298,25 @@ def judged(
         verdict = decide(evaluation, leaves)
         unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
         if explain and unexplained and not evaluation.shared:
-            explanations = diagnose(evaluation, batch, rate)
+            explanations = _explained(evaluation, batch, rate)
     return Backward(candidate, native, evaluation, batch, verdict), leaves, explanations
+
+
+def _explained(
+    evaluation: Evaluation, batch: list[Any], rate: float | None
+) -> tuple[tuple[Diagnosis, ...], ...]:
+    """Explains a difference; unless that is simple, once more, allowing for the data's rounding."""
+    found = diagnose(evaluation, batch, rate)
+    if evaluation.identities and _complexity(found) > (False, 1):
+        again = diagnose(evaluation.allowing_for_data(), batch, rate)
+        return min(found, again, key=_complexity)
+    return found
+
+
+def _complexity(explanations: tuple[tuple[Diagnosis, ...], ...]) -> tuple[bool, int]:
+    """Returns whether something is left unexplained, and the number of mistakes it takes."""
+    causes = [[diagnosis.cause for diagnosis in one] for one in explanations]
+    return any("unexplained" in one for one in causes), min(map(len, causes), default=0)
 
 
 def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
