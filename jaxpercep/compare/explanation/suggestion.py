@@ -20,6 +20,7 @@ from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.draws import Manner, draw
 from jaxpercep.compare.evaluation.function import Function
 from jaxpercep.compare.evaluation.native import double_precision
+from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.evaluation.projection import inner
 from jaxpercep.compare.explanation.blind_spots import Search
 from jaxpercep.compare.program.words import leaf_names, parameters
@@ -85,9 +86,11 @@ def _best(
     """Returns the position of the arguments with the fewest blind spots, the first if several."""
     traced = Function.of(fun, args, positions).traced
     captured = traced is not None and traced.captures_numpy
+    own = OwnTypes.of(jax.tree.leaves(args))
     with double_precision(captured and not jax.config.read("jax_enable_x64")):
         wide = trees.cast(args, "float64")
-        graph = Function.of(fun, args, positions).in_float64(wide).graph
+        function, _ = Function.of(fun, args, positions).in_float64(wide, own)
+        graph = function.graph
         if graph is None:
             raise TypeError(
                 f"fun={fun!r} needs concrete numbers, expected a function that JAX can trace: use "
