@@ -55,9 +55,9 @@ class Pullback:
         report = first.report()
         if report.ok and order == 2:
             frozen = first.backward.evaluation.candidate.frozen
-            report = _joined(report, self.second_order(frozen), "second-order grad", HELD)
+            report = _joined(report, self.second_order(frozen), "second order", HELD)
         if report.ok and batched:
-            report = _joined(report, self.batched(), "batched grad", UNDER_VMAP)
+            report = _joined(report, self.batched(), "batched", UNDER_VMAP)
         return report
 
     def objective(self, *args_and_dy: Any) -> Any:

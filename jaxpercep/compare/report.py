@@ -218,7 +218,8 @@ def _badness(leaf: LeafReport) -> tuple[bool, float]:
 
 
 def _row(leaf: LeafReport) -> list[str | Text]:
-    own = leaf.name if leaf.of == "grad" else f"{leaf.of}{leaf.path}"
+    others = {"grad": leaf.name, "tangent": f"tangent{leaf.path}"}
+    own = others.get(leaf.of, f"{leaf.name}, {leaf.of}")
     name = Text(own)  # names are not markup
     shape = "x".join(map(str, leaf.shape)) or "scalar"
     if leaf.note:

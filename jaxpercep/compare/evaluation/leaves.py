@@ -31,7 +31,7 @@ class LeafReport:
         worst_index: the index of the largest error.
         ok: True if the error is within rounding, or there is nothing to compare.
         note: the reason why a leaf was not measured; the numbers are then nan.
-        of: what it is a leaf of: `"grad"`, or `"tangent"`, `"second-order grad"`, `"batched grad"`.
+        of: what it is a leaf of: `"grad"`, or `"tangent"`, `"second order"`, `"batched"`.
     """
 
     path: str
