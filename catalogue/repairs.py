@@ -27,7 +27,7 @@ from catalogue.table import report_of
 from jaxpercep import Repair
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.runs import drawn
-from jaxpercep.compare.entry import judged
+from jaxpercep.compare.comparison import judged
 
 
 class Outcome(NamedTuple):
@@ -69,26 +69,36 @@ def compared(mistake: Mistake) -> Backward:
     """Compares a mistake, without naming it."""
     if mistake.kind == "gradients":
         candidate = Candidate.of(mistake.fun, mistake.wrong, mistake.args)
-        return judged(mistake.fun, mistake.wrong, mistake.args, 0, candidate)[0]
+        return judged(mistake.fun, mistake.wrong, mistake.args, 0, candidate).backward
     return report_of(mistake).backward
 
 
 def edited_lines(mistake: Mistake) -> set[int]:
-    """Returns the lines of the file that the mistake has edited."""
+    """Returns the lines of the file that the mistake has edited.
+
+    Of a term or a factor that was removed, those are the lines that assign the variable it was
+    removed from; of a statement that was moved, those as well that it was moved past and that read
+    what it assigns.
+    """
     old, _ = inspect.getsourcelines(mistake.right)
     new, first = inspect.getsourcelines(mistake.wrong)
+    codes = difflib.SequenceMatcher(None, old, new).get_opcodes()
+    changes = [code for code in codes if code[0] != "equal"]
+    inserted = {new[n]: n for _, _, _, k, end in changes for n in range(k, end)}
     lines: set[int] = set()
-    for tag, i, j, k, end in difflib.SequenceMatcher(None, old, new).get_opcodes():
-        if tag == "equal":
-            continue
+    for _, i, j, k, end in changes:
         lines.update(range(first + k, first + end))
         for removed in old[i:j]:
             target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", removed)
-            if target:
-                begin = target[1].partition("[")[0]
-                lines.update(
-                    first + n for n, line in enumerate(new) if re.match(rf"\s*{begin}\b.*=", line)
-                )
+            if target is None:
+                continue
+            name = re.escape(target[1].partition("[")[0])
+            assigns, reads = re.compile(rf"\s*{name}\b.*="), re.compile(rf"\b{name}\b")
+            if removed in inserted:
+                begin, last = sorted((k, inserted[removed]))
+                lines.update(first + n for n in range(begin, last + 1) if reads.search(new[n]))
+            else:
+                lines.update(first + n for n, line in enumerate(new) if assigns.match(line))
     return lines
 
 

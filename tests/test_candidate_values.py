@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercep.compare.candidate.eager import same
+from jaxpercep.compare.candidate.compiled import Compiled
+from jaxpercep.compare.candidate.eager import Eager, same
 from jaxpercep.compare.candidate.grammar import derivatives, edits, tidy
 from jaxpercep.compare.candidate.instrument import Instrument
+from jaxpercep.compare.candidate.instrumented import Instrumented
 from jaxpercep.compare.candidate.record import Recorder
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.twins import Twins
+from jaxpercep.compare.evaluation.trees import Leaves
 
 A = np.linspace(-1.0, 2.0, 12).reshape(3, 4)
 offset = 0.5
@@ -174,6 +177,30 @@ def test_a_replaced_value_is_what_the_rest_is_computed_from():
     np.testing.assert_array_equal(twin(A), 1.0 + offset)
 
 
+@pytest.mark.usefixtures("x64")
+def test_a_compiled_candidate_has_the_same_values_and_takes_others_in_their_place():
+    candidate = Instrumented(lambda follow: follow(traced), Home(__file__))
+    given = candidate, ((jnp.asarray(A),), (jnp.asarray(2 * A),)), Leaves((0,), ("",), ())
+    compiled, eager = Compiled.of(given[0], traced, *given[1:]), Eager(*given)
+    for where in (0, 1):
+        some, others = compiled.values({}, where), eager.values({}, where)
+        assert list(some) == list(others)
+        jax.tree.map(np.testing.assert_allclose, list(some.values()), list(others.values()))
+    sites = candidate.instrument.sites
+    for text in ("jnp.sin(row)", "jnp.tanh(row)", "jitted(a)"):
+        (key, *_) = (key for key in some if sites[key.site].text == text)
+        replaced = {key: np.full(some[key].shape, 0.3)}
+        np.testing.assert_allclose(compiled.answer(replaced, 1), eager.answer(replaced, 1))
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_candidate_that_computes_something_else_when_it_is_told_is_not_compiled():
+    candidate = Instrumented(lambda follow: follow(jitted), Home(__file__))
+    given = ((jnp.asarray(A),), (jnp.asarray(A),)), Leaves((0,), ("",), ())
+    assert Compiled.of(candidate, jitted, *given) is not None
+    assert Compiled.of(candidate, lambda a: jnp.tanh(a) * 3.0, *given) is None
+
+
 def module_of(path, text):
     path.write_text(text)
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -213,6 +240,11 @@ def test_a_source_that_has_changed_or_is_missing_is_said_to_be(tmp_path):
         ("d", "d * (1 / (1 + np.exp(-h)))"),
         ("d", "h * (d - (d * h).sum(-1, keepdims=True))"),
         ("1 - d", "1 - d / h"),
+        ("d * h", "d * h * (1 + x * (1 - h))"),
+        ("d", "d + h[..., None] * w"),
+        ("d", "d / (h * (1 - h))"),
+        ("d * h * (1 - h)", "h * (d - (d * h).sum(-1, keepdims=True))"),
+        ("d", "d - d.mean(-1, keepdims=True)"),
         ("d * np.exp(h)", "d * h"),
         ("d", "d * (h * x < 1)"),
         ("np.zeros(3)", "d.sum(0)"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
@@ -25,6 +26,7 @@ from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation.blind_spots import BlindSpots, blind_spots
 from jaxpercep.compare.explanation.messages import FactorNames
 from jaxpercep.compare.program.words import leaf_names, parameters
 
@@ -33,6 +35,8 @@ UNREPAIRED = (
     "mistake in the order or the structure of the computation."
 )
 TIGHT = 1e-9  # relative: in float64 equal values are closer
+LOOSEST = 1e-6  # although the rounding of a wrong candidate may be anything
+SETS = 5  # of other arguments
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,13 @@ class Backward:
                 reason = f"reading it has failed, with {type(error).__name__}: {error}"
                 return AnnotatedBackward(self.verdict == "match", (), (), reason)
 
+    @cached_property
+    def blind_spots(self) -> BlindSpots:
+        """What the arguments could not have revealed."""
+        names = leaf_names(self.candidate.names, self.native.sides.args)
+        with self.native.double_precision():
+            return blind_spots(self.evaluation, self.batch, names)
+
     def read(self) -> AnnotatedBackward:
         """Reads the candidate.
 
@@ -104,13 +115,13 @@ class Backward:
         if self.verdict == "manual_wrong":
             faults = Search(runs, values, dictionary).faults()
             remark = None if faults else UNREPAIRED
-        suggester = Suggester(runs, faults, values, dictionary.tolerance)
+        suggestions = Suggester(runs, faults, values, dictionary.tolerance).suggestions()
         repairs = [
             replace(
-                described(fault, suggester.suggestion(fault), runs, values, dictionary, names),
+                described(fault, suggestion, runs, values, dictionary, names),
                 together=len(faults),
             )
-            for fault in faults
+            for fault, suggestion in zip(faults, suggestions, strict=True)
         ]
         listings = Lister(runs.sites, values, faults, names).listings()
         unread = tuple(runs.unread.items())
@@ -123,35 +134,42 @@ class Backward:
         evaluation = self.evaluation
         structure = jax.tree.structure(self.native.sides.args)
         args = jax.tree.unflatten(structure, evaluation.values)
-        others = drawn(args, evaluation.leaves.positions)
+        every = [args, *(drawn(args, evaluation.leaves.positions, seed) for seed in range(SETS))]
         home = Home(file_of(self.candidate.function))
-        known, right = self.known(args, others, home)
+        known, right = self.known(every, home)
         eps = float(jnp.finfo(evaluation.formula).eps)
         tolerance = TIGHT if evaluation.formula == "float64" else eps**0.5
         sizes = [largest(leaf) for leaf in evaluation.autodiff]
         limits = [
-            max(tolerance, floor / size if size else 0.0)
+            min(max(tolerance, floor / size if size else 0.0), max(tolerance, LOOSEST))
             for floor, size in zip(evaluation.floor, sizes, strict=True)
         ]
         target = Target(evaluation.leaves, right, limits, evaluation.candidate.frozen)
         is_traceable = self.native.sides.candidate.traced is not None
-        runs = Runs(self.candidate.build, home, (args, others), target, is_traceable)
+        proved = every[: len(right[0])]
+        runs = Runs(self.candidate.build, home, proved, target, is_traceable)
         return runs, Dictionary.of(known, tolerance)
 
     def known(
-        self, args: tuple[Any, ...], others: tuple[Any, ...], home: Home
-    ) -> tuple[list[Known], list[Pair]]:
-        """Returns the known values, and the right gradient by each leaf."""
+        self, every: Sequence[tuple[Any, ...]], home: Home
+    ) -> tuple[list[Known], list[list[np.ndarray]]]:
+        """Returns the known values, and the right gradient by each leaf at all sets of arguments.
+
+        Values are known at two sets. The others prove suggestions; they are left out if there is no
+        right gradient at one of them, or if branches may be taken there that were not traced here.
+        """
         positions = self.evaluation.leaves.positions
         if self.evaluation.graph is None:
             raise UnreadableError("the function cannot be traced with abstract arguments")
         program = Program(self.evaluation.graph)
-        here, there = (program.at(jax.tree.leaves(some)) for some in (args, others))
-        names = leaf_names(self.candidate.names, args)
-        right = [
-            Pair(here.cotangents[spot], there.cotangents[spot])
-            for spot in (Spot("input", 0, i) for i in positions)
-        ]
+        branches = any(operation.kind == "cond" for operation in program.graph.walk())
+        chosen = every[:2] if branches else every
+        here, there, *more = (program.at(jax.tree.leaves(some)) for some in chosen)
+        spots = [Spot("input", 0, i) for i in positions]
+        right = [[at.cotangents[spot] for at in (here, there, *more)] for spot in spots]
+        if not all(np.isfinite(leaf).all() for leaves in right for leaf in leaves[2:]):
+            right = [leaves[:2] for leaves in right]
+        names = leaf_names(self.candidate.names, every[0])
         return Reader(program, names, positions, home.file).known(here, there), right
 
 
@@ -190,4 +208,5 @@ def missing_term(
     if any(meaning.known is fault.due[0].known for meaning in values.meanings[fault.keys[0]]):
         return None  # a multiple of what is due
     uses = [meaning for meaning in lacking if meaning.known.is_gradient and meaning.is_exact]
-    return uses[0].words(names) if uses else None
+    text = uses[0].words(names) if uses else None
+    return None if text == fault.due[0].words(names) else text

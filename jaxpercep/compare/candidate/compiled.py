@@ -1,6 +1,6 @@
 """A candidate that JAX can trace: one program, which takes other values in the place of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -79,13 +79,13 @@ class Compiled:
 
     Attributes:
         instrumented: the candidate.
-        args: two sets of arguments.
+        args: sets of arguments.
         leaves: to differentiate by.
         layout: of its values.
     """
 
     instrumented: Instrumented
-    args: tuple[tuple[Any, ...], tuple[Any, ...]]
+    args: Sequence[tuple[Any, ...]]
     leaves: Leaves
     layout: Layout
 
@@ -94,7 +94,7 @@ class Compiled:
         cls,
         instrumented: Instrumented,
         plain: Callable[..., Any],
-        args: tuple[tuple[Any, ...], tuple[Any, ...]],
+        args: Sequence[tuple[Any, ...]],
         leaves: Leaves,
     ) -> "Compiled | None":
         """Traces a candidate; None if it needs numbers or has too many values.
@@ -131,23 +131,38 @@ class Compiled:
         if not replacements.keys() <= unchanged.keys():
             return None
         if any(np.shape(new) != unchanged[key][1].shape for key, new in replacements.items()):
-            return self.edited(self.instrumented, replacements, where)
+            return self.reshaped(replacements, where)
         result, _ = self.program(self.args[where], self.slots(replacements))
         return trees.answer(result, self.leaves).leaves
 
-    def edited(
-        self, instrumented: Instrumented, replacements: Replacements, where: int
-    ) -> list[Any] | None:
-        """Returns the leaves of another candidate, or None if it then fails."""
+    def reshaped(self, replacements: Replacements, where: int) -> list[Any] | None:
+        """Returns the leaves with some values replaced by those of another shape."""
 
         def program(args: tuple[Any, ...]) -> Any:
             recorder = Symbolic(replacements, recording=False, trace=tracing(args))
-            return _unrolled(instrumented.run, recorder, *args)
+            return _unrolled(self.instrumented.run, recorder, *args)
 
         try:
             return trees.answer(RUN_ONCE(program)(self.args[where]), self.leaves).leaves
-        except Exception:  # whatever it is: this edit does not repair it
+        except Exception:  # whatever it is: these shapes do not fit
             return None
+
+    def other(self, instrumented: Instrumented) -> Callable[[Replacements, int], list[Any] | None]:
+        """Returns what `answer` is for another candidate, such as an edited one."""
+
+        @RUN_ONCE
+        def program(args: tuple[Any, ...], slots: Mapping[Key, tuple[Any, Any]]) -> Any:
+            recorder = Symbolic(trace=tracing(args), slots=slots)
+            return _unrolled(instrumented.run, recorder, *args)
+
+        def answer(replacements: Replacements, where: int) -> list[Any] | None:
+            slots = {key: (True, new) for key, new in replacements.items()}
+            try:
+                return trees.answer(program(self.args[where], slots), self.leaves).leaves
+            except Exception:  # whatever it is: this edit does not repair it
+                return None
+
+        return answer
 
     def sightings(self, site: int, replacements: Replacements, where: int) -> list[Sighting]:
         """Returns every pass through a site, with the variables around it."""

@@ -22,13 +22,13 @@ class Eager:
 
     Attributes:
         instrumented: the candidate.
-        args: two sets of arguments.
+        args: sets of arguments.
         leaves: to differentiate by.
         one_by_one: whether JAX must run loops and branches as Python does.
     """
 
     instrumented: Instrumented
-    args: tuple[tuple[Any, ...], tuple[Any, ...]]
+    args: Sequence[tuple[Any, ...]]
     leaves: Leaves
     one_by_one: bool = True
 
@@ -40,17 +40,19 @@ class Eager:
 
     def answer(self, replacements: Replacements, where: int) -> list[Any] | None:
         """Returns the leaves with some values replaced, or None if it then fails."""
-        return self.edited(self.instrumented, replacements, where)
+        return self.other(self.instrumented)(replacements, where)
 
-    def edited(
-        self, instrumented: Instrumented, replacements: Replacements, where: int
-    ) -> list[Any] | None:
-        """Returns the leaves of another candidate, or None if it then fails."""
-        recorder = Recorder(replacements, recording=False)
-        try:
-            return self.run(partial(instrumented.run, recorder), where)
-        except Exception:  # whatever it is: this does not repair it
-            return None
+    def other(self, instrumented: Instrumented) -> Callable[[Replacements, int], list[Any] | None]:
+        """Returns what `answer` is for another candidate, such as an edited one."""
+
+        def answer(replacements: Replacements, where: int) -> list[Any] | None:
+            recorder = Recorder(replacements, recording=False)
+            try:
+                return self.run(partial(instrumented.run, recorder), where)
+            except Exception:  # whatever it is: this does not repair it
+                return None
+
+        return answer
 
     def sightings(self, site: int, replacements: Replacements, where: int) -> list[Sighting]:
         """Returns every pass through a site, with the variables around it."""

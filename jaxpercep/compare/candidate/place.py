@@ -84,7 +84,7 @@ class Search:
     def misshapen(self) -> list[Known]:
         """The right gradients by the leaves that are returned in another shape."""
         pairs = zip(self.trials.leaves([]) or (), self.runs.target.right, strict=False)
-        due = [pair.here for leaf, pair in pairs if np.shape(leaf) != pair.here.shape]
+        due = [right[0] for leaf, right in pairs if np.shape(leaf) != right[0].shape]
         return [
             known
             for known in self.dictionary.known

@@ -1,4 +1,4 @@
-"""Runs of one candidate at two sets of arguments: as it is, and with other values inside it."""
+"""Runs of one candidate at several sets of arguments: as it is, and with other values inside it."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,6 @@ from jaxpercep.compare.candidate.compiled import Compiled
 from jaxpercep.compare.candidate.eager import Eager
 from jaxpercep.compare.candidate.instrument import Instrument, Site
 from jaxpercep.compare.candidate.instrumented import Build, Instrumented, as_it_is
-from jaxpercep.compare.candidate.known import Pair
 from jaxpercep.compare.candidate.record import Replacements
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.variables import Key, Sighting
@@ -26,18 +25,18 @@ class Target(NamedTuple):
 
     Attributes:
         leaves: to differentiate by.
-        right: the gradient by each of them.
+        right: the gradient by each of them, at every set of arguments.
         limits: the largest error of each, relative to its size.
         frozen: leaves that are not compared.
     """
 
     leaves: Leaves
-    right: Sequence[Pair]
+    right: Sequence[Sequence[np.ndarray]]
     limits: Sequence[float]
     frozen: frozenset[int] = frozenset()
 
     def is_right(self, answer: Sequence[Any], where: int) -> tuple[bool, ...]:
-        """Judges each leaf, at one of the two sets of arguments."""
+        """Judges each leaf, at one of the sets of arguments."""
         return tuple(
             i in self.frozen
             or (
@@ -57,7 +56,7 @@ class Runs:
     Attributes:
         build: of the candidate.
         home: the user's files.
-        args: two sets of arguments.
+        args: sets of arguments: suggestions are proved at all of them, values known at two.
         target: what it should return.
         is_traceable: whether JAX can trace it.
         count: of the runs since it was last set to 0.
@@ -65,7 +64,7 @@ class Runs:
 
     build: Build
     home: Home
-    args: tuple[tuple[Any, ...], tuple[Any, ...]]
+    args: Sequence[tuple[Any, ...]]
     target: Target
     is_traceable: bool
     count: int = 0
@@ -138,14 +137,20 @@ class Runs:
         """Returns every pass through a site with the variables around it, some values replaced."""
         return self.engine.sightings(site, replacements, where)
 
-    def edited(
-        self, edits: Mapping[ast.AST, ast.expr], replacements: Replacements, where: int
-    ) -> list[Any] | None:
-        """Returns the leaves of the candidate with another source, or None if it then fails."""
+    def mends(self, edits: Mapping[ast.AST, ast.expr], given: Sequence[Replacements]) -> bool:
+        """Returns True if an edited candidate is right, at the sets of arguments of `given`.
+
+        Args:
+            edits: other expressions, by those that they replace.
+            given: for each set of arguments, values to replace beside them.
+        """
         own = self.instrumented.instrument
         instrument = Instrument(edits, list(own.sites), dict(own.known))
-        return self.engine.edited(
-            Instrumented(self.build, self.home, instrument), replacements, where
+        run = self.engine.other(Instrumented(self.build, self.home, instrument))
+        answers = ((run(new, where), where) for where, new in enumerate(given))
+        return all(
+            leaves is not None and all(self.target.is_right(leaves, where))
+            for leaves, where in answers
         )
 
 

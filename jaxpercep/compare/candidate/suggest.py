@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,16 @@ from jaxpercep.compare.candidate.vocabulary import NUMBERS, Vocabulary, code, ev
 
 MOST = 30_000  # edits that are evaluated
 TRIED = 8  # of those that give the due value are put into the source and run
+
+
+Edit: TypeAlias = dict[ast.AST, ast.expr]
+
+
+class Suggestion(NamedTuple):
+    """Code to put into the source: its text, and by node."""
+
+    text: str
+    edit: Edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +46,46 @@ class Suggester:
     values: Values
     tolerance: float
 
-    def suggestion(self, fault: Substitution) -> str | None:
-        """Returns the simplest edit that, put into the source, makes every leaf right.
+    def suggestions(self) -> list[str | None]:
+        """Returns the simplest edits that, put into the source, make every leaf right."""
+        found = [self.suggestion(fault) for fault in self.faults]
+        if len(found) > 1 and all(found):
+            together = {node: new for one in found if one for node, new in one.edit.items()}
+            if not self.runs.mends(together, [{} for _ in self.runs.args]):
+                return [None for _ in found]
+        return [None if one is None else one.text for one in found]
+
+    def suggestion(self, fault: Substitution) -> Suggestion | None:
+        """Returns the simplest edit for one fault, while the others are replaced.
 
         Where the passes of a loop are summed, their order is not known from the sum.
         """
         found = self.in_order(fault)
         if found is None and len(fault.keys) > 1:
             found = self.in_order(fault._replace(due=fault.due[::-1]))
-        return found
+        return found or self.accumulated(fault)
 
-    def in_order(self, fault: Substitution) -> str | None:
-        """Returns the simplest edit that gives every pass the value that is due at it."""
+    def accumulated(self, fault: Substitution) -> Suggestion | None:
+        """Returns `dw += x` for `dw = x` in a loop, if that makes every leaf right."""
         site = self.runs.sites[fault.keys[0].site]
-        others = [other for other in self.faults if other is not fault]
-        given = [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
+        in_loop = len(self.values.turns.get(site.number, ())) > 1
+        if not in_loop or site.variable is None or isinstance(site.node, ast.AugAssign):
+            return None
+        edit: Edit = {site.node: _parsed(f"{site.variable} + ({site.text})")}
+        if self.runs.mends(edit, self.given(fault)):
+            return Suggestion(f"{site.variable} += {site.text}", edit)
+        return None
+
+    def given(self, fault: Substitution) -> list[dict[Key, np.ndarray]]:
+        """Returns what the other faults replace: they can at two sets of arguments alone."""
+        others = [other for other in self.faults if other.keys != fault.keys]
+        if not others:
+            return [{} for _ in self.runs.args]
+        return [{k: v for one in others for k, v in one.at(w).items()} for w in (0, 1)]
+
+    def in_order(self, fault: Substitution) -> Suggestion | None:
+        """Returns the simplest edit that gives every pass the value that is due at it."""
+        site, given = self.runs.sites[fault.keys[0].site], self.given(fault)
         node = site.node.value if isinstance(site.node, ast.AugAssign) else site.node
         text = site.source.quotes.segment(node)
         cases = [case for w in (0, 1) for case in self.cases(fault, text, given[w], w)]
@@ -58,9 +93,9 @@ class Suggester:
             return None
         for new in islice(self.matching(site, text, cases), TRIED):
             tidied = tidy(new)
-            edit: dict[ast.AST, ast.expr] = {node: ast.parse(f"({tidied}\n)", mode="eval").body}
-            if all(self.is_repaired(edit, given[w], w) for w in (0, 1)):
-                return _statement(site, node, tidied)
+            edit: Edit = {node: _parsed(tidied)}
+            if self.runs.mends(edit, given):
+                return Suggestion(_statement(site, node, tidied), edit)
         return None
 
     def cases(
@@ -99,7 +134,8 @@ class Suggester:
         told = [other for other in own if other.number in self.values.turns]  # not print(x)
         words = Vocabulary(told, cases[0][0])
         cases = [(words.named(sighting), due) for sighting, due in cases]
-        for new in [*words.edits(text)[:MOST], *_solved(text, words.atoms, *cases[0])]:
+        solved = _solved(text, [*words.atoms, *words.slopes], *cases[0])
+        for new in [*words.edits(text)[:MOST], *solved]:
             compiled = code(new)
             if all(self.equals(compiled, sighting, due) for sighting, due in cases):
                 yield words.told(new)
@@ -114,10 +150,9 @@ class Suggester:
         scale = np.max(np.abs(due), initial=0.0)
         return bool(np.max(np.abs(value - due), initial=0.0) <= self.tolerance * scale)
 
-    def is_repaired(self, edit: dict[ast.AST, ast.expr], given: Any, where: int) -> bool:
-        """Returns True if every leaf is right after an edit."""
-        leaves = self.runs.edited(edit, given, where)
-        return leaves is not None and all(self.runs.target.is_right(leaves, where))
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(f"({text}\n)", mode="eval").body
 
 
 def _solved(text: str, atoms: Sequence[str], sighting: Sighting, due: Any) -> Iterator[str]:

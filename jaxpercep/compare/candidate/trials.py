@@ -82,9 +82,9 @@ class Trials:
             return None
         rows = zip(one, zero, self.runs.target.right, self.judged([], 0), strict=True)
         moved = [
-            (np.ravel(a) - np.ravel(b), np.ravel(pair.here) - np.ravel(b))
-            for a, b, pair, right in rows
-            if not right and np.shape(a) == np.shape(b) == pair.here.shape
+            (np.ravel(a) - np.ravel(b), np.ravel(right[0]) - np.ravel(b))
+            for a, b, right, is_right in rows
+            if not is_right and np.shape(a) == np.shape(b) == right[0].shape
         ]
         if not moved:
             return None

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType, FunctionType
@@ -17,6 +17,7 @@ from jaxpercep.compare.candidate.variables import NumpyForJax, Sighting, calls_j
 from jaxpercep.compare.program.graph import RUN_ONCE
 
 NUMBERS = (np.ndarray, np.generic, float, jax.Array)
+SHORT = 8  # elements that are looked at
 NAME = "_slope_{}_"  # of a derivative that many edits use
 
 
@@ -42,8 +43,19 @@ class Vocabulary:
             and not site.text.endswith(".T")
         ]
         near = [other for text in texts for other in neighbours(text)]
-        every = dict.fromkeys([*texts, *near, *self.sighting.variables])
+        every = dict.fromkeys([*texts, *near, *self.sighting.variables, *self.elements])
         return [text for text in every if _is_number(evaluated(text, self.sighting))]
+
+    @cached_property
+    def elements(self) -> list[str]:
+        """The elements of short tuples, lists and dicts."""
+        found: list[str] = []
+        for name, value in self.sighting.variables.items():
+            keys: Iterable[Any] = value if isinstance(value, dict) else ()
+            if isinstance(value, (tuple, list)):
+                keys = range(len(value))
+            found += [f"{name}[{key!r}]" for key in keys][:SHORT]
+        return found
 
     @cached_property
     def functions(self) -> list[str]:
