@@ -9,10 +9,11 @@ from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.explanation.counterfactuals import Problem
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
-from jaxpercep.compare.explanation.explanations import CLOSE, Explanation, Judge, explain
+from jaxpercep.compare.explanation.explanations import CLOSE, Explanation, Judge
 from jaxpercep.compare.explanation.hypotheses import Hypothesis, hypotheses
 from jaxpercep.compare.explanation.leaf_causes import mend
 from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.explanation.search import explain
 from jaxpercep.compare.explanation.writer import Writer
 from jaxpercep.compare.program.flow import Flow, live
 from jaxpercep.compare.program.units import grouped

@@ -18,7 +18,7 @@ from jaxpercep.compare.explanation.messages import FactorNames
 from jaxpercep.compare.explanation.pullbacks import is_linear
 from jaxpercep.compare.explanation.unexplained import suspects
 from jaxpercep.compare.program.graph import Constant, Operation
-from jaxpercep.compare.program.values import Values
+from jaxpercep.compare.program.values import Value, Values
 
 
 @dataclass(frozen=True)
@@ -121,15 +121,24 @@ class Writer:
         words = {"what": self.values.described(place), "quoted": self.values.quoted(place)}
         if operand < 0:
             return words | {"value": "a value", "matrix": "the matrix"}
-        graph = self.values.home[operation]
-        value, *others = [
-            self.values.of(graph, o)
-            for i, o in sorted(enumerate(operation.operands), key=lambda pair: pair[0] != operand)
-            if i == operand or not isinstance(o, Constant)
-        ]
-        matrix = self.values.name(others[0]) if others else None
-        words["value"] = self.values.name(hypothesis.held or value) or "a value"
-        return words | {"matrix": matrix or "the matrix"}
+        other = next((i for i in range(len(operation.operands)) if i != operand), operand)
+        held = hypothesis.held or self.used(operation, operand)
+        words["value"] = self.named(held, "a value")
+        return words | {"matrix": self.named(self.used(operation, other), "the matrix")}
+
+    def named(self, value: Value | None, unnamed: str) -> str:
+        """Returns the name of a value, or another word."""
+        assert self.values is not None
+        name = None if value is None else self.values.name(value)
+        return unnamed if name is None else name
+
+    def used(self, operation: Operation, operand: int) -> Value | None:
+        """Returns the value of an operand, or None for a constant."""
+        assert self.values is not None
+        variable = operation.operands[operand]
+        if isinstance(variable, Constant):
+            return None
+        return self.values.of(self.values.home[operation], variable)
 
     def use_of(self, leaf: int) -> str | None:
         """Returns the line that uses a leaf first."""

@@ -143,7 +143,7 @@ class Values:
         if maker is None or expression is None:
             return None
         if not self.is_last(maker):
-            return f"a value in `{expression.brief}`"
+            return self.described(maker)
         return f"`{expression.variable or expression.brief}`"
 
     def is_assigned(self, value: Value) -> bool:
@@ -151,6 +151,11 @@ class Values:
         maker = self.maker.get(value)
         expression = self.expression(maker) if maker else None
         return bool(maker and expression and expression.variable and self.is_last(maker))
+
+    def is_whole(self, value: Value) -> bool:
+        """Returns True if a value is that of an expression in the source."""
+        maker = self.maker.get(value)
+        return bool(maker and self.expression(maker) and self.is_last(maker))
 
     def is_last(self, operation: Operation) -> bool:
         """Returns True unless it is followed by others that the same expression consists of."""
@@ -167,9 +172,11 @@ class Values:
         if (only := self.only(operation)) is None:
             if len(self.users[used]) != 1:
                 return None
-            return next(filter(self.is_assigned, self.before(used)), used)
+            path = self.before(used)
+            whole = (v for v in path if _size(v) <= _size(used) and self.is_whole(v))
+            return next(filter(self.is_assigned, path), next(whole, used))
         path = [used, only, *self.after(only)]
-        sizes = [prod(value.variable.aval.shape) for value in path]
+        sizes = list(map(_size, path))
         start = next((i for i in range(1, len(path)) if sizes[i] < sizes[i - 1]), None)
         if start is None:
             return None
@@ -201,3 +208,7 @@ class Values:
                 break
             path.insert(0, value)
         return path
+
+
+def _size(value: Value) -> int:
+    return prod(value.variable.aval.shape)
