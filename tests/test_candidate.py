@@ -1,5 +1,6 @@
 """The backward pass is read line by line: what each value is, the first wrong one, the repair."""
 
+import ast
 import importlib.util
 import json
 from functools import cache
@@ -167,6 +168,21 @@ def test_two_mistakes_are_both_repaired(folder):
     assert report.repair == report.repairs[0]
     assert str(report).splitlines()[1].strip().startswith(report.repair.source)
     assert "and the other repair every gradient is right (verified)" in str(report.repair)
+
+
+def test_an_edit_is_run_before_it_is_called_a_repair(folder):
+    edits = MISTAKES["slope"][0] | MISTAKES["scale"][0]
+    backward = report_of(folder, tuple(edits.items())).backward
+    with backward.native.double_precision():
+        runs, _ = backward.prepared()
+        runs.record()
+        nodes = {site.text: site.node for site in runs.sites}
+        slope = {nodes["1 - h"]: ast.parse("1 - h**2", mode="eval").body}
+        scale = {nodes["len(y)"]: ast.parse("y.size", mode="eval").body}
+        given = [{} for _ in runs.args]
+        assert runs.mends(slope | scale, given)
+        assert not runs.mends(slope, given)
+        assert not runs.mends(scale, given)
 
 
 @pytest.mark.parametrize("name", list(UNREPAIRED))
