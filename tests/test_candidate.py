@@ -309,7 +309,6 @@ def calls_a_rule(x, w):
 
 PULLBACKS = {
     "compare_vjp": lambda *args: compare_vjp(curve, curve_forward, curve_backward, *args),
-    "compare_custom_vjp": lambda *args: compare_custom_vjp(ruled, *args),
     "a rule inside": lambda *args: compare_custom_vjp(calls_a_rule, *args),
 }
 
