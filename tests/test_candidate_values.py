@@ -246,6 +246,8 @@ def test_a_source_that_has_changed_or_is_missing_is_said_to_be(tmp_path):
         ("d * h * (1 - h)", "h * (d - (d * h).sum(-1, keepdims=True))"),
         ("d", "d - d.mean(-1, keepdims=True)"),
         ("d * np.exp(h)", "d * h"),
+        ("np.clip(d, -1, 1) * h", "d * h"),
+        ("np.stack(d)", "np.stack(d)[::-1]"),
         ("d", "d * (h * x < 1)"),
         ("np.zeros(3)", "d.sum(0)"),
         ("np.zeros((3, 3))", "x.T @ d"),

@@ -19,7 +19,7 @@ FUNCTIONS = ("exp", "cos", "sin", "sign", "tanh")  # of a module such as numpy
 SIZES = ("len({v})", "{v}.size", "{v}.shape[-1]")
 NUMBERS = ("2", "0.5", "1")
 SUMS = ("{e}.sum(0)", "{e}.sum()", "{e}.sum(-1)", "{e}.sum(0, keepdims=True)", "{e}.T")
-SUMS += ("{e}.sum(-1, keepdims=True)", "{e}.mean(0)", "{e}.mean(-1, keepdims=True)")
+SUMS += ("{e}.sum(-1, keepdims=True)", "{e}.mean(0)", "{e}.mean(-1, keepdims=True)", "{e}[::-1]")
 
 
 class Piece(NamedTuple):
@@ -164,7 +164,7 @@ def _operands_removed(text: str) -> Iterator[str]:
             for operand in (piece.node.left, piece.node.right):
                 part = next(p for p in inside.values() if ast.dump(p.node) == ast.dump(operand))
                 yield replaced(text, piece, _part(text, part))
-        if isinstance(piece.node, ast.Call) and len(piece.node.args) == 1:
+        if isinstance(piece.node, ast.Call) and piece.node.args:
             yield replaced(text, piece, ast.unparse(piece.node.args[0]))
 
 

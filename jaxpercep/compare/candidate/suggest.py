@@ -14,9 +14,9 @@ from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.values import Substitution, Values
 from jaxpercep.compare.candidate.variables import Key, Sighting
-from jaxpercep.compare.candidate.vocabulary import NUMBERS, Vocabulary, code, evaluated
+from jaxpercep.compare.candidate.vocabulary import NUMBERS, WHOLE, Vocabulary, code, evaluated
 
-MOST = 30_000  # edits that are evaluated
+MOST = 20_000  # edits that are evaluated
 TRIED = 8  # of those that give the due value are put into the source and run
 
 
@@ -133,10 +133,10 @@ class Suggester:
         own = [other for other in self.runs.sites if other.function == site.function]
         told = [other for other in own if other.number in self.values.turns]  # not print(x)
         words = Vocabulary(told, cases[0][0])
-        cases = [(words.named(sighting), due) for sighting, due in cases]
+        cases = [(words.named(sighting, text), due) for sighting, due in cases]
         solved = _solved(text, [*words.atoms, *words.slopes], *cases[0])
         for new in [*words.edits(text)[:MOST], *solved]:
-            compiled = code(new)
+            compiled = code(new.replace(f"({text})", WHOLE))
             if all(self.equals(compiled, sighting, due) for sighting, due in cases):
                 yield words.told(new)
 

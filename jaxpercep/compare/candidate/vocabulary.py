@@ -18,6 +18,7 @@ from jaxpercep.compare.program.graph import RUN_ONCE
 
 NUMBERS = (np.ndarray, np.generic, float, jax.Array)
 SHORT = 8  # elements that are looked at
+WHOLE = "_whole_"  # of an expression, before it is edited
 NAME = "_slope_{}_"  # of a derivative that many edits use
 
 
@@ -116,8 +117,11 @@ class Vocabulary:
         """Returns the text of an expression with the derivatives in the place of their names."""
         return re.sub(NAME.format("[0-9]+"), lambda found: self.slopes[found[0]], text)
 
-    def named(self, sighting: Sighting) -> Sighting:
-        """Returns a pass with the derivatives among the variables, each evaluated once."""
+    def named(self, sighting: Sighting, whole: str) -> Sighting:
+        """Returns a pass with named values among the variables, each of them evaluated once.
+
+        They are the derivatives, and the whole of the expression as it was.
+        """
         atoms = {text: evaluated(text, sighting) for text in self.atoms}
         values = {text: np.asarray(v, np.float64) for text, v in atoms.items() if _is_number(v)}
         computed = self.by_jax(values) if self.compiled else {}
@@ -126,6 +130,7 @@ class Vocabulary:
             for name, text in self.slopes.items()
             if text in computed or text.partition("(")[0] not in self.compiled
         }
+        found[WHOLE] = evaluated(whole, sighting)
         known = {name: np.asarray(v) for name, v in found.items() if _is_number(v)}
         return sighting._replace(variables=sighting.variables | known)
 
