@@ -144,7 +144,8 @@ def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = Fal
 def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
     """Returns the largest change to near where that to far is in proportion, and elsewhere.
 
-    Changes that are not finite do not count.
+    A number that is not finite any more has jumped infinitely far: near saturation, rounding
+    decides if 1 - p is 0, and whether there is a logarithm of it.
     """
     with np.errstate(invalid="ignore"):
         small, large = (
@@ -154,7 +155,8 @@ def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
             np.abs(change, out=change)
         large /= 2
         rounded = small < large
-        jumped = np.isfinite(small) & ~rounded
+        small[~np.isfinite(small) & np.isfinite(base)] = np.inf
+        jumped = ~np.isnan(small) & ~rounded
     proportional, jump = (np.max(small, initial=0.0, where=where) for where in (rounded, jumped))
     return float(proportional), float(jump)
 
