@@ -348,6 +348,23 @@ def test_a_compiler_may_round_otherwise():
     assert_verdict(Case("", "match", rounding, tanh_by_hand))
 
 
+SATURATED = {
+    "logarithm": (lambda p: jnp.log(1 - p), lambda w: -1 - np.tanh(w), 8.0),
+    "root": (lambda p: jnp.sqrt(1 - p**2), lambda w: -np.tanh(w) / np.cosh(w), 8.5),
+    "angle": (jnp.arccos, lambda w: -1 / np.cosh(w), 8.5),
+}
+
+
+@pytest.mark.parametrize(("fun", "by_hand", "top"), SATURATED.values(), ids=SATURATED)
+def test_rounding_may_take_a_saturated_value_out_of_the_domain(fun, by_hand, top):
+    """An ulp of p below 1 is most of 1 - p; 16 of them are beyond 1, where there is no value."""
+    tanh = faulty_tanh(("float32",), 1 + 2**-23)
+    for seed in range(3):
+        w = np.random.default_rng(seed).uniform(7, top, 3).astype(np.float32)
+        report = compare_gradients(lambda w: jnp.sum(fun(tanh(w))), by_hand, w)
+        assert report.ok, f"{w}\n{report}"
+
+
 # Beyond the precision of finite differences
 
 

@@ -119,24 +119,50 @@ def _scatter(noisy: Noisy, eps: float, right: Sequence[Any]) -> list[float]:
 def noise_of_function(wide: Sides) -> Noisy:
     """Returns the function's value and gradient with noise in every operation.
 
-    The noise is in the arguments alone if the function cannot be traced.
+    The noise is in the arguments alone if the function cannot be traced, or if it fails with noise
+    inside: a solver may run out of steps.
     """
     function, args, values = wide.function, wide.args, wide.values
+
+    def in_arguments(eps: float, seed: int) -> Sequence[Any]:
+        return gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
+
+    gradient = function.gradient()
     if function.graph is None:
-        gradient = function.gradient()
-        return lambda eps, seed: gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
+        return in_arguments
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
     graph = trace(function.gradient(jit=None), (values,)).graph()
     noisy = noisy_outputs(graph, wide.formula)
-    return lambda eps, seed: noisy(values, eps, seed)
+
+    def in_operations(eps: float, seed: int) -> Sequence[Any]:
+        return noisy(values, eps, seed)
+
+    return in_operations if _runs(in_operations, wide.autodiff.every()) else in_arguments
 
 
 def _noise_of_candidate(wide: Sides) -> Noisy:
     """Returns the candidate's leaves with noise: in every operation, or in its arguments."""
     candidate, args, values = wide.candidate, wide.args, wide.values
-    if candidate.noisy is not None:
-        return lambda eps, seed: candidate.noisy(values, eps, seed)
-    return lambda eps, seed: candidate.at(trees.nudged(args, eps, seed)).leaves
+
+    def in_arguments(eps: float, seed: int) -> Sequence[Any]:
+        return candidate.at(trees.nudged(args, eps, seed)).leaves
+
+    def in_operations(eps: float, seed: int) -> Sequence[Any]:
+        assert candidate.noisy is not None
+        return candidate.noisy(values, eps, seed)
+
+    runs = candidate.noisy is not None and _runs(in_operations, candidate.answer.leaves)
+    return in_operations if runs else in_arguments
+
+
+def _runs(noisy: Noisy, right: Sequence[Any]) -> bool:
+    """Returns True if a computation still works when every number in it moves by an ulp."""
+    try:
+        moved = noisy(float(jnp.finfo(np.float64).eps), 0)
+    except Exception:  # anything: the library's own, when a solver gives up
+        return False
+    pairs = zip(moved, right, strict=True)
+    return all(np.isfinite(m).all() for m, r in pairs if r is not None and np.isfinite(r).all())
 
 
 def spread_of_function(
@@ -169,7 +195,8 @@ def _spread(noisy: Noisy, dtype: str, right: Sequence[Any], *, jumps: bool = Fal
 def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
     """Returns the largest change to near where that to far is in proportion, and elsewhere.
 
-    Changes that are not finite do not count.
+    A number that is not finite any more has jumped infinitely far: near saturation, rounding
+    decides if 1 - p is 0, and whether there is a logarithm of it.
     """
     with np.errstate(invalid="ignore"):
         small, large = (
@@ -179,7 +206,8 @@ def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
             np.abs(change, out=change)
         large /= 2
         rounded = small < large
-        jumped = np.isfinite(small) & ~rounded
+        small[~np.isfinite(small) & np.isfinite(base)] = np.inf
+        jumped = ~np.isnan(small) & ~rounded
     proportional, jump = (np.max(small, initial=0.0, where=where) for where in (rounded, jumped))
     return float(proportional), float(jump)
 
