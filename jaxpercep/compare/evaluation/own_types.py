@@ -25,7 +25,7 @@ class OwnTypes(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any]) -> "OwnTypes":
         """Returns the types of these leaves."""
-        return cls([value.dtype for value in values], bool(jax.config.read("jax_enable_x64")))
+        return cls([jnp.result_type(value) for value in values], bool(jax.config.read("jax_enable_x64")))
 
     @property
     def narrowest(self) -> str:
