@@ -39,7 +39,8 @@ def allowance(native: Native, wide: Sides, floor: Sequence[float]) -> list[float
 def _are_small(apart: Sequence[float], floor: Sequence[float], most: Sequence[float]) -> bool:
     """Returns True if the leaves differ, each by about an ulp at most."""
     terms = list(zip(apart, floor, most, strict=True))
-    return all(a <= max(f, m) for a, f, m in terms) and any(a > f for a, f, _ in terms)
+    close = all(a <= max(f, m) < np.inf for a, f, m in terms)
+    return close and any(a > f for a, f, _ in terms)
 
 
 def _changes(wide: Sides, eps: float, most: Sequence[float]) -> list[float]:

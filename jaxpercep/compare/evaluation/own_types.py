@@ -25,7 +25,9 @@ class OwnTypes(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[Any]) -> "OwnTypes":
         """Returns the types of these leaves."""
-        return cls([jnp.result_type(value) for value in values], bool(jax.config.read("jax_enable_x64")))
+        return cls(
+            [jnp.result_type(value) for value in values], bool(jax.config.read("jax_enable_x64"))
+        )
 
     @property
     def narrowest(self) -> str:
