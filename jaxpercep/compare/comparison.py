@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.quiet import printing_once
@@ -71,7 +72,8 @@ def judged(
         verdict = decide(evaluation, leaves)
         unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
         if explain is not None and unexplained and not evaluation.shared:
-            explanations = explain(evaluation, batch, leaf_names(candidate.names, args))
+            with np.errstate(invalid="ignore"):  # derivatives may be infinite
+                explanations = explain(evaluation, batch, leaf_names(candidate.names, args))
     return Judged(Backward(candidate, native, evaluation, batch, verdict), leaves, explanations)
 
 

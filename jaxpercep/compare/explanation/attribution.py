@@ -100,8 +100,7 @@ class Attribution:
         used = np.isin(owners, [leaf for leaf in self.errors.leaves if leaves >> leaf & 1])
         used |= error == 0.0
         matrix = np.concatenate([self.tangents[place] for place in places], axis=1)
-        with np.errstate(invalid="ignore"):  # infinite derivatives
-            matrix, error = (matrix / scale[:, None])[used], (error / scale)[used]
+        matrix, error = (matrix / scale[:, None])[used], (error / scale)[used]
         if not (np.isfinite(matrix).all() and np.isfinite(error).all()):
             return True
         if matrix.shape[1] > len(error) + SPARE:
