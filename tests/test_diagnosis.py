@@ -20,6 +20,7 @@ from jaxpercep.compare import compare_gradients, compare_model
 from jaxpercep.compare.explanation import gates
 from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
 from jaxpercep.compare.explanation.leaf_causes import LeafCause
+from jaxpercep.compare.explanation.linearity import LinearityCause
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -487,7 +488,8 @@ def test_a_leaf_with_a_name_beside_leaves_without():
 def test_the_documentation_lists_every_cause():
     page = (Path(__file__).parents[1] / "docs" / "comparing-gradients.md").read_text("utf-8")
     table = page.partition("| cause | meaning |")[2].partition("\n\n")[0]
-    known = [*get_args(LeafCause), *(cause.code for cause in FLOW_CAUSES), "unexplained"]
+    flow = [cause.code for cause in FLOW_CAUSES]
+    known = [*get_args(LeafCause), *flow, *get_args(LinearityCause), "unexplained"]
     assert re.findall(r"^\| `(\w+)` \| \w", table, re.MULTILINE) == known
 
 
