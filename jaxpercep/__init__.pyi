@@ -15,6 +15,7 @@ from .activations import (
 from .certificates import Inseparable, Separable, certify
 from .compare import (
     AnnotatedBackward,
+    BlindSpots,
     Diagnosis,
     GradientReport,
     Repair,
@@ -33,6 +34,7 @@ from .compare import (
     compare_model,
     compare_updates,
     compare_vjp,
+    suggest_arguments,
 )
 from .compose import Repeat, Residual, Serial, mlp, perceptron
 from .dense import Dense, DenseParams
@@ -54,6 +56,7 @@ __all__ = [
     "AnnotatedBackward",
     "AutodiffLayer",
     "BinaryCrossEntropy",
+    "BlindSpots",
     "Dense",
     "DenseParams",
     "Diagnosis",
@@ -111,6 +114,7 @@ __all__ = [
     "silu",
     "softplus",
     "step",
+    "suggest_arguments",
     "tanh",
     "value_and_grad",
     "with_manual_backward",

@@ -25,6 +25,7 @@ from jaxpercep.activations import Activation
 PACKAGE = Path(jp.__file__).parent
 RECORDS = {  # what functions return or take apart: named fields without checks of their own
     "AnnotatedBackward",
+    "BlindSpots",
     "DenseParams",
     "Diagnosis",
     "GradientReport",

@@ -465,4 +465,5 @@ TABLE = {
     "compare_updates.params": Values([X[0]], [as_complex(X[0]), masked(X[0]), "text"]),
     "batch": Values([()], []),
     "learning_rate": Values([0.1], [*NOT_REAL[:6], 0, -1]),
+    "blind_spots": Values(["ignore"], NOT_CHOICE),
 }

@@ -66,6 +66,10 @@ def test_the_page_on_flax_prints_what_it_says(capsys):
     assert languages == ["python", "text"] * 7
 
 
+def test_the_page_on_comparisons_prints_what_it_says(capsys):
+    run_blocks(ROOT / "docs" / "comparing-gradients.md", capsys)
+
+
 def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -81,7 +85,7 @@ def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
         assert main(shlex.split(command)[1:]) == code, capfd.readouterr().err
     printed = capfd.readouterr().out
     assert float(re.search(r"test +\S+ +(\S+)", printed)[1]) > 0.95
-    assert "averaged over the batch of 10" in printed
+    assert "averaged over the batch of 10" in " ".join(printed.split())
     assert (tmp_path / "out" / "read.csv").read_text().startswith("prediction,probability\n")
 
 

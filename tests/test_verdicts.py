@@ -179,6 +179,12 @@ def tie(w):
     return jnp.max(w)
 
 
+def pooled(x):
+    """Maxima of pairs, some of them with a tie, summed with either sign."""
+    pairs = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2,), (2,), "VALID")
+    return jnp.sum(pairs * np.array([1.0, -2.0, 3.0], np.float32))
+
+
 def steep_beside_a_tie(p):
     """A tie below another leaf's gradient, which is a million times as large."""
     return 1e6 * jnp.sum(p["v"] ** 2) + jnp.max(p["w"])
@@ -195,6 +201,7 @@ def relu_and_tanh(p):
 
 TIED = np.array([0.3, 0.3, -1.0], np.float32)
 ON_TIE = {"v": np.array([1.0, 2.0], np.float32), "w": TIED}
+IN_PAIRS = np.array([0.3, 0.3, 0.5, 0.5, 0.2, 0.1], np.float32)
 ON_LINE = np.array([0.5, -0.5, 0], np.float32), np.ones(3, np.float32)
 KINKS = [
     Case("relu, as jax.nn", "match", sum_of_relu, always([0, 1, 0]), (HALF_ON,)),
@@ -205,6 +212,7 @@ KINKS = [
     Case("max, first", "kink", tie, always([1, 0, 0]), (TIED,)),
     Case("max, last", "kink", tie, always([0, 1, 0]), (TIED,)),
     Case("max, unequal shares", "kink", tie, always([0.3, 0.7, 0]), (TIED,)),
+    Case("pooled, shared", "kink", pooled, always([0.5, 0.5, -1, -1, 3, 0]), (IN_PAIRS,)),
 ]
 BESIDE_KINKS = [
     Case("relu, above", "manual_wrong", sum_of_relu, always([1.5, 1, 0]), (HALF_ON,)),
@@ -212,6 +220,7 @@ BESIDE_KINKS = [
     Case("relu, another unit", "manual_wrong", sum_of_relu, always([0, 1.1, 0]), (HALF_ON,)),
     Case("relu, this and another", "manual_wrong", sum_of_relu, always([0.5, 1.1, 0]), (HALF_ON,)),
     Case("max, to both", "manual_wrong", tie, always([1, 1, 0]), (TIED,)),
+    Case("pooled, to both", "manual_wrong", pooled, always([1, 1, -2, -2, 3, 0]), (IN_PAIRS,)),
     Case("max, beyond", "manual_wrong", tie, always([1.5, -0.5, 0]), (TIED,)),
     Case(
         "another leaf",

@@ -28,11 +28,14 @@ from jaxpercep.compare.entry import (
     compare_vjp,
 )
 from jaxpercep.compare.evaluation.leaves import LeafReport
+from jaxpercep.compare.explanation.blind_spots import BlindSpots
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
+from jaxpercep.compare.explanation.suggestion import suggest_arguments
 from jaxpercep.compare.report import GradientReport
 
 __all__ = [
     "AnnotatedBackward",
+    "BlindSpots",
     "Diagnosis",
     "GradientReport",
     "LeafReport",
@@ -52,4 +55,5 @@ __all__ = [
     "compare_model",
     "compare_updates",
     "compare_vjp",
+    "suggest_arguments",
 ]

@@ -5,11 +5,12 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec
+from inspect import Parameter, signature
+from typing import Any
 
 import jax
 
-from jaxpercep._checks import check_callable, check_real
+from jaxpercep._checks import check_callable, check_choice, check_real
 from jaxpercep.compare.candidate.backward import Candidate
 from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.comparison import compared
@@ -30,8 +31,6 @@ from jaxpercep.compare.rules import compare_custom_vjp, compare_vjp
 from jaxpercep.gradients import chain_rule, check_pair, check_values
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
-
-Given = ParamSpec("Given")
 
 
 def compare_gradients(
@@ -142,19 +141,33 @@ def compare_updates(
     return compared(fun, build(as_it_is), args, 0, candidate, rate)
 
 
-def _asserting(compare: Callable[Given, GradientReport]) -> Callable[Given, None]:
+def _asserting(compare: Callable[..., GradientReport]) -> Callable[..., None]:
     """Returns the form of a comparison that raises unless the gradients match."""
 
     @wraps(compare)
-    def check(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        compare(*args, **kwargs).raise_if_wrong()
+    def check(*args: Any, blind_spots: str = "ignore", **kwargs: Any) -> None:
+        check_choice("blind_spots", blind_spots, ("ignore", "warn", "error"))
+        report = compare(*args, **kwargs)
+        report.raise_if_wrong()
+        if blind_spots != "ignore":
+            report.blind_spots().demand_none(blind_spots)
 
     name = getattr(compare, "__name__", "")
     check.__name__ = check.__qualname__ = name.replace("compare", "assert")
-    check.__annotations__ = compare.__annotations__ | {"return": None}
+    taken = signature(compare)
+    choice = Parameter("blind_spots", Parameter.KEYWORD_ONLY, default="ignore", annotation=str)
+    check.__signature__ = taken.replace(  # pyrefly: ignore[missing-attribute]
+        parameters=[*taken.parameters.values(), choice], return_annotation=None
+    )
+    check.__annotations__ = compare.__annotations__ | {"blind_spots": str, "return": None}
     check.__doc__ = f"""Raises an `AssertionError` with the report unless the gradients match.
 
-    The arguments, and the other errors, are those of `{name}`.
+    The other arguments, and the other errors, are those of `{name}`.
+
+    Args:
+        blind_spots: what to do about mistakes that these arguments could not have revealed, which
+            `GradientReport.blind_spots` lists: `"ignore"`, `"warn"` or `"error"`, an
+            `AssertionError`.
     """
     return check
 

@@ -15,6 +15,7 @@ from jaxpercep.compare.candidate.backward import Backward
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.leaves import LeafReport
+from jaxpercep.compare.explanation.blind_spots import BlindSpots
 from jaxpercep.compare.explanation.diagnosis import Diagnosis
 
 WIDTH = 110
@@ -29,6 +30,8 @@ WHAT = {
     "compiler_wrong": "compiled and uncompiled code disagree",
     "inconclusive": "the gradients differ, and finite differences cannot tell which is right",
 }
+FORWARD = "they are searched in gradients, not in derivatives in forward mode"
+UNKNOWN = "the functions have captured NumPy arrays, which a report must not hold"
 NOTHING_INDEPENDENT = "the gradients agree, but they are not independent of each other"
 ADVICE = {
     "autodiff_wrong": (
@@ -80,6 +83,22 @@ class GradientReport:
     def annotated(self) -> AnnotatedBackward | None:
         """The backward pass line by line, with what each value on it is."""
         return None if self.backward is None else self.backward.annotated
+
+    def blind_spots(self) -> BlindSpots:
+        """Lists mistakes that these arguments could not have revealed.
+
+        A mistake is hidden if the gradient that it leads to equals the right one to within rounding
+        here, but not at other arguments of the same kind, which are drawn when this is called. What
+        is hidden everywhere is no mistake. The verdict plays no part in it, nor does what is asked
+        of a rule besides its gradient.
+
+        Returns:
+            Sentences, one for each line of the function, the largest mistake first: `str()` prints
+            five of them. If they cannot be found, `reason` says why.
+        """
+        if any(leaf.of == "tangent" for leaf in self.leaves):
+            return BlindSpots((), FORWARD)
+        return BlindSpots((), UNKNOWN) if self.backward is None else self.backward.blind_spots
 
     @property
     def ok(self) -> bool:

@@ -26,6 +26,7 @@ from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
+from jaxpercep.compare.explanation.blind_spots import BlindSpots, blind_spots
 from jaxpercep.compare.explanation.messages import FactorNames
 from jaxpercep.compare.program.words import leaf_names, parameters
 
@@ -89,6 +90,13 @@ class Backward:
             except Exception as error:  # whatever it is, the verdict must not be lost with it
                 reason = f"reading it has failed, with {type(error).__name__}: {error}"
                 return AnnotatedBackward(self.verdict == "match", (), (), reason)
+
+    @cached_property
+    def blind_spots(self) -> BlindSpots:
+        """What the arguments could not have revealed."""
+        names = leaf_names(self.candidate.names, self.native.sides.args)
+        with self.native.double_precision():
+            return blind_spots(self.evaluation, self.batch, names)
 
     def read(self) -> AnnotatedBackward:
         """Reads the candidate.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.function import UNFIT
 from jaxpercep.compare.evaluation.noise import NoisyProgram, noisy_outputs
+from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
 from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Plain, run
 from jaxpercep.compare.program.jaxprs import Traced, bits, trace
@@ -123,16 +124,46 @@ class Candidate:
         outputs = RUN_ONCE(partial(_outputs_of, graph))(values)
         return _answer_of(self.traced, self.expected, outputs)
 
-    def in_float64(self, args: tuple[Any, ...], *, widen: bool) -> "Candidate":
-        """Gives the candidate float64.
+    def in_float64(self, args: tuple[Any, ...], own: OwnTypes, *, widen: bool) -> "Candidate":
+        """Gives the candidate float64; if it then fails, widens its graph or leaves it as it is.
 
         Args:
             args: in float64.
-            widen: widen its graph instead, as that of the function was: both then draw the same
+            own: the caller's types.
+            widen: widen its graph first, as that of the function was: both then draw the same
                 random numbers, for example.
         """
-        if widen and self.traced is not None:
-            return self._widened(self.traced, args, noise="float64")
+        ways = [partial(self._wide, args), partial(self._as_traced, args)]
+        if widen or (self.traced is not None and self.traced.callbacks()):
+            ways.reverse()
+        failures: list[Exception] = []
+        for way in (*ways, partial(self._in_own_types, args, own)):
+            try:
+                return way()
+            except Exception as error:  # anything: it has run in the caller's types
+                failures.append(error)
+        raise failures[0]
+
+    def _as_traced(self, args: tuple[Any, ...]) -> "Candidate":
+        """Widens the operations that it was traced with in the caller's types."""
+        if self.traced is None:
+            raise TypeError("a candidate that cannot be traced has no graph to widen.")
+        return self._widened(self.traced, args, noise="float64")
+
+    def _in_own_types(self, args: tuple[Any, ...], own: OwnTypes) -> "Candidate":
+        """Leaves the candidate in the caller's types."""
+        structure = jax.tree.structure(args)
+
+        def at(args: tuple[Any, ...]) -> Answer:
+            def answer(values: Sequence[Any]) -> Answer:
+                return self.at(jax.tree.unflatten(structure, values))
+
+            return own.run(answer, jax.tree.leaves(args))
+
+        formula = min(self.formula, own.narrowest, key=bits)
+        return Candidate(self.grad_fun, self.expected, at, at(args), formula)
+
+    def _wide(self, args: tuple[Any, ...]) -> "Candidate":
         candidate = Candidate.of(self.grad_fun, args, self.expected, self.answer)
         if candidate.formula == "float64" or candidate.traced is None:
             return candidate
@@ -145,8 +176,9 @@ class Candidate:
     def _widened(self, traced: Traced, args: tuple[Any, ...], noise: str) -> "Candidate":
         """Runs its operations in float64, whatever types they were traced with."""
         graph = traced.graph(widen=True)
+        formula = traced.callbacks() or "float64"
         return Candidate._of_graph(
-            self.grad_fun, self.expected, traced, graph, args, formula="float64", noise=noise
+            self.grad_fun, self.expected, traced, graph, args, formula=formula, noise=noise
         )
 
 

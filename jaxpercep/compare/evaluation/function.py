@@ -8,8 +8,9 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import jax
 import numpy as np
 
+from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.program.graph import Graph, Plain, run
-from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, Traced, trace
+from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
 
 # The errors of code that cannot compute in float64, or not with abstract arguments.
 UNFIT = (TypeError, *NEEDS_NUMBERS, jax.dtypes.TypePromotionError)
@@ -44,6 +45,8 @@ class Function:
         traced: likewise.
         narrow: True if it narrows inside; `call` computes in float64 nevertheless.
         refused: True if it does not take float64; likewise.
+        formula: the type that it computes in, although it is given float64.
+        own: if nothing takes it to float64, the caller's types; `call` takes these.
     """
 
     fun: Callable[..., Any]
@@ -53,6 +56,8 @@ class Function:
     traced: Traced | None = None
     narrow: bool = False
     refused: bool = False
+    formula: str = "float64"
+    own: OwnTypes | None = None
 
     @classmethod
     def of(
@@ -72,21 +77,53 @@ class Function:
         function = cls(fun, positions, call, graph, traced)
         return function.of_graph(graph) if graph.has_loops else function
 
-    def in_float64(self, args: tuple[Any, ...]) -> "Function":
-        """Takes the function to float64; if it narrows, or refuses float64, by widening its graph.
+    def in_float64(
+        self, args: tuple[Any, ...], own: OwnTypes
+    ) -> tuple["Function", ValueAndGradient[np.ndarray]]:
+        """Takes the function to float64, and evaluates it there.
+
+        If it narrows, or refuses float64, its graph is widened. If that fails as well, it computes
+        in the caller's types after all.
 
         Args:
             args: in float64.
+            own: the caller's types.
         """
-        try:
-            wide = Function.of(self.fun, args, self.positions)
-        except UNFIT:
-            if self.traced is None:
-                raise
-            return self.of_graph(self.traced.graph(widen=True), narrow=True, refused=True)
+        values = jax.tree.leaves(args)
+        ways = partial(self._wide, args), self._widened, partial(self._in_own_types, own)
+        failures: list[Exception] = []
+        for way in ways:
+            try:
+                function = way()
+                return function, function.value_and_gradient(values)
+            except Exception as error:  # anything: it has run in the caller's types
+                failures.append(error)
+        raise failures[0]
+
+    def _wide(self, args: tuple[Any, ...]) -> "Function":
+        """Gives the function float64; widens its graph if it narrows inside."""
+        if self.traced is not None and self.traced.callbacks():
+            return self._widened()  # a callback's thread has its own setting of float64
+        wide = Function.of(self.fun, args, self.positions)
         if wide.traced is None or wide.traced.narrowest() == "float64":
             return wide
         return wide.of_graph(wide.traced.graph(widen=True), narrow=True)
+
+    def _widened(self) -> "Function":
+        """Widens the graph traced with the caller's types."""
+        if self.traced is None:
+            raise TypeError("a function that cannot be traced has no graph to widen.")
+        formula = self.traced.callbacks() or "float64"
+        graph = self.traced.graph(widen=True)
+        return self.of_graph(graph, narrow=True, refused=True, formula=formula)
+
+    def _in_own_types(self, own: OwnTypes) -> "Function":
+        """Leaves the function in the caller's types."""
+        formula = own.narrowest
+        if self.traced is not None:
+            formula = min((formula, self.traced.narrowest()), key=bits)
+        changes = {"graph": None, "traced": None, "refused": True}
+        return replace(self, **changes, formula=formula, own=own)
 
     def with_moved_constants(self) -> "Function | None":
         """Moves each constant of a narrow type by half an ulp; returns None without such ones."""
@@ -119,7 +156,8 @@ class Function:
         return self._gradient(jax.jit)
 
     def _gradient(self, jit: Callable[..., Any] | None) -> Gradient:
-        positions, call = self.positions, self.call  # not self: no cycle may hold what is captured
+        # Not self: no cycle may hold what is captured.
+        positions, call, own = self.positions, self.call, self.own
 
         def by_leaf(chosen: Sequence[Any], values: Sequence[Any]) -> Any:
             given = list(values)
@@ -130,7 +168,15 @@ class Function:
         gradient = jax.value_and_grad(by_leaf)
         if jit is not None and self.graph is not None:
             gradient = jit(gradient)
-        return lambda values: ValueAndGradient(*gradient([values[i] for i in positions], values))
+
+        def at(values: Sequence[Any]) -> ValueAndGradient[Any]:
+            return ValueAndGradient(*gradient([values[i] for i in positions], values))
+
+        return at if own is None else partial(own.run, at)
+
+    def value(self, values: Sequence[Any]) -> Any:
+        """Evaluates the function for all leaves of its arguments, in float64."""
+        return self.call(values) if self.own is None else self.own.run(self.call, values)
 
 
 def _value_of(graph: Graph, values: Sequence[Any]) -> Any:

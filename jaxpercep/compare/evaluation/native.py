@@ -1,7 +1,7 @@
 """Both sides as the caller has them, and the switch to double precision."""
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -47,23 +47,27 @@ class Native(NamedTuple):
         traced = (self.sides.function.traced, self.sides.candidate.traced)
         return not self.x64 and any(t is not None and t.captures_numpy for t in traced)
 
-    @contextmanager
-    def double_precision(self) -> Generator[None]:
-        """Computes in float64, which includes the NumPy arrays that the functions have captured.
+    def double_precision(self) -> AbstractContextManager[None]:
+        """Computes in float64, the NumPy arrays that the functions have captured included."""
+        return double_precision(self.captures_numpy)
 
-        JAX caches its conversion of a NumPy array, even across a change of this setting. So the
-        caches are cleared on the way in, and again on the way out: the caller's next program must
-        not find arrays in float64.
-        """
-        captured = self.captures_numpy
-        try:
-            if captured:
-                jax.clear_caches()
-            with jax.enable_x64(True):
-                yield
-        finally:
-            if captured:
-                jax.clear_caches()
+
+@contextmanager
+def double_precision(captured: bool) -> Generator[None]:
+    """Computes in float64, which includes the NumPy arrays that functions have captured.
+
+    JAX caches its conversion of a NumPy array, even across a change of this setting. So the caches
+    are cleared on the way in, and again on the way out: the caller's next program must not find
+    arrays in float64.
+    """
+    try:
+        if captured:
+            jax.clear_caches()
+        with jax.enable_x64(True):
+            yield
+    finally:
+        if captured:
+            jax.clear_caches()
 
 
 def _narrowest(args: Any) -> str:

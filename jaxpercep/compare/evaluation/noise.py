@@ -111,6 +111,8 @@ class _Rounding(NamedTuple):
         """Moves every number of a value by eps, up or down."""
         if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
             return value
+        if not isinstance(jax.typeof(value), jax.core.ShapedArray):  # a reference to an array
+            return value
         value = jnp.asarray(value)
         start = (1009 * number + self.iterations) % SHIFTS
         factors = jax.lax.dynamic_slice(self.factors, (start,), (min(value.size, FACTORS),))

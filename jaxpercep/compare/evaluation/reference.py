@@ -1,21 +1,25 @@
 """Both gradients in float64 and in the caller's dtype, and the rounding to allow for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.compilation import miscompilation
+from jaxpercep.compare.evaluation.data_rounding import allowance, identities, remark
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.rounding import noise_of_function, spread_of_function, tolerances
 from jaxpercep.compare.evaluation.sides import Sides
 from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
 from jaxpercep.compare.program.graph import Graph
 from jaxpercep.compare.program.rules import shared_rules
+
+ULPS_OF_DATA = 16
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,16 @@ class Evaluation:
         floor: the largest error that rounding explains, absolute, by leaf.
         autodiff_native: `jax.grad` in the caller's dtype.
         candidate_native: the gradient in question in the caller's dtype.
-        formula: the narrowest type that the candidate computes in although it is given float64.
+        formula: the narrowest type that either side computes in although it is given float64.
         function: all leaves of the arguments -> value, in float64.
         values: of these leaves, in float64.
         graph: of the function, or None if it cannot be traced with abstract arguments.
         miscompiled: how the compiled function differs from its operations one by one, or None.
         shared: if the gradients agree, the functions whose `jax.custom_vjp` rule both run.
         wide: both sides in float64, to be evaluated at other arguments.
+        identities: what the arguments satisfy only to the rounding of their type, in words.
+        inexact: that the gradients agree but for that, or None.
+        dtype: the narrowest floating type among the arguments.
     """
 
     leaves: Leaves
@@ -51,6 +58,15 @@ class Evaluation:
     miscompiled: str | None
     shared: tuple[str, ...]
     wide: Sides
+    identities: str
+    inexact: str | None
+    dtype: str
+
+    def allowing_for_data(self) -> "Evaluation":
+        """Allows for the rounding of the data: a factor of a right formula is no closer than it."""
+        ulp = float(jnp.finfo(self.dtype).eps)
+        sizes = [ULPS_OF_DATA * ulp * trees.largest(leaf) for leaf in self.autodiff]
+        return replace(self, floor=trees.larger(self.floor, sizes))
 
 
 def evaluate(native: Native, rate: float | None = None) -> Evaluation:
@@ -62,7 +78,9 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
     """
     wide, own = native.sides.in_float64(), native.sides
     noise = noise_of_function(wide)
-    floor = tolerances(wide, noise, rate)
+    exact = tolerances(wide, noise, rate)
+    floor = allowance(native, wide, exact)
+    identity = identities(own.args, native.dtype)
     apart = distances(wide.candidate.answer.leaves, wide.autodiff.leaves)
     # Compiled or not, a number within rounding of a kink may be on either side of it.
     spreads = {
@@ -70,6 +88,7 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         for dtype in ("float64", native.dtype)
     }
     agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
+    inexact = agree and any(distance > most for distance, most in zip(apart, exact, strict=True))
     return Evaluation(
         leaves=native.leaves,
         autodiff=wide.autodiff.leaves,
@@ -77,13 +96,16 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         floor=floor,
         autodiff_native=own.autodiff.leaves,
         candidate_native=own.candidate.answer,
-        formula=wide.candidate.formula,
-        function=wide.function.call,
+        formula=wide.formula,
+        function=wide.function.value,
         values=wide.values,
         graph=wide.function.graph,
         miscompiled=miscompilation(native, wide, spreads, agree=agree),
         shared=_shared_rules(native, wide) if agree else (),
         wide=wide,
+        identities=identity,
+        inexact=remark(identity, native.dtype) if inexact else None,
+        dtype=native.dtype,
     )
 
 

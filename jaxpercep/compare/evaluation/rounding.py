@@ -38,11 +38,11 @@ def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
         rate: if the candidate is implied by a step of this learning rate. An ulp of the parameters
             is then eps / rate of a gradient.
     """
-    candidate, gradient = wide.candidate, wide.autodiff.leaves
-    eps = float(jnp.finfo(candidate.formula).eps)
+    gradient = wide.autodiff.leaves
+    eps = float(jnp.finfo(wide.formula).eps)
     sizes = [size if np.isfinite(size) else 0.0 for size in map(largest, gradient)]
     weights = [largest(wide.values[i]) if rate else 0.0 for i in wide.function.positions]
-    wide_formula = candidate.formula == "float64"
+    wide_formula = wide.formula == "float64"
     of_type = _in_float64 if wide_formula else _in_a_narrow_type
     safety = SAFETY_OF_CONSTANTS if wide_formula else SAFETY_IF_NARROW
     terms = zip(
@@ -86,13 +86,13 @@ def _in_float64(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float
 
 
 def _in_a_narrow_type(wide: Sides, noise: Noisy, sizes: Sequence[float]) -> list[float]:
-    """Returns what moving every number by half an ulp of the candidate's type gives.
+    """Returns what moving every number by half an ulp of the narrow type gives.
 
     Its own operations are moved where they can be widened, and its rounding is then known as well;
     else its arguments are moved by an ulp, whereupon it rounds everything anew.
     """
     candidate = wide.candidate
-    eps = float(jnp.finfo(candidate.formula).eps)
+    eps = float(jnp.finfo(wide.formula).eps)
     answer, base = candidate.answer.leaves, (candidate.unrounded or candidate.answer).leaves
     step = eps if candidate.noisy is None else eps / 2
     measured = larger(
@@ -127,7 +127,7 @@ def noise_of_function(wide: Sides) -> Noisy:
         return lambda eps, seed: gradient(jax.tree.leaves(trees.nudged(args, eps, seed))).every()
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
     graph = trace(function.gradient(jit=None), (values,)).graph()
-    noisy = noisy_outputs(graph, wide.candidate.formula)
+    noisy = noisy_outputs(graph, wide.formula)
     return lambda eps, seed: noisy(values, eps, seed)
 
 

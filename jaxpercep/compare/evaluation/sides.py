@@ -10,7 +10,9 @@ import numpy as np
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.candidate import Candidate
 from jaxpercep.compare.evaluation.function import Function, ValueAndGradient
+from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.evaluation.trees import Leaves
+from jaxpercep.compare.program.jaxprs import bits
 
 
 class Sides(NamedTuple):
@@ -22,6 +24,7 @@ class Sides(NamedTuple):
         function: the function.
         autodiff: its value, and its gradient by each leaf to differentiate by.
         candidate: the gradient in question.
+        own: the caller's types.
     """
 
     args: tuple[Any, ...]
@@ -29,6 +32,7 @@ class Sides(NamedTuple):
     function: Function
     autodiff: ValueAndGradient[np.ndarray]
     candidate: Candidate
+    own: OwnTypes
 
     @classmethod
     def of(
@@ -42,13 +46,18 @@ class Sides(NamedTuple):
         values = [jnp.asarray(leaf) for leaf in jax.tree.leaves(trees.copied(args))]
         function = Function.of(fun, args, leaves.positions)
         autodiff = function.value_and_gradient(values)
-        return cls(args, values, function, autodiff, Candidate.of(grad_fun, args, leaves))
+        candidate = Candidate.of(grad_fun, args, leaves)
+        return cls(args, values, function, autodiff, candidate, OwnTypes.of(values))
 
     def in_float64(self) -> "Sides":
         """Evaluates both gradients again, in float64; only while JAX has it enabled."""
         args = trees.cast(self.args, "float64")
         values = jax.tree.leaves(args)
-        function = self.function.in_float64(args)
-        autodiff = function.value_and_gradient(values)
-        candidate = self.candidate.in_float64(args, widen=function.refused)
-        return Sides(args, values, function, autodiff, candidate)
+        function, autodiff = self.function.in_float64(args, self.own)
+        candidate = self.candidate.in_float64(args, self.own, widen=function.refused)
+        return Sides(args, values, function, autodiff, candidate, self.own)
+
+    @property
+    def formula(self) -> str:
+        """The narrowest type that either side computes in although it is given float64."""
+        return min(self.function.formula, self.candidate.formula, key=bits)

@@ -65,15 +65,18 @@ class Hypothesis:
     held: Value | None = None
 
 
-def hypotheses(graph: Graph, values: Values, *, updates: bool) -> list[Hypothesis]:
+def hypotheses(
+    graph: Graph, values: Values, *, updates: bool, more: Sequence[FlowCause] = ()
+) -> list[Hypothesis]:
     """Lists every hypothesis, simplest first: by cause, then in the order of the program.
 
     Args:
         graph: the function.
         values: of the graph.
         updates: True if the candidate also updates the weights.
+        more: further causes to try.
     """
-    causes = [cause for cause in FLOW_CAUSES if updates or not cause.after_update]
+    causes = [cause for cause in (*FLOW_CAUSES, *more) if updates or not cause.after_update]
     found = [
         h for h in _in_graph(graph, values.flow, (), causes) if not is_checkers(h.operation.chain)
     ]

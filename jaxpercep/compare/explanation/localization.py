@@ -114,7 +114,8 @@ class Localizer:
 def unused_branches(graph: Graph, values: Sequence[Value]) -> set[Graph]:
     """Finds the branches of `lax.cond`, outside of loops, that these arguments do not take."""
     interpreter = _Branches()
-    run(graph, values, interpreter)
+    if any(operation.kind == "cond" for operation in graph.walk()):
+        run(graph, values, interpreter)
     return interpreter.unused
 
 

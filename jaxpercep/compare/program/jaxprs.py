@@ -13,6 +13,7 @@ from jax.extend import core
 
 from jaxpercep.compare.program.graph import Constant, Graph, Loop, Operation, Plain, Value, run
 from jaxpercep.compare.program.loops import Evaluate, While, reversible
+from jaxpercep.compare.program.params import parts, rebuilt
 from jaxpercep.compare.program.places import Place, chain
 
 NEEDS_NUMBERS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
@@ -22,6 +23,7 @@ CALLS = {"jit": "jaxpr", "remat2": "jaxpr", "closed_call": "call_jaxpr", "core_c
 RULES = {"custom_vjp_call": "call_jaxpr"}
 JAX = Path(jax.__file__).parent
 FORWARD_RULES = {"custom_jvp_call": "call_jaxpr"}
+CALLBACKS = {"pure_callback", "io_callback", "debug_callback"}
 
 
 class Traced(NamedTuple):
@@ -47,6 +49,20 @@ class Traced(NamedTuple):
         }
         floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
         return min(floating, key=bits, default="float64")
+
+    def callbacks(self) -> str | None:
+        """Returns the narrowest floating type that a Python function called by it returns.
+
+        That type is part of the call, so that such a function cannot be widened.
+        """
+        floating = [
+            variable.aval.dtype.name
+            for equation in _equations(self.closed.jaxpr)
+            if equation.primitive.name in CALLBACKS
+            for variable in equation.outvars
+            if jnp.issubdtype(variable.aval.dtype, jnp.floating)
+        ]
+        return min(floating, key=bits, default=None)
 
     def has_rules(self, kinds: Mapping[str, str] = RULES) -> bool:
         """Returns True if the function calls one with a `jax.custom_vjp` rule, or another kind."""
@@ -103,15 +119,10 @@ def _with_arrays(jaxpr: Any) -> Any:
     """Replaces the NumPy arrays that a jaxpr has captured by JAX arrays."""
 
     def renewed(value: Any) -> Any:
-        if isinstance(value, (tuple, list)):
-            return type(value)(map(renewed, value)) if any(map(_is_jaxpr, value)) else value
         return _with_arrays(value) if _is_jaxpr(value) else value
 
     opened, consts = _opened(jaxpr)
-    equations = [
-        equation.replace(params={key: renewed(value) for key, value in equation.params.items()})
-        for equation in opened.eqns
-    ]
+    equations = [e.replace(params=rebuilt(renewed, e.params)) for e in opened.eqns]
     opened = opened.replace(eqns=equations)
     if not isinstance(jaxpr, core.ClosedJaxpr):
         return opened
@@ -165,8 +176,14 @@ def _is_rule(equation: Any, kinds: Mapping[str, str]) -> bool:
     name = equation.primitive.name
     if name not in kinds or name not in FORWARD_RULES:
         return name in kinds
-    debug = _opened(equation.params[kinds[name]])[0].debug_info
-    return not Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
+    function = _opened(equation.params[kinds[name]])[0]
+    rule = equation.params["jvp_jaxpr_fun"]
+    return not (_is_of_jax(function.debug_info) and _is_of_jax(rule.debug_info))
+
+
+def _is_of_jax(debug: Any) -> bool:
+    """Returns True for a function that JAX itself defines."""
+    return Path(getattr(debug, "func_filename", None) or "").is_relative_to(JAX)
 
 
 def bits(dtype: str) -> int:
@@ -184,12 +201,11 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
 def _inner(jaxpr: Any) -> Iterator[tuple[Any, Sequence[Value]]]:
     """Yields all jaxprs inside a jaxpr, with the constants they are closed over."""
     for equation in jaxpr.eqns:
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                if _is_jaxpr(inner):
-                    opened = _opened(inner)
-                    yield opened
-                    yield from _inner(opened[0])
+        for part in parts(equation.params):
+            if _is_jaxpr(part):
+                opened = _opened(part)
+                yield opened
+                yield from _inner(opened[0])
 
 
 def _is_jaxpr(value: Any) -> bool:
@@ -272,18 +288,22 @@ class _Reader:
 
     def operand(self, atom: Any) -> Any:
         """Returns a variable unchanged, a literal as a `Constant`."""
-        return Constant(self.value(atom.val)) if isinstance(atom, core.Literal) else atom
+        if not isinstance(atom, core.Literal):
+            return atom
+        literal = self.wide_literal(atom) if self.widen else atom
+        return Constant(literal.val)
 
     def value(self, value: Value) -> Value:
-        """Returns a captured value, in float64 if the graph is widened."""
+        """Returns a captured value as JAX's own, in float64 if the graph is widened."""
         dtype = jnp.result_type(value)
-        if not self.widen or not jnp.issubdtype(dtype, jnp.floating):
-            return value
+        if not self.widen or not jnp.issubdtype(dtype, jnp.inexact):
+            # A rule may index it with a tracer, which NumPy's arrays refuse.
+            return value if isinstance(value, jax.Array) else jnp.array(np.asarray(value))
         return jnp.asarray(self.wide(value, dtype))
 
     def wide(self, value: Value, dtype: Any) -> np.ndarray:
         """Returns a captured value or a literal in float64, moved if constants are to be."""
-        wide = np.asarray(value, np.float64)
+        wide = np.asarray(value, _wide(np.dtype(dtype)))
         if self.rng is not None and bits(str(dtype)) < 64 and not _is_exact(wide):
             self.has_narrow_constants = True
             half_ulp = float(jnp.finfo(dtype).eps) / 2
@@ -297,19 +317,33 @@ class _Reader:
             return self.widened_rule(params)
         if name == "reduce_precision":
             return _unchanged
-        if name == "bitcast_convert_type":
+        if name == "bitcast_convert_type" or name in CALLBACKS:
             return _in_its_types(equation)
-        wide = {key: _wide(value) for key, value in params.items()}
+        wide = rebuilt(self.wide_part, params)
         results = [v for v in equation.outvars if not isinstance(v, core.DropVar)]
         operands = [self.wide_literal(v) for v in equation.invars]
         return _evaluator(equation.replace(params=wide, invars=operands), results)
 
     def wide_literal(self, atom: Any) -> Any:
         """Returns a variable unchanged, a floating literal in float64."""
-        if not isinstance(atom, core.Literal) or not jnp.issubdtype(atom.val.dtype, jnp.floating):
+        dtype: Any = getattr(atom.aval, "dtype", None)  # the value of a boolean has none
+        if not isinstance(atom, core.Literal) or not jnp.issubdtype(dtype, jnp.inexact):
             return atom
-        wide = np.asarray(self.wide(atom.val, atom.val.dtype))
+        wide = np.asarray(self.wide(atom.val, dtype))
         return core.Literal(wide, jax.typeof(wide))
+
+    def wide_part(self, part: Any) -> Any:
+        """Widens a type or a jaxpr among the parameters of an equation."""
+        if isinstance(part, jax.core.ShapedArray) and jnp.issubdtype(part.dtype, jnp.inexact):
+            return part.update(dtype=_wide(part.dtype))
+        return self.wide_jaxpr(part) if _is_jaxpr(part) else _wide(part)
+
+    def wide_jaxpr(self, jaxpr: Any) -> Any:
+        """Widens the body of a loop, or of another operation."""
+        opened, consts = _opened(jaxpr)
+        body = partial(_run_plainly, self.graph(opened, consts))
+        closed = jax.make_jaxpr(body)(*(self.wide_part(v.aval) for v in opened.invars))
+        return closed if isinstance(jaxpr, core.ClosedJaxpr) else _opened(closed)[0]
 
     def widened_rule(self, params: Any) -> Callable[..., Sequence[Value]]:
         """Evaluates a function and its custom derivative in float64."""
@@ -328,6 +362,10 @@ class _Reader:
             return values, [jnp.zeros_like(v) if zero else next(moved) for v, zero in pairs]
 
         return function
+
+
+def _run_plainly(graph: Graph, *values: Value) -> list[Value]:
+    return run(graph, values, Plain())
 
 
 def _is_exact(value: np.ndarray) -> bool:

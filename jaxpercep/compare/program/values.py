@@ -115,7 +115,8 @@ class Values:
         spoken = SPOKEN.get(operation.name, operation.name.strip("_"))
         together = {atom.name for atom in self.atoms[operation.frames, operation.spans]}
         is_one_of_several = operation.kind == "atom" and bool(together - {operation.name})
-        is_unsaid = expression.is_call and spoken.rpartition(" ")[2] not in quoted
+        names = operation.name.strip("_"), spoken.rpartition(" ")[2]
+        is_unsaid = expression.is_indirect and not any(name in quoted for name in names)
         return f"{spoken} in {quoted}" if is_one_of_several or is_unsaid else quoted
 
     def quoted(self, operation: Operation) -> str:

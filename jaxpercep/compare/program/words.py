@@ -24,14 +24,14 @@ class Expression(NamedTuple):
         variable: that its statement assigns it to, or None.
         statement: the lines of the statement: values of one statement share it.
         brief: the text, with long parts left out.
-        is_call: True for a call of a function.
+        is_indirect: True for a call of a function by a name of the user's.
     """
 
     text: str
     variable: str | None
     statement: tuple[str, int]
     brief: str
-    is_call: bool
+    is_indirect: bool
 
 
 Ends: TypeAlias = tuple[int, int, int, int]
@@ -69,7 +69,7 @@ def _expressions(file: str, text: str) -> dict[Ends, Expression]:
                 _assigned(statement, node),
                 (file, statement.lineno),
                 _brief(source, node),
-                isinstance(node, ast.Call),
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Name),
             )
     return found
 
