@@ -6,9 +6,7 @@ the suggestion written into it computes the right gradient.
 """
 
 import argparse
-import difflib
 import inspect
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,7 +19,8 @@ from rich.progress import track
 
 from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.mistake import FOLDER, Mistake, imported
-from catalogue.table import report_of
+from catalogue.peers import cast
+from catalogue.table import is_repaired, report_of
 from jaxpercep import Repair
 
 
@@ -41,29 +40,9 @@ class Outcome(NamedTuple):
 
 def found(mistake: Mistake) -> Outcome:
     """Reads a mistaken backward pass."""
-    repairs = report_of(mistake).repairs
-    lines = edited_lines(mistake)
-    placed = all(int(repair.source.rpartition(":")[2]) in lines for repair in repairs)
-    return Outcome(bool(repairs), bool(repairs) and placed, is_mended(mistake, repairs))
-
-
-def edited_lines(mistake: Mistake) -> set[int]:
-    """Returns the lines of the file that the mistake has edited."""
-    old, _ = inspect.getsourcelines(mistake.right)
-    new, first = inspect.getsourcelines(mistake.wrong)
-    lines: set[int] = set()
-    for tag, i, j, k, end in difflib.SequenceMatcher(None, old, new).get_opcodes():
-        if tag == "equal":
-            continue
-        lines.update(range(first + k, first + end))
-        for removed in old[i:j]:
-            target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", removed)
-            if target:
-                begin = target[1].partition("[")[0]
-                lines.update(
-                    first + n for n, line in enumerate(new) if re.match(rf"\s*{begin}\b.*=", line)
-                )
-    return lines
+    report = report_of(mistake)
+    placed = is_repaired(mistake, report)
+    return Outcome(bool(report.repairs), placed, is_mended(mistake, report.repairs))
 
 
 def is_mended(mistake: Mistake, repairs: Iterable[Repair]) -> bool:
@@ -91,7 +70,7 @@ def is_mended(mistake: Mistake, repairs: Iterable[Repair]) -> bool:
 
 def leaves(function: Any, mistake: Mistake) -> list[np.ndarray]:
     """Returns what a backward pass returns, in float64."""
-    args = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, "float64"), mistake.args)
+    args = jax.tree.map(jax.numpy.asarray, cast(mistake.args, np.float64))
     paths = jax.tree.leaves_with_path(function(*args))
     return [np.asarray(leaf) for _, leaf in sorted(paths, key=lambda pair: str(pair[0]))]
 

@@ -14,7 +14,7 @@ import jax
 from rich.progress import track
 
 from catalogue.mistakes import MISTAKES
-from catalogue.mistakes.mistake import Mistake
+from catalogue.mistakes.mistake import Mistake, edited_lines
 from catalogue.networks.network import line_of
 from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
 from jaxpercep import Diagnosis, GradientReport, compare_gradients, compare_updates
@@ -26,25 +26,28 @@ class Outcome(NamedTuple):
     Attributes:
         detected: the hand-written side was found wrong.
         named: cause and place of the first explanation are right.
+        answered: there is such a cause, or the repair was verified and is on the edited lines.
         check_grads: `jax.test_util.check_grads` noticed.
         gradcheck: `torch.autograd.gradcheck` noticed; None without torch.
     """
 
     detected: bool
     named: bool
+    answered: bool
     check_grads: bool
     gradcheck: bool | None
 
 
 def expected(mistake: Mistake) -> Outcome:
     """Returns what the catalogue says of a mistake."""
-    return Outcome(True, mistake.named, mistake.check_grads, mistake.gradcheck)
+    return Outcome(True, mistake.named, mistake.answered, mistake.check_grads, mistake.gradcheck)
 
 
 def found(mistake: Mistake) -> Outcome:
     """Compares a mistake, and calls the usual checkers."""
     report = report_of(mistake)
-    return Outcome(is_detected(report), is_named(mistake, report), *peers(mistake))
+    named, answered = is_named(mistake, report), is_answered(mistake, report)
+    return Outcome(is_detected(report), named, answered, *peers(mistake))
 
 
 def report_of(mistake: Mistake) -> GradientReport:
@@ -81,6 +84,27 @@ def is_named(mistake: Mistake, report: GradientReport) -> bool:
     return all(is_at(mistake, diagnosis) for diagnosis in explanation)
 
 
+def is_answered(mistake: Mistake, report: GradientReport) -> bool:
+    """Tells whether the report says what to change: by cause and place, or by the repair."""
+    known = mistake.cause != "unexplained" and is_named(mistake, report)
+    return known or is_repaired(mistake, report)
+
+
+def is_repaired(mistake: Mistake, report: GradientReport) -> bool:
+    """Tells whether the repair was verified, and is on the edited lines."""
+    lines = edited_lines(mistake)
+    return bool(report.repairs) and all(
+        repair.verified and int(repair.source.rpartition(":")[2]) in lines
+        for repair in report.repairs
+    )
+
+
+def is_misnamed(mistake: Mistake, report: GradientReport) -> bool:
+    """Tells whether a cause is given, and in no explanation the right one."""
+    causes = [{diagnosis.cause for diagnosis in e} for e in report.explanations]
+    return bool(causes) and not any(c in ({mistake.cause}, {"unexplained"}) for c in causes)
+
+
 def is_at(mistake: Mistake, diagnosis: Diagnosis) -> bool:
     """Tells whether the line, and the iteration, are right."""
     line = not mistake.lines or diagnosis.source in {line_of(tag) for tag in mistake.lines}
@@ -105,8 +129,9 @@ def table(outcomes: Iterable[tuple[Mistake, Outcome]]) -> str:
         rows[mistake.cause].append((True, *outcome))
     rows["all"] = [row for several in rows.values() for row in several]
     lines = [
-        "| cause | cases | detected | cause and place right | check_grads | gradcheck |",
-        "|---|---|---|---|---|---|",
+        "| cause | cases | detected | cause and place right | or repair right "
+        "| check_grads | gradcheck |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, several in rows.items():
         columns = zip(*several, strict=True)

@@ -1,8 +1,10 @@
 """A mistake: one edit of a right backward pass, and what a comparison should say of it."""
 
+import difflib
 import importlib.util
 import inspect
 import linecache
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +35,7 @@ class Mistake(NamedTuple):
         forward: for causes in the flow, edits of `fun` whose gradient by autodiff is `wrong`; they
             may use the functions of `forward.py`.
         named: whether a comparison finds cause and place; it detects every mistake.
+        answered: whether it finds cause and place, or a verified repair on the edited lines.
         check_grads: whether `jax.test_util.check_grads` notices it.
         gradcheck: whether `torch.autograd.gradcheck` notices it.
     """
@@ -51,6 +54,7 @@ class Mistake(NamedTuple):
     learning_rate: float | None = None
     forward: dict[str, str] | None = None
     named: bool = True
+    answered: bool = True
     check_grads: bool = True
     gradcheck: bool = True
 
@@ -101,3 +105,25 @@ def mistake(
     """Returns the mistake that these edits of the network's right backward pass make."""
     wrong = rewritten(network.right, edits, name)
     return Mistake(name, network.fun, wrong, network.right, network.args, cause, **claims)
+
+
+def edited_lines(mistake: Mistake) -> set[int]:
+    """Returns the lines of the file that the mistake has edited.
+
+    Of a line that was removed, those that assign the same variable.
+    """
+    old, _ = inspect.getsourcelines(mistake.right)
+    new, first = inspect.getsourcelines(mistake.wrong)
+    lines: set[int] = set()
+    for tag, i, j, k, end in difflib.SequenceMatcher(None, old, new).get_opcodes():
+        if tag == "equal":
+            continue
+        lines.update(range(first + k, first + end))
+        for removed in old[i:j]:
+            target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", removed)
+            if target:
+                begin = target[1].partition("[")[0]
+                lines.update(
+                    first + n for n, line in enumerate(new) if re.match(rf"\s*{begin}\b.*=", line)
+                )
+    return lines
