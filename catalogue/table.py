@@ -72,7 +72,7 @@ def is_named(mistake: Mistake, report: GradientReport) -> bool:
         return False
     if mistake.cause == "unexplained":
         (diagnosis,) = explanation
-        said = all(f"grad{path}" in diagnosis.message for path in mistake.leaves[:3])
+        said = all(path in diagnosis.message for path in mistake.leaves[:3])
         return said and is_at(mistake, diagnosis)
     every = {leaf.path for leaf in report.leaves}
     leaves = {diagnosis.leaf for diagnosis in explanation}

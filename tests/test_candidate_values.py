@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxpercep.compare.candidate.eager import same
 from jaxpercep.compare.candidate.grammar import edits, tidy
 from jaxpercep.compare.candidate.instrument import Instrument
 from jaxpercep.compare.candidate.record import Recorder
-from jaxpercep.compare.candidate.runs import same
 from jaxpercep.compare.candidate.source import Home, UnreadableError
 from jaxpercep.compare.candidate.twins import Twins
 

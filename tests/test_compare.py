@@ -11,7 +11,7 @@ import pytest
 from cases import LAYERS, draw
 
 import jaxpercep as jp
-from jaxpercep.compare import compare_gradients, compare_model, entry
+from jaxpercep.compare import compare_gradients, compare_model, comparison
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -156,13 +156,13 @@ def test_only_the_wrong_leaf_is_reported():
 
 def test_a_broken_comparison_does_not_pass_these_tests(monkeypatch):
     """Plants a fault in the checker: the reference is the candidate itself."""
-    right = entry.evaluate
+    right = comparison.evaluate
 
     def credulous(*arguments):
         evaluation = right(*arguments)
         return replace(evaluation, autodiff=evaluation.candidate.leaves)
 
-    monkeypatch.setattr(entry, "evaluate", credulous)
+    monkeypatch.setattr(comparison, "evaluate", credulous)
     with pytest.raises(AssertionError):
         test_wrong_candidates_do_not_match(scale_by(1.001))
 

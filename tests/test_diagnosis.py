@@ -36,6 +36,12 @@ def line(tag):
     return f"{Path(__file__).name}:{number}"
 
 
+def quoted(source):
+    """The expression on a line of this file, in quotes, as a message has it."""
+    text = Path(__file__).read_text().splitlines()[int(source.rpartition(":")[2]) - 1]
+    return text.partition("  #")[0].strip().removeprefix("return ").rpartition(" = ")[2][:16]
+
+
 def slope(y):
     """The derivative of tanh, by its value."""
     return (1 - y) * (1 + y)
@@ -69,7 +75,7 @@ def assert_left_out(case):
     for diagnosis in report.diagnoses:
         assert (diagnosis.leaf, diagnosis.factor) == (None, None)
         assert diagnosis.residual < 1e-10
-        for part in (diagnosis.operation, diagnosis.source, diagnosis.location or ""):
+        for part in (quoted(diagnosis.source), diagnosis.source, diagnosis.location or ""):
             assert part in diagnosis.message
         assert "left out: multiply the upstream gradient by it" in diagnosis.message
 
@@ -458,8 +464,8 @@ def test_an_unknown_mistake_gets_no_name(bend):
     assert (diagnosis.cause, diagnosis.leaf, diagnosis.factor) == ("unexplained", None, None)
     assert np.isnan(diagnosis.residual)
     assert diagnosis.source in {line("hidden"), line("linear")}
-    assert "grad['b1'] and grad['w1'] are wrong, and no known mistake" in diagnosis.message
-    assert "grad['b2']" not in diagnosis.message
+    assert "dL/dp['b1'] and dL/dp['w1'] are wrong, and no known mistake" in diagnosis.message
+    assert "dL/dp['b2']" not in diagnosis.message
 
 
 @pytest.mark.parametrize("leaf", ["w1", "w2"])
@@ -489,7 +495,7 @@ def test_noise_has_no_name():
     report = found_in_network(**{name: noise(leaf.shape) for name, leaf in PARAMS.items()})
     (diagnosis,) = report.diagnoses
     assert diagnosis.cause == "unexplained"
-    assert all(f"grad['{name}']" in diagnosis.message for name in PARAMS)
+    assert all(f"dL/dp['{name}']" in diagnosis.message for name in PARAMS)
 
 
 # A fault planted in the diagnosis

@@ -14,6 +14,8 @@ WINGS = (
     "explanation",
     "candidate",
     "report",
+    "comparison",
+    "rules",
     "entry",
     "annotation",
     "__init__",

@@ -7,7 +7,7 @@ import jax
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.entry import judged
+from jaxpercep.compare.comparison import judged
 
 
 def annotate_gradients(

@@ -202,7 +202,7 @@ def _badness(leaf: LeafReport) -> tuple[bool, float]:
 
 
 def _row(leaf: LeafReport) -> list[str | Text]:
-    name = Text(f"grad{leaf.path}")  # names are not markup
+    name = Text(leaf.name)  # names are not markup
     shape = "x".join(map(str, leaf.shape)) or "scalar"
     if leaf.note:
         note = Text(leaf.note, style="" if leaf.ok else "red")

@@ -7,25 +7,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
+from jaxpercep.compare.candidate.instrumented import Build
 from jaxpercep.compare.candidate.known import Known, Pair, Reader
 from jaxpercep.compare.candidate.listing import Lister, over_passes
 from jaxpercep.compare.candidate.place import Search
 from jaxpercep.compare.candidate.quantities import Program, Spot
+from jaxpercep.compare.candidate.quiet import quietly
 from jaxpercep.compare.candidate.repair import Repair
-from jaxpercep.compare.candidate.runs import Build, Runs, Target, drawn
+from jaxpercep.compare.candidate.runs import Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.suggest import Suggester
 from jaxpercep.compare.candidate.values import Substitution, Values
-from jaxpercep.compare.candidate.words import leaf_names, parameters
 from jaxpercep.compare.evaluation.arbitration import Verdict
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.program.words import leaf_names, parameters
 
 UNREPAIRED = (
     "No value was found whose replacement by a known one makes every gradient right: look for a "
@@ -77,7 +78,7 @@ class Backward:
     @cached_property
     def annotated(self) -> AnnotatedBackward:
         """The candidate line by line, or the reason why it cannot be read."""
-        with self.native.double_precision(), np.errstate(all="ignore"):
+        with self.native.double_precision(), quietly():
             try:
                 return self.read()
             except UnreadableError as error:
@@ -92,13 +93,12 @@ class Backward:
         if self.verdict in ("autodiff_wrong", "both_wrong"):
             raise UnreadableError("autodiff, which would name its values, is wrong here itself")
         runs, dictionary = self.prepared()
-        here, there = (runs.record(where) for where in (0, 1))
+        here, there = runs.record()
         values = Values.of(here, there, dictionary)
         names = FactorNames(self.batch)
         faults: list[Substitution] = []
         remark = None
         if self.verdict == "manual_wrong":
-            runs.settle(here)
             faults = Search(runs, values, dictionary).faults()
             remark = None if faults else UNREPAIRED
         suggester = Suggester(runs, faults, values, dictionary.tolerance)
@@ -131,7 +131,8 @@ class Backward:
             for floor, size in zip(evaluation.floor, sizes, strict=True)
         ]
         target = Target(evaluation.leaves, right, limits, evaluation.candidate.frozen)
-        runs = Runs(self.candidate.build, home, (args, others), target)
+        is_traceable = self.native.sides.candidate.traced is not None
+        runs = Runs(self.candidate.build, home, (args, others), target, is_traceable)
         return runs, Dictionary.of(known, tolerance)
 
     def known(

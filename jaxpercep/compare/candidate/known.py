@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
-from jaxpercep.compare.candidate import words
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
+from jaxpercep.compare.program import words
 from jaxpercep.compare.program.graph import Span
 
 Kind: TypeAlias = Literal[

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
 from jaxpercep.compare.candidate.known import RANK, Known
-from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.trials import Trials, equal
 from jaxpercep.compare.candidate.values import Role, Substitution, Values
+from jaxpercep.compare.candidate.variables import Key
 
 MOST_RUNS = 1500  # in one search
 MOST_FAULTS = 3

@@ -1,9 +1,20 @@
 """Lets a function print what it has to say once, however often it is run."""
 
 import io
-from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Runs the user's code without its output and its warnings."""
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def printing_once(function: Callable[..., Any]) -> Callable[..., Any]:

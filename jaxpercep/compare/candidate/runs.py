@@ -1,30 +1,24 @@
 """Runs of one candidate at two sets of arguments: as it is, and with other values inside it."""
 
 import ast
-import io
-import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxpercep.compare.candidate.compiled import Compiled
+from jaxpercep.compare.candidate.eager import Eager
 from jaxpercep.compare.candidate.instrument import Instrument, Site
+from jaxpercep.compare.candidate.instrumented import Build, Instrumented, as_it_is
 from jaxpercep.compare.candidate.known import Pair
-from jaxpercep.compare.candidate.record import Key, Recorder, Replacements
+from jaxpercep.compare.candidate.record import Replacements
 from jaxpercep.compare.candidate.source import Home, UnreadableError
-from jaxpercep.compare.candidate.twins import Twins
+from jaxpercep.compare.candidate.variables import Key, Sighting
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.trees import Leaves, distance, largest
-
-Follow: TypeAlias = Callable[[Any], Any]
-"""Replaces one of the user's functions by a twin that reports its values."""
-
-Build: TypeAlias = Callable[[Follow], Callable[..., Any]]
-"""Builds the candidate, a function of the arguments, from the user's functions."""
 
 
 class Target(NamedTuple):
@@ -65,7 +59,7 @@ class Runs:
         home: the user's files.
         args: two sets of arguments.
         target: what it should return.
-        one_by_one: whether JAX must run loops and branches as Python does.
+        is_traceable: whether JAX can trace it.
         count: of the runs since it was last set to 0.
     """
 
@@ -73,173 +67,90 @@ class Runs:
     home: Home
     args: tuple[tuple[Any, ...], tuple[Any, ...]]
     target: Target
-    one_by_one: bool = True
+    is_traceable: bool
     count: int = 0
-    instrument: Instrument = field(default_factory=Instrument)
-    unread: dict[str, str] = field(default_factory=dict)
-    recorder: Recorder = field(default_factory=Recorder)
-    hook: Callable[[int, Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        self.twins = Twins(self.home, self.instrument, self._tell, self.unread)
-        self.candidate = self.build(self.twins.root)
+        self.instrumented = Instrumented(self.build, self.home)
 
     @property
     def sites(self) -> Sequence[Site]:
         """Every expression that was reached."""
-        return self.instrument.sites
+        return self.instrumented.instrument.sites
 
-    def _tell(self, number: int, value: Any) -> Any:
-        if self.hook is not None:
-            return self.hook(number, value)
-        if callable(value):
-            return self.twins.of(value)
-        return self.recorder.tell(number, value)
+    @property
+    def unread(self) -> dict[str, str]:
+        """Functions that could not be read, with the reason."""
+        return self.instrumented.unread
 
-    def record(self, where: int) -> dict[Key, np.ndarray]:
-        """Runs the candidate and keeps every value.
+    @cached_property
+    def engine(self) -> Compiled | Eager:
+        """Runs the candidate.
 
         Raises:
             UnreadableError: It fails, or computes something else when it is instrumented.
         """
-        self.recorder = Recorder()
-        try:
-            plain = self._quietly(self.build(lambda function: function), where)
-            answer = self._quietly(self.candidate, where)
-        except UnreadableError:
-            raise
-        except Exception as error:  # whatever it is, the reader is told
-            raise UnreadableError(
-                f"run eagerly in float64, it raises {type(error).__name__}: {error}"
-            ) from error
-        if not same(plain, answer):
-            raise UnreadableError("with every value recorded it returns other numbers")
-        return self.recorder.values
+        plain = self.build(as_it_is)
+        if self.is_traceable:
+            found = Compiled.of(self.instrumented, plain, self.args, self.target.leaves)
+            if found is not None:
+                return found
+        return self.eager(plain)
+
+    def eager(self, plain: Callable[..., Any]) -> Eager:
+        """Runs a candidate with arrays of NumPy, which are faster, if it takes them."""
+        reason: Exception | None = None
+        for args in (jax.tree.map(_as_numpy, self.args), self.args):
+            engine = Eager(self.instrumented, args, self.target.leaves)
+            try:
+                same = engine.is_same(plain)
+            except UnreadableError:
+                raise
+            except Exception as error:  # whatever it is, the reader is told
+                reason = error
+                continue
+            if not same:
+                raise UnreadableError("with every value recorded it returns other numbers")
+            engine.settle()
+            return engine
+        raise UnreadableError(
+            f"run eagerly in float64, it raises {type(reason).__name__}: {reason}"
+        ) from reason
+
+    def record(self) -> tuple[dict[Key, np.ndarray], dict[Key, np.ndarray]]:
+        """Runs the candidate and returns every value, at both sets of arguments.
+
+        Raises:
+            UnreadableError: It fails, or computes something else when it is instrumented.
+        """
+        return self.replayed({}, 0), self.replayed({}, 1)
 
     def replayed(self, replacements: Replacements, where: int) -> dict[Key, np.ndarray]:
         """Returns every value of a run with some replaced."""
-        self.recorder = Recorder(replacements)
-        self._quietly(self.candidate, where)
-        return self.recorder.values
-
-    def settle(self, recorded: Mapping[Key, Any]) -> None:
-        """Lets JAX run loops and branches as it does if that shows the same values."""
-        self.one_by_one = False
-        self.recorder = Recorder()
-        try:
-            self._quietly(self.candidate, 0)
-            self.one_by_one = self.recorder.values.keys() != recorded.keys()
-        except Exception:  # whatever it is: one by one it has run
-            self.one_by_one = True
+        return self.engine.values(replacements, where)
 
     def answer(self, replacements: Replacements, where: int) -> list[Any] | None:
         """Returns the leaves with some values replaced, or None if it then fails."""
         self.count += 1
-        self.recorder = Recorder(replacements, recording=False)
-        try:
-            return self._quietly(self.candidate, where)
-        except Exception:  # whatever it is: this replacement does not repair it
-            return None
+        return self.engine.answer(replacements, where)
 
-    def environments(
-        self, site: int, replacements: Replacements, where: int
-    ) -> list["Environment"]:
-        """Returns the variables around every pass through a site, with some values replaced."""
-        found: list[Environment] = []
-
-        def tell(number: int, value: Any) -> Any:
-            if callable(value):
-                return self.twins.of(value)
-            turn = self.recorder.turns[number]
-            new = self.recorder.tell(number, value)
-            traced = isinstance(value, jax.core.Tracer)  # whose variables have no numbers
-            if number == site and self.recorder.turns[number] > turn and not traced:
-                frame = sys._getframe(2)  # ours, then the user's
-                found.append(
-                    Environment(
-                        Key(number, turn),
-                        np.array(value, np.float64),
-                        self.sites[site].function,
-                        frame.f_globals,
-                        _copied(frame.f_locals),
-                    )
-                )
-            return new
-
-        self.recorder, self.hook = Recorder(replacements), tell
-        try:
-            self._quietly(self.candidate, where)
-        finally:
-            self.hook = None
-        return found
+    def sightings(self, site: int, replacements: Replacements, where: int) -> list[Sighting]:
+        """Returns every pass through a site with the variables around it, some values replaced."""
+        return self.engine.sightings(site, replacements, where)
 
     def edited(
         self, edits: Mapping[ast.AST, ast.expr], replacements: Replacements, where: int
     ) -> list[Any] | None:
         """Returns the leaves of the candidate with another source, or None if it then fails."""
-        known = self.instrument
-        instrument = Instrument(edits, list(known.sites), dict(known.known))
-        recorder = Recorder(replacements, recording=False)
-
-        def tell(number: int, value: Any) -> Any:
-            return twins.of(value) if callable(value) else recorder.tell(number, value)
-
-        twins = Twins(self.home, instrument, tell)
-        try:
-            return self._quietly(self.build(twins.root), where)
-        except Exception:  # whatever it is: this edit does not repair it
-            return None
-
-    def _quietly(self, candidate: Callable[..., Any], where: int) -> list[Any]:
-        """Runs a candidate without its output and its warnings."""
-        uncompiled = jax.disable_jit() if self.one_by_one else nullcontext()
-        with redirect_stdout(io.StringIO()), uncompiled, np.errstate(all="ignore"):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                result = candidate(*jax.tree.map(_fresh, self.args[where]))
-            return trees.answer(result, self.target.leaves).leaves
+        own = self.instrumented.instrument
+        instrument = Instrument(edits, list(own.sites), dict(own.known))
+        return self.engine.edited(
+            Instrumented(self.build, self.home, instrument), replacements, where
+        )
 
 
-class Environment(NamedTuple):
-    """The variables around one pass through a site.
-
-    Attributes:
-        key: the pass.
-        value: that the expression has, before it is replaced.
-        function: the name of the function it stands in.
-        scope: the globals.
-        variables: the locals, JAX arrays as NumPy arrays.
-    """
-
-    key: Key
-    value: np.ndarray
-    function: str
-    scope: dict[str, Any]
-    variables: dict[str, Any]
-
-
-def _copied(variables: Mapping[str, Any]) -> dict[str, Any]:
-    def copied(leaf: Any) -> Any:
-        return np.array(leaf) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
-
-    return {
-        name: jax.tree.map(copied, value)
-        for name, value in variables.items()
-        if not name.startswith("_jaxpercep")
-    }
-
-
-def _fresh(leaf: Any) -> Any:
-    """Copies an array that the candidate may write into."""
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
-
-
-def same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Returns True if two answers are equal bit for bit."""
-    return all(
-        (a is None) == (b is None) and (a is None or np.array_equal(a, b, equal_nan=True))
-        for a, b in zip(some, others, strict=True)
-    )
+def _as_numpy(leaf: Any) -> Any:
+    return np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf
 
 
 def drawn(args: tuple[Any, ...], differentiated: Sequence[int], seed: int = 1) -> tuple[Any, ...]:

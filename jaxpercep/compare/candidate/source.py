@@ -2,9 +2,10 @@
 
 import ast
 import linecache
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 import jax
 
 from jaxpercep.compare.program.places import is_library
+from jaxpercep.compare.program.text import Text
 
 JITTED: type = type(jax.jit(lambda: None))
 
@@ -38,9 +40,37 @@ class Source:
     tree: ast.Module
     codes: frozenset[CodeType]
 
+    @cached_property
+    def quotes(self) -> Text:
+        """The text, to quote from."""
+        return Text(self.text)
+
+    @cached_property
+    def nodes(self) -> dict[int, list[ast.AST]]:
+        """The functions, lambdas and classes by their first lines, decorators included."""
+        found: dict[int, list[ast.AST]] = defaultdict(list)
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+                lines = (n.lineno for n in (node, *getattr(node, "decorator_list", ())))
+                found[min(lines)].append(node)
+        return found
+
     def segment(self, node: ast.AST) -> str:
         """Returns the text of a node, on one line."""
-        return " ".join((ast.get_source_segment(self.text, node) or "").split())
+        return " ".join(self.quotes.segment(node).split())
+
+    def class_around(self, node: ast.AST) -> str | None:
+        """Returns the name of the innermost class that a function stands in."""
+        line, column = node.lineno, node.col_offset  # pyrefly: ignore[missing-attribute]
+        around = [
+            other
+            for first in sorted(self.nodes)
+            for other in self.nodes[first]
+            if isinstance(other, ast.ClassDef)
+            and first <= line <= (other.end_lineno or 0)
+            and column > other.col_offset
+        ]
+        return around[-1].name if around else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +143,7 @@ def source_of(function: FunctionType) -> Source:
 def definition_of(function: FunctionType, source: Source) -> Definition:
     """Returns the node of a function in its source."""
     code = function.__code__
-    found = [node for node in ast.walk(source.tree) if _defines(node, code)]
+    found = [node for node in source.nodes[code.co_firstlineno] if _defines(node, code)]
     if len(found) > 1:  # lambdas on one line
         found = [node for node in found if _spans(node, code)] or found
     if not found:
@@ -142,18 +172,11 @@ def nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _defines(node: ast.AST, code: CodeType) -> bool:
-    """Returns True if a node has the name and the line of a function's code."""
+    """Returns True if a node, which begins on the line of a function's code, is its definition."""
     if isinstance(node, ast.Lambda):
         names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-        return (
-            code.co_name == "<lambda>"
-            and node.lineno == code.co_firstlineno
-            and list(code.co_varnames[: code.co_argcount]) == names
-        )
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        first = min(n.lineno for n in (node, *node.decorator_list))
-        return node.name == code.co_name and first == code.co_firstlineno
-    return False
+        return code.co_name == "<lambda>" and list(code.co_varnames[: code.co_argcount]) == names
+    return not isinstance(node, ast.ClassDef) and node.name == code.co_name
 
 
 def _spans(node: ast.AST, code: CodeType) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 
 from jaxpercep.compare.candidate.identify import Meaning
 from jaxpercep.compare.candidate.known import Known
-from jaxpercep.compare.candidate.record import Key
 from jaxpercep.compare.candidate.runs import Runs
 from jaxpercep.compare.candidate.values import Substitution, Values
+from jaxpercep.compare.candidate.variables import Key
 
 
 @dataclass(eq=False)

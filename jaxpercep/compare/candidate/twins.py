@@ -149,7 +149,7 @@ class Twins:
         """Compiles an instrumented definition, its free variables those of the original."""
         new = self.instrument(definition, source)
         body: list[ast.stmt] = [ast.Expr(new) if isinstance(new, ast.Lambda) else new]
-        if owner := _class_around(definition, source):  # mangles the names that begin with __
+        if owner := source.class_around(definition):  # mangles the names that begin with __
             body = [ast.ClassDef(owner, [], [], body, [])]
         names = [*code.co_freevars, VALUE, CALLED]
         arguments = ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
@@ -158,12 +158,3 @@ class Twins:
         flags = code.co_flags & FUTURE
         made = compile(module, source.file, "exec", flags=flags, dont_inherit=True)
         return next(inner for inner in nested(made) if inner.co_name == code.co_name)
-
-
-def _class_around(definition: Definition, source: Source) -> str | None:
-    """Returns the name of the class that a definition stands in."""
-    found = None
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.ClassDef) and any(n is definition for n in ast.walk(node)):
-            found = node.name
-    return found

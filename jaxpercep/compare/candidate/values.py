@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
 from jaxpercep.compare.candidate.known import Pair
-from jaxpercep.compare.candidate.record import Key
+from jaxpercep.compare.candidate.variables import Key
 
 Role: TypeAlias = Literal["other", "parallel", "forward"]
 

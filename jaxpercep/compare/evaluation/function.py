@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import jax
@@ -104,19 +104,26 @@ class Function:
 
     def gradient(self, jit: Callable[..., Any] | None = jax.jit) -> Gradient:
         """Returns `leaves -> value and gradient`; with jit=None not compiled."""
+        return self.compiled if jit is jax.jit else self._gradient(jit)
+
+    @cached_property
+    def compiled(self) -> Gradient:
+        """`leaves -> value and gradient`, compiled once."""
+        return self._gradient(jax.jit)
+
+    def _gradient(self, jit: Callable[..., Any] | None) -> Gradient:
+        positions, call = self.positions, self.call  # not self: no cycle may hold what is captured
 
         def by_leaf(chosen: Sequence[Any], values: Sequence[Any]) -> Any:
             given = list(values)
-            for position, leaf in zip(self.positions, chosen, strict=True):
+            for position, leaf in zip(positions, chosen, strict=True):
                 given[position] = leaf
-            return self.call(given)
+            return call(given)
 
         gradient = jax.value_and_grad(by_leaf)
         if jit is not None and self.graph is not None:
             gradient = jit(gradient)
-        return lambda values: ValueAndGradient(
-            *gradient([values[i] for i in self.positions], values)
-        )
+        return lambda values: ValueAndGradient(*gradient([values[i] for i in positions], values))
 
 
 def _value_of(graph: Graph, values: Sequence[Any]) -> Any:

@@ -1,6 +1,7 @@
 """Measures the difference between two gradients, leaf by leaf."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ class LeafReport:
 
     Attributes:
         path: its place in the tree, as `jax.tree_util.keystr` writes it.
+        name: of the argument, and its place there.
         shape: of the leaf.
         dtype: of the leaf, as the caller has it.
         max_absolute_error: max |candidate - autodiff|, evaluated in float64 where both can.
@@ -32,6 +34,7 @@ class LeafReport:
     """
 
     path: str
+    name: str
     shape: tuple[int, ...]
     dtype: str
     max_absolute_error: float
@@ -45,23 +48,29 @@ class LeafReport:
     note: str = ""
 
 
-def compare_leaves(evaluation: Evaluation) -> tuple[LeafReport, ...]:
-    """Measures each leaf, in the order of the tree; those without a gradient come last."""
+def compare_leaves(evaluation: Evaluation, named: Callable[[str], str]) -> tuple[LeafReport, ...]:
+    """Measures each leaf, in the order of the tree; those without a gradient come last.
+
+    `named(path)` returns the name of a leaf, which begins with that of its argument.
+    """
     leaves = evaluation.leaves
-    measured = [_compare(evaluation, i) for i in range(len(leaves.paths))]
-    measured += [_uncompared(path, (), dtype, "not floating point") for path, dtype in leaves.other]
+    measured = [_compare(evaluation, i, named(path)) for i, path in enumerate(leaves.paths)]
+    measured += [
+        _uncompared(path, named(path), (), dtype, "not floating point")
+        for path, dtype in leaves.other
+    ]
     return tuple(measured)
 
 
-def _compare(evaluation: Evaluation, i: int) -> LeafReport:
+def _compare(evaluation: Evaluation, i: int, name: str) -> LeafReport:
     path, right = evaluation.leaves.paths[i], evaluation.autodiff[i]
     native = evaluation.autodiff_native[i]
     candidate = evaluation.candidate.leaves[i]
     if i in evaluation.candidate.frozen:
-        return _uncompared(path, right.shape, native.dtype.name, "frozen: given as None")
+        return _uncompared(path, name, right.shape, native.dtype.name, "frozen: given as None")
     if candidate is None or candidate.shape != right.shape:
         note = "missing" if candidate is None else f"has shape {list(candidate.shape)}"
-        return _uncompared(path, right.shape, native.dtype.name, note, ok=False)
+        return _uncompared(path, name, right.shape, native.dtype.name, note, ok=False)
     wide = np.asarray(candidate, np.float64)
     finite = np.isfinite(wide) & np.isfinite(right)
     with np.errstate(invalid="ignore"):
@@ -71,6 +80,7 @@ def _compare(evaluation: Evaluation, i: int) -> LeafReport:
     came = evaluation.candidate_native.leaves[i]
     return LeafReport(
         path=path,
+        name=name,
         shape=right.shape,
         dtype=native.dtype.name,
         max_absolute_error=apart,
@@ -85,10 +95,10 @@ def _compare(evaluation: Evaluation, i: int) -> LeafReport:
 
 
 def _uncompared(
-    path: str, shape: tuple[int, ...], dtype: str, note: str, *, ok: bool = True
+    path: str, name: str, shape: tuple[int, ...], dtype: str, note: str, *, ok: bool = True
 ) -> LeafReport:
     nan = math.nan
-    return LeafReport(path, shape, dtype, nan, nan, nan, nan, nan, 0.0, (), ok, note)
+    return LeafReport(path, name, shape, dtype, nan, nan, nan, nan, nan, 0.0, (), ok, note)
 
 
 def _ulps(native: Any, truth: np.ndarray, dtype: Any) -> float:

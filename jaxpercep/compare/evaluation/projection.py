@@ -12,18 +12,6 @@ from jaxpercep.compare.evaluation.arguments import check_result
 from jaxpercep.compare.evaluation.function import UNFIT
 
 
-def random_cotangent(shapes: Any) -> Any:
-    """Draws a cotangent for outputs of these shapes, the same in every run; None for integers."""
-    rng = np.random.default_rng(0)
-
-    def draw(shape: Any) -> Any:
-        if not jnp.issubdtype(shape.dtype, jnp.floating):
-            return None
-        return jnp.asarray(rng.normal(size=shape.shape), shape.dtype)
-
-    return jax.tree.map(draw, shapes)
-
-
 def inner(value: Any, dy: Any) -> Any:
     """Sum of value * dy over all numbers of all leaves."""
     pairs = zip(

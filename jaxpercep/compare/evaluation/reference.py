@@ -35,6 +35,7 @@ class Evaluation:
         graph: of the function, or None if it cannot be traced with abstract arguments.
         miscompiled: how the compiled function differs from its operations one by one, or None.
         shared: if the gradients agree, the functions whose `jax.custom_vjp` rule both run.
+        wide: both sides in float64, to be evaluated at other arguments.
     """
 
     leaves: Leaves
@@ -49,6 +50,7 @@ class Evaluation:
     graph: Graph | None
     miscompiled: str | None
     shared: tuple[str, ...]
+    wide: Sides
 
 
 def evaluate(native: Native, rate: float | None = None) -> Evaluation:
@@ -81,6 +83,7 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         graph=wide.function.graph,
         miscompiled=miscompilation(native, wide, spreads, agree=agree),
         shared=_shared_rules(native, wide) if agree else (),
+        wide=wide,
     )
 
 

@@ -205,6 +205,10 @@ def implied_gradient(params: Any, updated: Any, rate: float) -> dict[str, Any]:
         _, own = before.get(name, (name, None))
         if own is None or leaf is None or np.shape(own) != np.shape(leaf):
             return leaf
-        return (jnp.asarray(own) - jnp.asarray(leaf)) / rate
+        return (_array(own) - _array(leaf)) / rate
 
     return {name: implied(name, leaf) for name, (_, leaf) in after.items()}
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, (jax.Array, np.ndarray)) else jnp.asarray(leaf)

@@ -5,6 +5,7 @@ program evaluates all hypotheses, one after the other.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax import lax
 from jaxpercep.compare.explanation.gates import Gates, Stale, fresh, rows, table_of
 from jaxpercep.compare.explanation.hypotheses import Hypothesis
 from jaxpercep.compare.explanation.mismatch import Mismatch, mismatches
-from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Value, run
+from jaxpercep.compare.program.graph import RUN_ONCE, Constant, Graph, Value, run
 
 
 class Problem(NamedTuple):
@@ -37,6 +38,17 @@ class Problem(NamedTuple):
     updated: Sequence[Value] | None = None
 
 
+def work(problem: Problem) -> int:
+    """Counts the numbers that the function's operations take and make, roughly."""
+    assert problem.graph is not None
+    return sum(
+        prod(variable.aval.shape) * (operation.loop.length if operation.loop else 1)
+        for operation in problem.graph.walk()
+        for variable in (*operation.operands, *operation.results)
+        if not isinstance(variable, Constant)
+    )
+
+
 def mismatch_of_right(problem: Problem) -> list[Mismatch]:
     """Measures how each leaf of the candidate differs from that of the right gradient."""
     weights = [problem.values[i] for i in problem.differentiated]
@@ -48,7 +60,8 @@ def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
     """Compiles the program `combinations of hypotheses -> a Mismatch for each leaf`.
 
     A combination is up to `AT_ONCE` positions in `hypotheses`. The fields of each `Mismatch` are
-    arrays with one number for each combination.
+    arrays with one number for each combination. Those are evaluated as many at a time as there are
+    hypotheses, so that one program is enough.
     """
     graph = problem.graph
     assert graph is not None
@@ -78,6 +91,14 @@ def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
     fixed = problem.values, problem.right, problem.candidate, updated
 
     def of_combinations(combinations: Sequence[Sequence[int]]) -> list[Mismatch]:
-        return evaluate(rows(hypotheses, combinations), *fixed)
+        count = len(hypotheses) + 1
+        padded = [*combinations, *[()] * (-len(combinations) % count)]
+        starts = range(0, len(padded), count)
+        parts = [evaluate(rows(hypotheses, padded[i : i + count]), *fixed) for i in starts]
+        return jax.tree.map(_joined, *parts)
 
     return of_combinations
+
+
+def _joined(*fields: Value) -> Value:
+    return jnp.concatenate(fields)

@@ -1,14 +1,19 @@
 """Finds the mistakes that reproduce a candidate: in leaves, in the gradient's flow, or in both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 import jax
 import numpy as np
 
-from jaxpercep.compare.evaluation.trees import distance
-from jaxpercep.compare.explanation.counterfactuals import Problem, evaluator, mismatch_of_right
+from jaxpercep.compare.evaluation.trees import distance, largest
+from jaxpercep.compare.explanation.counterfactuals import (
+    Problem,
+    evaluator,
+    mismatch_of_right,
+    work,
+)
 from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
 from jaxpercep.compare.explanation.gates import AT_ONCE
 from jaxpercep.compare.explanation.hypotheses import Hypothesis
@@ -17,8 +22,14 @@ from jaxpercep.compare.explanation.mismatch import Mismatch
 
 CLOSE = 1e-10  # relative: in float64 a right explanation is far closer, a wrong one far worse
 MAX_HYPOTHESES = 1000
+MAX_PAIRS = 2000
+MAX_WORK = 2e8  # numbers that the operations of all pairs compute
 BASES = 3  # partial explanations that are built upon
-ORDER: tuple[str, ...] = (*get_args(LeafCause), *(cause.code for cause in FLOW_CAUSES))
+ORDER: tuple[str, ...] = (
+    *get_args(LeafCause),
+    "held_constant",  # simpler to say than which derivative has no effect then
+    *(cause.code for cause in FLOW_CAUSES),
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Explanation:
     @property
     def rank(self) -> tuple[int, ...]:
         """Ranks explanations: the simpler, the smaller."""
-        causes = [*(one.cause.code for one in self.flow), *(one.cause for one in self.leaves)]
+        flow = ["held_constant" if one.held else one.cause.code for one in self.flow]
+        causes = [*flow, *(one.cause for one in self.leaves)]
         return (self.parts, *sorted(ORDER.index(cause) for cause in set(causes)))
 
 
@@ -101,8 +113,9 @@ class Judge(NamedTuple):
         assert candidate is not None
         if float(m.direct) <= tolerance:
             return None, float(m.direct) / scale
-        if not np.any(candidate):
-            return LeafFinding(i, "zero"), 0.0
+        if (size := largest(candidate)) <= tolerance:
+            note = "to within rounding: its terms cancel each other" if size else ""
+            return LeafFinding(i, "zero", note=note), size / scale
         factor, coefficient = float(m.factor), float(m.coefficient)
         if float(m.scaled) <= tolerance and factor:
             flipped = abs(factor + 1) < 1e-9
@@ -174,31 +187,62 @@ def _closest(likely: Sequence[Hypothesis], wrong: int) -> list[Hypothesis]:
     return [h for h in likely if id(h) in chosen]
 
 
+class Tried(NamedTuple):
+    """Some hypotheses that were taken to hold together.
+
+    Attributes:
+        combination: their positions.
+        explanation: what they explain.
+        effect: what tells whether two of them have the same effect.
+    """
+
+    combination: tuple[int, ...]
+    explanation: Explanation
+    effect: tuple[str, ...]
+
+
 def _search(
     problem: Problem, compared: Sequence[int], likely: Sequence[Hypothesis], judge: Judge
 ) -> list[Explanation]:
     """Tries no hypothesis, then each, then several at once where one is not enough."""
     evaluate = evaluator(problem, likely)
-    found: list[Explanation] = []
-    combinations: list[tuple[int, ...]] = [(), *((j,) for j in range(len(likely)))]
-    while combinations:
+
+    def attempt(combinations: Sequence[tuple[int, ...]]) -> Iterator[Tried]:
         stats = jax.device_get(evaluate(combinations))
-        judged = []
         for row, combination in enumerate(combinations):
             mismatch = [Mismatch(*(field[row] for field in leaf)) for leaf in stats]
             if not combination or not _changes_nothing(compared, mismatch, judge):
                 flow = tuple(likely[j] for j in combination)
-                judged.append((combination, judge.explanation(flow, mismatch, compared)))
-        fewer = found or [explanation for combination, explanation in judged if not combination]
-        least = min(len(explanation.unexplained) for explanation in fewer)
-        found += [explanation for _, explanation in judged]
-        better = [(c, e) for c, e in judged if len(e.unexplained) < least]
-        better.sort(key=lambda pair: (len(pair[1].unexplained), pair[1].rank))
-        if not better or not better[0][1].unexplained or len(better[0][0]) == AT_ONCE:
+                explanation = judge.explanation(flow, mismatch, compared)
+                yield Tried(combination, explanation, tuple(f"{m.direct:.9e}" for m in mismatch))
+
+    none, *single = attempt([(), *((j,) for j in range(len(likely)))])
+    found, last = [none.explanation, *(tried.explanation for tried in single)], single
+    least = len(none.explanation.unexplained)
+    stuck = least and not any(len(e.unexplained) < least for e in found)
+    if stuck and (pairs := _pairs(single, problem)):
+        last = list(attempt(pairs))
+        found += [tried.explanation for tried in last]
+    while better := [tried for tried in last if len(tried.explanation.unexplained) < least]:
+        better.sort(key=lambda tried: (len(tried.explanation.unexplained), tried.explanation.rank))
+        best = better[0]
+        least = len(best.explanation.unexplained)
+        if not least or len(best.combination) == AT_ONCE:
             break
-        held = [combination for combination, _ in better[:BASES]]
-        combinations = [(*base, j) for base in held for j in range(len(likely)) if j not in base]
+        bases = [tried.combination for tried in better[:BASES]]
+        more = [(*base, j) for base in bases for j in range(len(likely)) if j not in base]
+        last = list(attempt(more))
+        found += [tried.explanation for tried in last]
     return found
+
+
+def _pairs(single: Sequence[Tried], problem: Problem) -> list[tuple[int, ...]]:
+    """Lists pairs of hypotheses, of all with one effect the simplest, as many as are cheap."""
+    ranked = sorted(single, key=lambda tried: tried.explanation.rank)
+    unique = {tried.effect: tried.combination for tried in ranked[::-1]}
+    chosen = list(unique.values())[::-1]
+    most = min(MAX_PAIRS, int(MAX_WORK / work(problem)))
+    return [(*a, *b) for j, b in enumerate(chosen) for a in chosen[:j]][:most]
 
 
 def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:

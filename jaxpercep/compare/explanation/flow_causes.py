@@ -26,7 +26,8 @@ class FlowCause:
 
     Attributes:
         code: its name in a diagnosis.
-        sentence: the message, with `{operation}` and `{place}`.
+        sentence: the message, with `{what}`, `{quoted}` and `{place}` of the operation, and the
+            name of the `{value}` that it takes; `{matrix}` is the other one.
         alter: `alter(operand, site) -> cotangent` that the mistake gives the operand.
         applies: `applies(use)`, True if it may have been made there.
         after_update: True if only a backward pass that also updates the weights can contain it.
@@ -56,7 +57,7 @@ def _left_out(operand: int, site: Site) -> Value:
 
 MISSING_DERIVATIVE = FlowCause(
     "missing_derivative",
-    "The derivative of {operation} {place} was left out: multiply the upstream gradient by it.",
+    "The derivative of {what} {place} was left out: multiply the upstream gradient by it.",
     _left_out,
     _has_derivative,
 )
@@ -74,7 +75,7 @@ def _at_output(operand: int, site: Site) -> Value:
 
 DERIVATIVE_AT_OUTPUT = FlowCause(
     "derivative_at_output",
-    "The derivative of {operation} {place} was evaluated at its output y; it should be evaluated "
+    "The derivative of {what} {place} was evaluated at its output y; it should be evaluated "
     "at its input z: use f'(z), or the formula of f' in terms of y.",
     _at_output,
     _is_nonlinear_alone,
@@ -96,7 +97,8 @@ def _turned(operand: int, site: Site) -> Value:
 
 WRONG_ORIENTATION = FlowCause(
     "wrong_orientation",
-    "The upstream gradient was multiplied by w {place}; it should be w^T: use dy @ w.T.",
+    "The upstream gradient was multiplied by {matrix}, in the backward pass of {what} {place}; it "
+    "should be multiplied by the transpose: use dy @ w.T.",
     _turned,
     _has_square_matrix,
 )
@@ -113,14 +115,18 @@ def _dropped(operand: int, site: Site) -> Value:
 
 DROPPED_PATH = FlowCause(
     "dropped_path",
-    "One of several uses of a value, in {operation} {place}, contributes nothing to its gradient: "
+    "One of several uses of {value}, in {what} {place}, contributes nothing to its gradient: "
     "add its contribution (+=).",
     _dropped,
     _meets_another_path,
 )
 ALL_BUT_ONE_DROPPED = (
-    "Of all uses of a value, only the one {place} contributes to its gradient: add up (+=) the "
-    "contributions of all of them, do not overwrite (=)."
+    "Of all uses of {value}, only the one in {what} {place} contributes to its gradient: add up "
+    "(+=) the contributions of all of them, do not overwrite (=)."
+)
+HELD_CONSTANT = (
+    "{value} was held constant in {quoted} {place}: add the part of the gradient that flows "
+    "through it."
 )
 CARRY_DROPPED = (
     "The value that the loop carries from step to step contributes nothing to the gradient "

@@ -10,12 +10,15 @@ from jaxpercep.compare.explanation.flow_causes import (
     CARRY_DROPPED,
     DROPPED_PATH,
     FLOW_CAUSES,
+    HELD_CONSTANT,
     STALE_WEIGHTS,
     FlowCause,
 )
 from jaxpercep.compare.explanation.pullbacks import Use
 from jaxpercep.compare.program.flow import Flow, union, uses
 from jaxpercep.compare.program.graph import Graph, Operation
+from jaxpercep.compare.program.places import is_checkers
+from jaxpercep.compare.program.values import Value, Values
 
 LONGEST_LOOP = 32  # of which single iterations are tried
 
@@ -48,6 +51,7 @@ class Hypothesis:
         loops: the scans that the place is in, outermost first.
         passes: how often the user's line is run, if the mistake is made on each pass.
         variant: a sentence in place of that of the cause.
+        held: the value that is constant if the mistake is made, or None.
     """
 
     cause: FlowCause
@@ -58,24 +62,37 @@ class Hypothesis:
     loops: tuple[Operation, ...] = field(default=())
     passes: int = 1
     variant: str = ""
+    held: Value | None = None
 
 
-def hypotheses(graph: Graph, flow: Flow, *, updates: bool) -> list[Hypothesis]:
+def hypotheses(graph: Graph, values: Values, *, updates: bool) -> list[Hypothesis]:
     """Lists every hypothesis, simplest first: by cause, then in the order of the program.
 
     Args:
         graph: the function.
-        flow: of the graph.
+        values: of the graph.
         updates: True if the candidate also updates the weights.
     """
     causes = [cause for cause in FLOW_CAUSES if updates or not cause.after_update]
-    found = list(_in_graph(graph, flow, (), causes))
+    found = [
+        h for h in _in_graph(graph, values.flow, (), causes) if not is_checkers(h.operation.chain)
+    ]
     every = [h for h in found if h.cause is STALE_WEIGHTS]
     if len(every) > 2:
         found.append(_together(every))
     found = list({(h.cause, h.switches, h.iteration): h for h in found}.values())
+    found = [_named(one, values) for one in found]
     found += _on_every_pass(found)
     return sorted(found, key=lambda h: (causes.index(h.cause), h.operation.kind == "call"))
+
+
+def _named(one: Hypothesis, values: Values) -> Hypothesis:
+    """Says which value is held constant by a mistake, if any is."""
+    if one.cause is not DROPPED_PATH or one.variant or len(one.switches) > 1:
+        return one
+    operation, operand = one.switches[0]
+    held = values.held(operation, operand) if operand >= 0 else None
+    return one if held is None else replace(one, held=held, variant=HELD_CONSTANT)
 
 
 def _in_graph(
@@ -171,8 +188,7 @@ def _on_every_pass(found: Sequence[Hypothesis]) -> Iterator[Hypothesis]:
     for one in found:
         if one.iteration is None and len(one.switches) == 1 and one.operation.frames:
             (switch,) = one.switches
-            place = one.operation.frames[-1], one.operation.name, one.operation.kind
-            lines[one.cause, *place, switch.operand].append(one)
+            lines[one.cause, one.operation.point, switch.operand].append(one)
     for several in lines.values():
         if len(several) > 1:
             switches = tuple(switch for one in several for switch in one.switches)

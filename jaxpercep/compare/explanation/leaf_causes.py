@@ -1,6 +1,7 @@
 """The mistakes that one leaf of the gradient shows by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -107,12 +108,36 @@ def _in_shape(
     """Returns the leaf in the expected shape, or None, and the mistake found."""
     if leaf.shape == right.shape:
         return leaf, None
-    extra = leaf.ndim - right.ndim
-    if extra > 0 and leaf.shape[extra:] == right.shape and leaf.size > right.size:
-        axes = " x ".join(map(str, leaf.shape[:extra]))
-        return leaf.sum(tuple(range(extra))), LeafFinding(i, "not_reduced", note=axes)
+    if sums := list(_sums(leaf, right.shape)):
+        axes, total = min(sums, key=lambda pair: distance(pair[1], right))
+        return total, LeafFinding(i, "not_reduced", note=_unreduced(axes, leaf, right))
     if leaf.T.shape == right.shape and leaf.ndim > 1:
         return leaf.T, LeafFinding(i, "transposed")
     note = f"shape {list(leaf.shape)}, expected {list(right.shape)}"
     fits = leaf.size == right.size
     return (leaf.reshape(right.shape) if fits else None), LeafFinding(i, "structure", note=note)
+
+
+def _sums(leaf: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Yields the axes, and the sums over them, that have the expected shape."""
+    if leaf.size <= np.prod(shape):
+        return
+    if leaf.ndim == len(shape):
+        axes = tuple(k for k, size in enumerate(shape) if size < leaf.shape[k])
+        if all(shape[k] == 1 for k in axes):
+            yield axes, leaf.sum(axes, keepdims=True)
+        return
+    for axes in combinations(range(leaf.ndim), max(leaf.ndim - len(shape), 0)):
+        if tuple(size for k, size in enumerate(leaf.shape) if k not in axes) == shape:
+            yield axes, leaf.sum(axes)
+
+
+def _unreduced(axes: tuple[int, ...], leaf: np.ndarray, right: np.ndarray) -> str:
+    """Says which axes are to be summed over."""
+    sizes = " and ".join(str(leaf.shape[k]) for k in axes)
+    which = f"axis {axes[0]}" if len(axes) == 1 else f"axes {' and '.join(map(str, axes))}"
+    code = axes[0] if len(axes) == 1 else axes
+    keep = ", keepdims=True" if leaf.ndim == right.ndim else ""
+    return f"still has {which} (of size {sizes}): sum over it with .sum(axis={code}{keep})".replace(
+        "over it", "over it" if len(axes) == 1 else "over them"
+    )

@@ -2,41 +2,105 @@
 
 A wrong cotangent makes every leaf wrong that it reaches. So the mistake that all wrong leaves share
 is in the pullback of an operation that reaches all of them through operands that reach no right
-leaf.
+leaf; and some cotangents of these operands must give the leaves their errors.
 """
 
-from collections.abc import Container, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 
-from jaxpercep.compare.program.flow import Flow
+from jaxpercep.compare.program.flow import Flow, union
 from jaxpercep.compare.program.graph import Graph, Operation, Plain, Value, run
+from jaxpercep.compare.program.values import SILENT
+
+INNOCENT = SILENT | {"add", "add_any"}
+"""Nothing can be mistaken in these pullbacks but the shape, which leaves would show."""
 
 
-def suspects(
-    graph: Graph, flow: Flow, wrong: int, right: int, unused: Container[Graph]
-) -> list[Operation]:
-    """Lists operations of which one has a wrong pullback, in the order of the backward pass.
+class Suspect(NamedTuple):
+    """A place that the mistake may be at: one operation, or the same on every pass of a loop."""
 
-    Args:
+    operations: tuple[Operation, ...]
+
+    @property
+    def first(self) -> Operation:
+        """The first of the operations, in the order of the program."""
+        return self.operations[0]
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """Finds the places of a mistake that makes some leaves wrong.
+
+    Attributes:
         graph: the function.
         flow: of the graph.
-        wrong: the wrong leaves, as a bit set.
-        right: the leaves that are right and not zero, likewise.
+        right: the leaves that are right and not zero, as a bit set.
         unused: branches that are not taken.
+        explains: `explains(operations, leaves)`, True if wrong cotangents there can make the errors
+            of these leaves.
     """
-    found: list[Operation] = []
-    for operation in reversed(graph.operations):
-        reached = 0
-        for operand in operation.operands:
-            reach = flow(graph, operand)
-            reached |= 0 if reach & right else reach
-        if wrong & ~reached:
-            continue
-        bodies = [body for body in operation.bodies if body not in unused]
-        inner = [s for body in bodies for s in suspects(body, flow, wrong, right, unused)]
-        found += inner or [operation]
-    return found
+
+    graph: Graph
+    flow: Flow
+    right: int
+    unused: Container[Graph]
+    explains: Callable[[Sequence[Operation], int], bool]
+
+    def suspects(self, wrong: Sequence[int]) -> list[Suspect]:
+        """Lists places of a mistake that all wrong leaves share, or else of each of them.
+
+        `wrong` holds each wrong leaf as a bit set.
+        """
+        found = self.sharing(union(wrong)) or self.on_every_pass(union(wrong))
+        if not found:
+            each = {suspect for one in wrong for suspect in self.sharing(one)}
+            found = [s for o in self.graph.walk() if (s := Suspect((o,))) in each]
+        return [s for s in found if s.first.name not in INNOCENT] or found
+
+    def sharing(self, wrong: int) -> list[Suspect]:
+        """Lists the operations that all these leaves share, in the order of the program."""
+        reaching = self.reaching(self.graph, wrong)
+        return [Suspect((o,)) for o in reaching if self.explains([o], wrong)]
+
+    def on_every_pass(self, wrong: int) -> list[Suspect]:
+        """Lists the operations that only together reach all these leaves, in a Python loop."""
+        passes: dict[object, list[Operation]] = defaultdict(list)
+        reached: dict[object, int] = defaultdict(int)
+        for operation, graph in self.innermost(self.graph):
+            if reach := self.reach(graph, operation) & wrong:
+                passes[operation.point].append(operation)
+                reached[operation.point] |= reach
+        several = [passes[point] for point, reach in reached.items() if reach == wrong]
+        return [Suspect(tuple(o)) for o in several if len(o) > 1 and self.explains(o, wrong)]
+
+    def reaching(self, graph: Graph, wrong: int) -> list[Operation]:
+        """Lists the operations that reach all these leaves, the innermost ones."""
+        found: list[Operation] = []
+        for operation in graph.operations:
+            if wrong & ~self.reach(graph, operation):
+                continue
+            bodies = [body for body in operation.bodies if body not in self.unused]
+            inner = [one for body in bodies for one in self.reaching(body, wrong)]
+            found += inner or [operation]
+        return found
+
+    def innermost(self, graph: Graph) -> Iterator[tuple[Operation, Graph]]:
+        """Yields the operations without others inside, each with its graph."""
+        for operation in graph.operations:
+            if not operation.bodies:
+                yield operation, graph
+            for body in operation.bodies:
+                if body not in self.unused:
+                    yield from self.innermost(body)
+
+    def reach(self, graph: Graph, operation: Operation) -> int:
+        """Returns the leaves that it reaches through operands that reach no right leaf."""
+        reached = (self.flow(graph, operand) for operand in operation.operands)
+        return union(reach for reach in reached if not reach & self.right)
 
 
 def unused_branches(graph: Graph, values: Sequence[Value]) -> set[Graph]:

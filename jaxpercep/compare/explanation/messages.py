@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercep.compare.program.words import cotangent
+
 SHOWN = 4  # places or leaves that a sentence lists
 
 
@@ -42,20 +44,20 @@ class FactorNames:
         return None
 
 
-def listed(paths: Sequence[str]) -> str:
-    """Lists the paths of leaves as part of a sentence."""
-    names = [f"grad{path}" for path in paths]
+def listed(leaves: Sequence[str]) -> str:
+    """Lists the gradients by leaves as part of a sentence."""
+    names = [cotangent(leaf) for leaf in leaves]
     if len(names) > SHOWN:
         names = [*names[: SHOWN - 1], f"{len(names) - SHOWN + 1} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def scaled(paths: Sequence[str], others: Sequence[str], factor: float, names: FactorNames) -> str:
+def scaled(leaves: Sequence[str], others: Sequence[str], factor: float, names: FactorNames) -> str:
     """Says which factor a leaf has, and where it comes from if that is known."""
-    subject, verb = _subject(paths, others)
+    subject, verb = _subject(leaves, others)
     name = names(factor)
     meant = f" = {name}" if name and name != _number(factor) else ""
-    text = f"{subject} {verb} {_number(factor)}{meant} times what {_it(paths, others)} should be"
+    text = f"{subject} {verb} {_number(factor)}{meant} times what {_it(leaves, others)} should be"
     if names.batch > 1 and abs(factor * names.batch - 1) < 1e-8:
         rest = f" while {listed(others)} {_verb(others)} summed" if others else ""
         return (
@@ -70,16 +72,16 @@ def scaled(paths: Sequence[str], others: Sequence[str], factor: float, names: Fa
     return f"{text}. Divide by {_number(factor)}."
 
 
-def sign_flipped(paths: Sequence[str], others: Sequence[str]) -> str:
+def sign_flipped(leaves: Sequence[str], others: Sequence[str]) -> str:
     """Says that a sign is wrong."""
-    subject, verb = _subject(paths, others)
+    subject, verb = _subject(leaves, others)
     has = "has" if verb == "is" else "have"
     return f"{subject} {has} the wrong sign: negate {'it' if verb == 'is' else 'them'}."
 
 
-def weight_decay(paths: Sequence[str], others: Sequence[str], coefficient: float) -> str:
+def weight_decay(leaves: Sequence[str], others: Sequence[str], coefficient: float) -> str:
     """Says that the gradient of an L2 penalty is missing, or does not belong there."""
-    subject, verb = _subject(paths, others)
+    subject, verb = _subject(leaves, others)
     size = _number(abs(coefficient))
     if coefficient < 0:
         return (
@@ -92,28 +94,51 @@ def weight_decay(paths: Sequence[str], others: Sequence[str], coefficient: float
     )
 
 
-def of_leaf(cause: str, path: str, note: str) -> str:
+def of_leaf(cause: str, name: str, note: str) -> str:
     """Says what is wrong with one leaf, for the causes without a number."""
-    leaf = f"grad{path}"
-    texts = {
-        "transposed": f"{leaf} is transposed: x.T @ dy is the gradient of w in x @ w.",
-        "swapped": f"{leaf} and grad{note} have been swapped: swap them back.",
-        "zero": f"{leaf} is zero everywhere: it was never filled in.",
-        "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
-        "not_reduced": (
-            f"{leaf} still has the batch axis ({note}): sum over it, since every sample uses the "
-            "same parameter."
-        ),
-        "structure": f"{leaf} has {note}.",
-    }
+    leaf = cotangent(name)
     if cause == "structure" and note == "missing":
         return f"{leaf} is missing from the gradient."
+    texts = {
+        "transposed": f"{leaf} is transposed: x.T @ dy is the gradient of w in x @ w.",
+        "swapped": f"{leaf} and {cotangent(note)} have been swapped: swap them back.",
+        "zero": f"{leaf} is zero {note or 'everywhere: it was never filled in'}.",
+        "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
+        "not_reduced": f"{leaf} {note}, since all of them use the same parameter.",
+        "structure": f"{leaf} has {note}.",
+    }
     return texts[cause]
 
 
-def unexplained(paths: Sequence[str], places: Sequence[str]) -> str:
+def cotangent_ignored(used: str, leaves: Sequence[str]) -> str:
+    """Says that a pullback uses only a part of the upstream gradient, or nothing of it if `""`.
+
+    The leaves are those that it concerns, if it is not all of them.
+    """
+    concerned = f" for {listed(leaves)}" if leaves else ""
+    if not used:
+        return (
+            f"The upstream gradient is ignored{concerned}: whatever dy is, the pullback returns "
+            "the same. Multiply by dy."
+        )
+    return (
+        f"Of the upstream gradient only {used} is used{concerned}: whatever the rest of dy is, the "
+        "pullback returns the same. Every number of dy counts."
+    )
+
+
+def not_linear(how: str) -> str:
+    """Says that a pullback is not linear in the upstream gradient."""
+    return (
+        f"The pullback is not linear in the upstream gradient dy: {how}. A pullback multiplies dy "
+        "by derivatives and adds up, nothing else: clip or normalize gradients after they have "
+        "been computed."
+    )
+
+
+def unexplained(leaves: Sequence[str], places: Sequence[str]) -> str:
     """Says where a mistake without a name is."""
-    text = f"{listed(paths)} {_verb(paths)} wrong, and no known mistake explains {_them(paths)}."
+    text = f"{listed(leaves)} {_verb(leaves)} wrong, and no known mistake explains {_them(leaves)}."
     if not places:
         return text
     if len(places) > SHOWN:
@@ -122,22 +147,22 @@ def unexplained(paths: Sequence[str], places: Sequence[str]) -> str:
     return f"{text} The mistake is in the backward pass of {one_of}{'; '.join(places)}."
 
 
-def _subject(paths: Sequence[str], others: Sequence[str]) -> tuple[str, str]:
-    if not others and len(paths) > 1:
+def _subject(leaves: Sequence[str], others: Sequence[str]) -> tuple[str, str]:
+    if not others and len(leaves) > 1:
         return "Every leaf", "is"
-    return listed(paths), _verb(paths)
+    return listed(leaves), _verb(leaves)
 
 
-def _verb(paths: Sequence[str]) -> str:
-    return "is" if len(paths) == 1 else "are"
+def _verb(leaves: Sequence[str]) -> str:
+    return "is" if len(leaves) == 1 else "are"
 
 
-def _it(paths: Sequence[str], others: Sequence[str]) -> str:
-    return "it" if len(paths) == 1 or not others else "they"
+def _it(leaves: Sequence[str], others: Sequence[str]) -> str:
+    return "it" if len(leaves) == 1 or not others else "they"
 
 
-def _them(paths: Sequence[str]) -> str:
-    return "it" if len(paths) == 1 else "them"
+def _them(leaves: Sequence[str]) -> str:
+    return "it" if len(leaves) == 1 else "them"
 
 
 def _number(value: float) -> str:

@@ -49,7 +49,7 @@ class Operation:
         frames: the user's lines that led here, outermost first.
         chain: all lines, those of libraries included, that led here since its graph was entered.
         location: the layer of a model, as `"layers[1]: sigmoid"`, or None.
-        span: the expression in the innermost of the user's lines, or None.
+        spans: the expression in each of the user's lines, or None where it is not known.
     """
 
     name: str
@@ -62,7 +62,19 @@ class Operation:
     frames: tuple["Frame", ...] = ()
     chain: tuple["Frame", ...] = ()
     location: str | None = None
-    span: "Span | None" = None
+    spans: tuple["Span | None", ...] = ()
+
+    @property
+    def span(self) -> "Span | None":
+        """The expression in the innermost of the user's lines, or None."""
+        return self.spans[-1] if self.spans else None
+
+    @property
+    def point(self) -> tuple[object, ...]:
+        """The point in the source, whichever calls led there; loops come back to it."""
+        line = self.frames[-1] if self.frames else None
+        start = max((i for i, frame in enumerate(self.chain) if frame == line), default=0)
+        return self.name, self.kind, line, self.span, self.chain[start:]
 
     @property
     def source(self) -> str | None:

@@ -1,5 +1,6 @@
 """Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -77,6 +78,17 @@ def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
     # JAX caches its conversion of a NumPy array for as long as a jaxpr holds the array.
     own = _with_arrays(closed) if narrowed else closed
     return Traced(own, jax.tree.structure(shapes), narrowed)
+
+
+def tracing(values: Any) -> Any:
+    """Returns the trace that the first abstract value among the leaves of a tree belongs to."""
+    tracers = (leaf for leaf in jax.tree.leaves(values) if isinstance(leaf, jax.core.Tracer))
+    return next(tracers)._trace
+
+
+def outline(fun: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """Traces a function and describes its operations: two with the same text compute the same."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(jax.make_jaxpr(fun)(*args)))
 
 
 def _with_arrays(jaxpr: Any) -> Any:
@@ -181,7 +193,7 @@ class _Reader:
             frames=place.frames,
             chain=chain(equation.source_info.traceback),
             location=" / ".join(place.scopes) or None,
-            span=place.span,
+            spans=place.spans,
         )
         if primitive in self.calls:
             body = self.graph(*_opened(params[self.calls[primitive]]), place)

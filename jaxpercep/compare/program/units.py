@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from jaxpercep.compare.program.flow import Flow, uses
-from jaxpercep.compare.program.graph import Constant, Frame, Graph, Operation, Variable, is_floating
+from jaxpercep.compare.program.graph import (
+    Constant,
+    Frame,
+    Graph,
+    Operation,
+    Span,
+    Variable,
+    is_floating,
+)
 from jaxpercep.compare.program.places import is_foreign
 
 
@@ -86,6 +94,7 @@ class _Grouping:
         if not is_floating(results[0]) or flowing[0].aval.shape != results[0].aval.shape:
             return parts
         common = _shared([operation.chain for operation in run])
+        frames = _shared([operation.frames for operation in run])
         return [
             Operation(
                 name=_name(run, len(common), depth),
@@ -93,9 +102,10 @@ class _Grouping:
                 results=results,
                 kind="call",
                 bodies=(Graph(operands, {}, parts, results),),
-                frames=_shared([operation.frames for operation in run]),
+                frames=frames,
                 chain=common,
                 location=run[0].location,
+                spans=_covering([operation.spans[: len(frames)] for operation in run]),
             )
         ]
 
@@ -110,9 +120,26 @@ def _shared(chains: Sequence[tuple[Frame, ...]]) -> tuple[Frame, ...]:
     return tuple(shared)
 
 
+def _covering(spans: Sequence[tuple[Span | None, ...]]) -> tuple[Span | None, ...]:
+    """Returns for each of the lines that several operations share what covers their expressions."""
+    return tuple(map(_cover, zip(*spans, strict=True)))
+
+
+def _cover(spans: Sequence[Span | None]) -> Span | None:
+    known = [span for span in spans if span is not None]
+    if len(known) < len(spans):
+        return None
+    begin = min((span.line, span.column) for span in known)
+    end = max((span.end_line, span.end_column) for span in known)
+    return Span(known[0].file, *begin, *end)
+
+
 def _name(run: Sequence[Operation], common: int, depth: int) -> str:
     """Names the function that the operations have in common, below their line."""
     diverging = {op.chain[common].function if len(op.chain) > common else "" for op in run}
+    if diverging == {""}:  # one line, run several times
+        names = {operation.name for operation in run}
+        return names.pop() if len(names) == 1 else "expression"
     if len(diverging) == 1 and "" not in diverging:
         return diverging.pop().rpartition(".")[2]
     if common > depth + 1:

@@ -1,0 +1,115 @@
+"""The comparisons of hand-written rules: pullbacks, and the rules of `jax.custom_vjp`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxpercep._checks import check_callable
+from jaxpercep.compare.candidate.backward import Candidate
+from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
+from jaxpercep.compare.comparison import compared_as_linear
+from jaxpercep.compare.evaluation.arguments import (
+    arguments_of_pullback,
+    check_result,
+    returning_reals,
+    shapes_of,
+)
+from jaxpercep.compare.evaluation.cotangents import Cotangents
+from jaxpercep.compare.evaluation.projection import check_forward, described, inner
+from jaxpercep.compare.program.jaxprs import without_rules
+from jaxpercep.compare.program.words import parameters
+from jaxpercep.compare.report import GradientReport
+
+
+def compare_vjp(
+    fun: Callable[..., Any],
+    forward: Callable[..., tuple[Any, Any]],
+    backward: Callable[[Any, Any], tuple[Any, ...]],
+    *args: Any,
+) -> GradientReport:
+    """Compares a hand-written pullback with autodiff of `fun`, at a random cotangent.
+
+    Args:
+        fun: `fun(*args)`, any pytree of arrays.
+        forward: `forward(*args) -> (value, residuals)`.
+        backward: `backward(residuals, dy) -> one cotangent per argument`, or None for an argument
+            without one.
+        *args: pytrees of arrays.
+
+    Raises:
+        TypeError: A function is not callable, or does not return real numbers, an argument is not a
+            tree of numbers, or there is nothing to differentiate by: real floating-point numbers.
+        ValueError: `forward` does not return the value of `fun`, or `backward` does not return one
+            cotangent per argument.
+    """
+    check_callable("fun", fun, "of the arguments")
+    check_callable("forward", forward, "of the arguments, which returns (value, residuals)")
+    check_callable("backward", backward, "of (residuals, dy), which returns the cotangents")
+    args, chosen = arguments_of_pullback(args)
+    cotangents = Cotangents.of(shapes_of(fun, args))
+
+    def objective(*args_and_dy: Any) -> Any:
+        return inner(fun(*args_and_dy[:-1]), args_and_dy[-1])
+
+    def build(follow: Follow) -> Callable[..., Any]:
+        return _pullback(follow(forward), follow(backward), chosen)
+
+    check_forward(fun, forward, args)
+    candidate = Candidate(build, backward, (*parameters(fun, len(args)), "dy"))
+    return compared_as_linear(
+        objective, build(as_it_is), args, cotangents, chosen, candidate
+    ).report()
+
+
+def compare_custom_vjp(fun: Callable[..., Any], *args: Any) -> GradientReport:
+    """Compares the `jax.custom_vjp` rules in `fun` with autodiff of the functions they belong to.
+
+    Args:
+        fun: a function that has such a rule, or calls functions that do.
+        *args: pytrees of arrays.
+
+    Raises:
+        TypeError: `fun` is not callable, or does not return real numbers, an argument is not a tree
+            of numbers, or there is nothing to differentiate by: real floating-point numbers.
+        ValueError: `fun` calls no function with a `jax.custom_vjp` rule.
+    """
+    check_callable("fun", fun, "that has a jax.custom_vjp rule")
+    args, chosen = arguments_of_pullback(args)
+    cotangents = Cotangents.of(shapes_of(fun, args))
+    primal = without_rules(fun, args)
+
+    def objective(*args_and_dy: Any) -> Any:
+        return inner(primal(*args_and_dy[:-1]), args_and_dy[-1])
+
+    def build(follow: Follow) -> Callable[..., Any]:
+        followed = follow(fun)
+
+        def by_rule(*args_and_dy: Any) -> Any:
+            return inner(followed(*args_and_dy[:-1]), args_and_dy[-1])
+
+        return jax.grad(by_rule, chosen, allow_int=True)
+
+    candidate = Candidate(build, fun, (*parameters(fun, len(args)), "dy"))
+    rule = returning_reals("the rule of fun", build(as_it_is))
+    return compared_as_linear(objective, rule, args, cotangents, chosen, candidate).report()
+
+
+def _pullback(
+    forward: Callable[..., Any], backward: Callable[..., Any], chosen: tuple[int, ...]
+) -> Callable[..., Any]:
+    """Returns the cotangents of some arguments, as a function of all of them and of dy."""
+
+    def candidate(*args_and_dy: Any) -> Any:
+        *given, dy = args_and_dy
+        _, residuals = forward(*given)
+        cotangents = backward(residuals, dy)
+        if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
+            raise ValueError(
+                f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
+                "cotangent per argument of fun."
+            )
+        check_result("backward", cotangents)
+        return tuple(cotangents[i] for i in chosen)
+
+    return candidate
