@@ -1,7 +1,7 @@
 """Repairs every mistake of the catalogue, and prints how many are placed and mended, by cause.
 
-A repair is placed if it names the line that was edited or, for a term or a factor that was removed,
-a line that assigns the variable it was removed from. A suggestion mends a mistake if the file with
+A repair is placed if it names a statement that was edited or, for a term that was removed, one that
+assigns the variable it was removed from. A suggestion mends a mistake if the file with
 the suggestion written into it computes the right gradient.
 """
 

@@ -14,7 +14,7 @@ from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.field import OFTEN_ACCUSED
 from catalogue.table import (
     expected,
-    is_answered,
+    findings,
     is_detected,
     is_misnamed,
     is_named,
@@ -27,9 +27,8 @@ from jaxpercep import compare_gradients
 ROOT = Path(__file__).parents[1]
 DOCUMENTATION = "docs/comparing-gradients.md"
 HEADLINE = (
-    r"Of (\d+) wrong backward passes as people write them, all (\d+) are detected\. For (\d+) the "
-    r"cause and the place are right, or the repair, verified, is at the edited line; (\d+) are given "
-    r"a wrong cause\."
+    r"Of (\d+) wrong backward passes as people write them, all (\d+) are detected. (\d+) are named "
+    r"with cause and place, or repaired where the mistake was made; (\d+) are given a wrong cause\."
 )
 ONE_OF_EACH = {mistake.cause: mistake.name for mistake in reversed(MISTAKES)}
 
@@ -55,11 +54,9 @@ def test_a_mistake_of_each_cause_is_detected_and_named(mistake):
 @pytest.mark.corpus
 @ignoring
 @pytest.mark.parametrize("mistake", EVERY)
-def test_a_mistake_is_detected_and_answered(mistake):
+def test_a_mistake_is_detected_and_named_or_repaired(mistake):
     report = report_of(mistake)
-    assert is_detected(report), str(report)
-    assert is_named(mistake, report) == mistake.named, str(report)
-    assert is_answered(mistake, report) == mistake.answered, str(report)
+    assert findings(mistake, report) == expected(mistake)[:3], str(report)
     assert not is_misnamed(mistake, report), str(report)
 
 
@@ -84,7 +81,7 @@ def test_the_headline_is_what_the_catalogue_holds(page):
     text = " ".join((ROOT / page).read_text().split())
     (figures,) = re.findall(HEADLINE, text)
     cases = len(MISTAKES)
-    answered = sum(mistake.answered for mistake in MISTAKES)
+    answered = sum(any(expected(mistake)[1:3]) for mistake in MISTAKES)
     assert list(map(int, figures)) == [cases, cases, answered, 0]
     assert answered >= 0.97 * cases
 

@@ -1,10 +1,12 @@
 """A mistake: one edit of a right backward pass, and what a comparison should say of it."""
 
+import ast
 import difflib
 import importlib.util
 import inspect
 import linecache
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +37,7 @@ class Mistake(NamedTuple):
         forward: for causes in the flow, edits of `fun` whose gradient by autodiff is `wrong`; they
             may use the functions of `forward.py`.
         named: whether a comparison finds cause and place; it detects every mistake.
-        answered: whether it finds cause and place, or a verified repair on the edited lines.
+        repaired: where it names no cause, whether its repair is verified, and where the mistake is.
         check_grads: whether `jax.test_util.check_grads` notices it.
         gradcheck: whether `torch.autograd.gradcheck` notices it.
     """
@@ -54,7 +56,7 @@ class Mistake(NamedTuple):
     learning_rate: float | None = None
     forward: dict[str, str] | None = None
     named: bool = True
-    answered: bool = True
+    repaired: bool = True
     check_grads: bool = True
     gradcheck: bool = True
 
@@ -107,23 +109,46 @@ def mistake(
     return Mistake(name, network.fun, wrong, network.right, network.args, cause, **claims)
 
 
-def edited_lines(mistake: Mistake) -> set[int]:
-    """Returns the lines of the file that the mistake has edited.
+class Edited(NamedTuple):
+    """The lines of a file at which a mistake was made.
 
-    Of a line that was removed, those that assign the same variable.
+    Attributes:
+        lines: of the statements that were edited.
+        removed: where statements were removed, those that assign the same variable.
+        shortened: where statements were edited, those that assign the same variable.
     """
+
+    lines: set[int]
+    removed: set[int]
+    shortened: set[int]
+
+
+def edited(mistake: Mistake) -> Edited:
+    """Compares the source of the wrong backward pass with the right one."""
     old, _ = inspect.getsourcelines(mistake.right)
     new, first = inspect.getsourcelines(mistake.wrong)
-    lines: set[int] = set()
+    found = Edited(set(), set(), set())
     for tag, i, j, k, end in difflib.SequenceMatcher(None, old, new).get_opcodes():
-        if tag == "equal":
-            continue
-        lines.update(range(first + k, first + end))
-        for removed in old[i:j]:
-            target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", removed)
-            if target:
-                begin = target[1].partition("[")[0]
-                lines.update(
-                    first + n for n, line in enumerate(new) if re.match(rf"\s*{begin}\b.*=", line)
-                )
-    return lines
+        if tag != "equal":
+            found.lines.update(range(first + k, first + end))
+            others = found.removed if j - i > end - k else found.shortened
+            for line in old[i:j]:
+                others.update(first + n for n in assigning(line, new))
+    return found._replace(lines=whole_statements("".join(new), first, found.lines))
+
+
+def assigning(line: str, lines: list[str]) -> list[int]:
+    """Returns the positions of the lines that assign the variable that one assigns."""
+    target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", line)
+    name = target and re.escape(target[1].partition("[")[0])
+    return [n for n, text in enumerate(lines) if name and re.match(rf"\s*{name}\b.*=", text)]
+
+
+def whole_statements(source: str, first: int, lines: set[int]) -> set[int]:
+    """Returns all lines of the simple statements that some lines belong to."""
+    found = set(lines)
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            extent = range(node.lineno + first - 1, node.end_lineno + first)
+            found.update(extent if found & set(extent) else ())
+    return found

@@ -108,9 +108,11 @@ PENALIZED = Network(
 
 def engine(p):
     x, y = p
-    distance = jnp.sum((x - y) ** 2)  # [engine.distance]
-    cube = jnp.sum(0.1 * x * x * x)  # [engine.cube]
-    growth = jnp.sum(jnp.exp(x) * y)  # [engine.growth]
+    a = jnp.sin(x)  # [engine.a]
+    b = jnp.sin(y)  # [engine.b]
+    distance = jnp.sum((a - b) ** 2)  # [engine.distance]
+    cube = jnp.sum(0.1 * a * a * a)  # [engine.cube]
+    growth = jnp.sum(jnp.exp(a) * b)  # [engine.growth]
     return distance + cube + growth  # [engine.loss]
 
 
@@ -151,8 +153,12 @@ def engine_gradients(p):
         e = np.exp(a.data)
         return Value(e, (a,), lambda g: (g * e,))
 
+    def sin(a):
+        return Value(np.sin(a.data), (a,), lambda g: (g * np.cos(a.data),))
+
     x, y = map(Value, as_numpy(p))
-    add(add(square_distance(x, y), cube(x)), mul(exp(x), y)).backward()
+    a, b = sin(x), sin(y)
+    add(add(square_distance(a, b), cube(a)), mul(exp(a), b)).backward()
     return x.grad, y.grad
 
 
