@@ -1,11 +1,35 @@
 """Mistakes in linear algebra, in chains and in gated units."""
 
 from catalogue.mistakes.mistake import mistake
-from catalogue.networks.algebra import CHAIN, COSINE
+from catalogue.networks.algebra import CHAIN, COSINE, SOLVED
 from catalogue.networks.attention import GATED
 from catalogue.networks.field import DROPPED
 
 OF_ALGEBRA = (
+    mistake(
+        SOLVED,
+        "matrix_not_transposed_in_the_adjoint",
+        "unexplained",
+        {"np.linalg.solve(a.T, dbeta)": "np.linalg.solve(a, dbeta)"},
+        leaves=("['ridge']", "['w']"),
+        lines=("solved.a", "solved.beta", "solved.loss", "solved.out"),
+        check_grads=False,
+    ),
+    mistake(
+        SOLVED,
+        "outer_product_transposed",
+        "transposed",
+        {"-dc @ beta.T": "-beta @ dc.T"},
+        leaves=("['ridge']",),
+    ),
+    mistake(
+        SOLVED,
+        "one_of_two_factors_of_the_gram_matrix",
+        "dropped_path",
+        {"h @ (da + da.T)": "h @ da"},
+        forward={"h.T @ h": "stop(h).T @ h"},
+        lines=("solved.a",),
+    ),
     mistake(
         COSINE,
         "norm_held_constant_in_the_cosine",

@@ -6,6 +6,7 @@ from catalogue.networks.field import DROPPED, ENGINE, MIXTURE, NEURONS, OUTPUTS,
 from catalogue.networks.layers import CLASSIFIER
 from catalogue.networks.network import Network
 from catalogue.networks.norms import BATCH_NORM, PRE_NORM, RMS_NORM
+from catalogue.networks.recurrent import LSTM
 
 FROM_THE_FIELD = (
     # scikit-learn #8349
@@ -200,6 +201,15 @@ FROM_THE_FIELD = (
         {"delta1.sum(axis=0)": "dh.sum(axis=0)"},
         leaves=("['b1']",),
         lines=("tutorial.z1",),
+    ),
+    # CaptainE LSTM #1
+    mistake(
+        LSTM,
+        "forget_gate_without_its_slope",
+        "unexplained",
+        {"dc * c_prev * f * (1 - f)": "dc * c_prev * f"},
+        leaves=("['b']", "['w']"),
+        lines=("lstm.c", "lstm.gates", "lstm.h", "lstm.out", "lstm.scan", "lstm.z"),
     ),
     # nn-zero-to-hero, notebook of micrograd
     mistake(

@@ -1,7 +1,7 @@
 """Mistakes in convolutions and in pooling: flips, padding, strides, windows."""
 
 from catalogue.mistakes.mistake import mistake
-from catalogue.networks.images import IMAGES, POOLING
+from catalogue.networks.images import IMAGES, POOLING, SIGNAL
 
 OF_IMAGES = (
     mistake(
@@ -49,6 +49,27 @@ OF_IMAGES = (
         {"dz1.sum((0, 1, 2))": "dz1.sum(0)"},
         leaves=("['b1']",),
         gradcheck=False,
+    ),
+    mistake(
+        SIGNAL,
+        "stride_forgotten_in_the_kernel_gradient",
+        "unexplained",
+        {
+            'dk1 += np.einsum("nwc,no->wco", padded[:, 2 * t : 2 * t + 3], dz[:, t])': (
+                'dk1 += np.einsum("nwc,no->wco", padded[:, t : t + 3], dz[:, t])'
+            )
+        },
+        leaves=("['k1']",),
+        lines=("signal.h", "signal.out", "signal.z"),
+    ),
+    mistake(
+        SIGNAL,
+        "taps_of_the_kernel_exchanged",
+        "unexplained",
+        {"dh[:, t + a] += dout[:, t] @ k2[a].T": "dh[:, t + a] += dout[:, t] @ k2[1 - a].T"},
+        leaves=("['k1']",),
+        lines=("signal.h", "signal.out", "signal.z"),
+        repaired=False,
     ),
     mistake(
         POOLING,

@@ -11,7 +11,6 @@ OF_NORMS = (
         {"    dh += dvar * 2 * c / m\n": ""},
         forward={"c * inv": "c * stop(inv)"},
         lines=("batch_norm.var", "batch_norm.inv", "batch_norm.xhat"),
-        named=False,
     ),
     mistake(
         BATCH_NORM,
@@ -34,7 +33,6 @@ OF_NORMS = (
             "batch_norm.mean",
             "batch_norm.c",
         ),
-        named=False,
     ),
     mistake(
         BATCH_NORM,

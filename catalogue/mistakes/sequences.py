@@ -52,6 +52,26 @@ OF_SEQUENCES = (
         repaired=False,
     ),
     mistake(
+        ATTENTION,
+        "values_do_not_reach_the_input",
+        "dropped_path",
+        {'    dh += dv @ p["wv"].T\n': ""},
+        forward={'split(h @ p["wv"])': 'split(stop(h) @ p["wv"])'},
+        lines=("attention.v",),
+    ),
+    mistake(
+        ATTENTION,
+        "heads_merged_without_their_transpose",
+        "unexplained",
+        {
+            "dv = merge(prob.swapaxes(2, 3) @ dheads)": (
+                "dv = (prob.swapaxes(2, 3) @ dheads).reshape(h.shape)"
+            )
+        },
+        leaves=("['position']", "['wv']"),
+        lines=("attention.out", "attention.v"),
+    ),
+    mistake(
         ROTARY,
         "rotated_the_same_way_back",
         "unexplained",
