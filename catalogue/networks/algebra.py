@@ -1,4 +1,4 @@
-"""Functions of linear algebra and of probability: einsum, solve, cosines, chains."""
+"""Functions of linear algebra and of probability: solve, cosines, chains."""
 
 import jax
 import jax.numpy as jnp
@@ -6,34 +6,6 @@ import numpy as np
 
 from catalogue.networks.attention import softmax
 from catalogue.networks.network import Network, as_numpy, batch, draw
-
-# A bilinear form, by einsum
-
-
-def bilinear(p, x, z, y):
-    left = jnp.cos(x @ p["u"])  # [bilinear.left]
-    out = jnp.einsum("bi,ijk,bj->bk", left, p["t"], z)  # [bilinear.out]
-    return jnp.sum((out - y) ** 2)  # [bilinear.loss]
-
-
-def bilinear_gradients(p, x, z, y):
-    p, x, z, y = as_numpy((p, x, z, y))
-    a = x @ p["u"]
-    left = np.cos(a)
-    out = np.einsum("bi,ijk,bj->bk", left, p["t"], z)
-    dout = 2 * (out - y)
-    dt = np.einsum("bi,bj,bk->ijk", left, z, dout)
-    dleft = np.einsum("ijk,bj,bk->bi", p["t"], z, dout)
-    da = -dleft * np.sin(a)
-    return {"u": x.T @ da, "t": dt}
-
-
-BILINEAR = Network(
-    bilinear,
-    bilinear_gradients,
-    (draw(271, u=(3, 4), t=(4, 4, 2)), *batch(272, (5, 3), (5, 4), (5, 2))),
-)
-
 
 # Ridge regression solved in closed form, validated on other data
 

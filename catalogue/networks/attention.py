@@ -1,4 +1,4 @@
-"""Attention of several heads, rotary positions, gated units, normalized weights."""
+"""Attention of several heads, rotary positions, gated units."""
 
 import jax
 import jax.numpy as jnp
@@ -159,34 +159,4 @@ GATED = Network(
     gated,
     gated_gradients,
     (draw(227, gate=(3, 4), up=(3, 4), down=(4, 3), mix=(3, 3)), *batch(228, (5, 3), (5, 3))),
-)
-
-
-# Weight normalization: each column has a direction and a length of its own
-
-
-def weight_norm(p, x, y):
-    norm = jnp.sqrt(jnp.sum(p["v"] ** 2, axis=0))  # [weight_norm.norm]
-    w = p["g"] * p["v"] / norm  # [weight_norm.w]
-    h = jnp.arctan(x @ w)  # [weight_norm.h]
-    return 0.5 * jnp.mean((h - y) ** 2)  # [weight_norm.loss]
-
-
-def weight_norm_gradients(p, x, y):
-    p, x, y = as_numpy((p, x, y))
-    norm = np.sqrt((p["v"] ** 2).sum(0))
-    unit = p["v"] / norm
-    z = x @ (p["g"] * unit)
-    dh = (np.arctan(z) - y) / y.size
-    dz = dh / (1 + z**2)
-    dw = x.T @ dz
-    dg = (dw * unit).sum(0)
-    dv = p["g"] / norm * dw - p["g"] / norm * dg * unit
-    return {"v": dv, "g": dg}
-
-
-WEIGHT_NORM = Network(
-    weight_norm,
-    weight_norm_gradients,
-    (draw(229, v=(4, 3), g=(3,)), *batch(230, (5, 4), (5, 3))),
 )

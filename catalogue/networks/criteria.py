@@ -45,68 +45,6 @@ TOKENS = Network(
 )
 
 
-# Focal loss of a binary classifier
-
-
-def focal(p, x, y):
-    h = jnp.tanh(x @ p["w1"])  # [focal.h]
-    prob = jax.nn.sigmoid(h @ p["w2"])  # [focal.prob]
-    pt = jnp.where(y > 0, prob, 1 - prob)  # [focal.pt]
-    return -jnp.mean((1 - pt) ** 2 * jnp.log(pt))  # [focal.loss]
-
-
-def focal_gradients(p, x, y):
-    p, x, y = as_numpy((p, x, y))
-    h = np.tanh(x @ p["w1"])
-    prob = 1 / (1 + np.exp(-(h @ p["w2"])))
-    pt = np.where(y > 0, prob, 1 - prob)
-    dpt = (2 * (1 - pt) * np.log(pt) - (1 - pt) ** 2 / pt) / y.size
-    dprob = np.where(y > 0, dpt, -dpt)
-    dz = dprob * prob * (1 - prob)
-    dh = dz @ p["w2"].T
-    return {"w1": x.T @ (dh * (1 - h**2)), "w2": h.T @ dz}
-
-
-FOCAL = Network(
-    focal,
-    focal_gradients,
-    (
-        draw(254, w1=(3, 4), w2=(4, 1)),
-        *batch(255, (6, 3)),
-        np.float32([[1], [0], [0], [1], [0], [1]]),
-    ),
-)
-
-
-# A student that imitates a teacher: KL divergence of softened probabilities, and hard labels
-
-
-def distilled(p, x, teacher, labels):
-    logits = x @ p["w"] + p["b"]  # [distilled.logits]
-    log_q = jax.nn.log_softmax(logits / 2)  # [distilled.log_q]
-    t = jax.nn.softmax(teacher / 2)
-    kl = jnp.sum(t * (jnp.log(t) - log_q)) / len(x)  # [distilled.kl]
-    hard = -jnp.sum(labels * jax.nn.log_softmax(logits)) / len(x)  # [distilled.hard]
-    return 0.7 * 4 * kl + 0.3 * hard  # [distilled.loss]
-
-
-def distilled_gradients(p, x, teacher, labels):
-    p, x, teacher, labels = as_numpy((p, x, teacher, labels))
-    logits = x @ p["w"] + p["b"]
-    dkl = softmax(logits / 2) - softmax(teacher / 2)
-    dhard = softmax(logits) - labels
-    dlogits = 0.7 * 4 * dkl / 2 + 0.3 * dhard
-    dlogits /= len(x)
-    return {"w": x.T @ dlogits, "b": dlogits.sum(0)}
-
-
-DISTILLED = Network(
-    distilled,
-    distilled_gradients,
-    (draw(256, w=(3, 4), b=(4,)), *batch(257, (5, 3), (5, 4)), one_hot(258, 5, 4)),
-)
-
-
 # A variational autoencoder with reparametrized samples
 
 

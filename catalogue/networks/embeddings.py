@@ -48,41 +48,6 @@ WORDS = Network(
 )
 
 
-# Factors of users and items, with biases and a penalty on the rows that were used
-
-
-def ratings(p, users, items, y):
-    u = p["user"][users]  # [ratings.u]
-    v = p["item"][items]  # [ratings.v]
-    score = jnp.sum(u * v, axis=1) + p["bias"][items]  # [ratings.score]
-    data = 0.5 * jnp.sum((score - y) ** 2)  # [ratings.data]
-    return data + 0.05 * (jnp.sum(u**2) + jnp.sum(v**2))  # [ratings.loss]
-
-
-def ratings_gradients(p, users, items, y):
-    p, users, items, y = as_numpy((p, users, items, y))
-    du, dv, db = (np.zeros_like(p[name]) for name in ("user", "item", "bias"))
-    for user, item, rating in zip(users, items, y, strict=True):
-        u, v = p["user"][user], p["item"][item]
-        err = u @ v + p["bias"][item] - rating
-        du[user] += err * v + 0.1 * u
-        dv[item] += err * u + 0.1 * v
-        db[item] += err
-    return {"user": du, "item": dv, "bias": db}
-
-
-RATINGS = Network(
-    ratings,
-    ratings_gradients,
-    (
-        draw(242, user=(3, 2), item=(4, 2), bias=(4,)),
-        np.int32([0, 0, 1, 2, 2, 2]),
-        np.int32([0, 1, 1, 3, 0, 2]),
-        *batch(243, (6,)),
-    ),
-)
-
-
 # Pairs that belong together against all other pairs (InfoNCE), both ways
 
 

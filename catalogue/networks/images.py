@@ -1,4 +1,4 @@
-"""Networks of images and signals: convolutions with padding and stride, pooling, graphs."""
+"""Networks of images and signals: convolutions with padding and stride, pooling."""
 
 import jax
 import jax.numpy as jnp
@@ -146,40 +146,4 @@ POOLING = Network(
     pooling,
     pooling_gradients,
     (draw(215, w=(3, 4), v=(4, 2)), *batch(216, (2, 8, 3), (2, 3, 2))),
-)
-
-
-# A graph convolution over directed edges: the adjacency is not symmetric
-
-
-def graph(p, x, adjacency, y):
-    s = adjacency @ x  # [graph.s]
-    h = jax.nn.elu(s @ p["w1"])  # [graph.h]
-    out = adjacency @ (h @ p["w2"])  # [graph.out]
-    return jnp.mean((out - y) ** 2)  # [graph.loss]
-
-
-def graph_gradients(p, x, adjacency, y):
-    p, x, adjacency, y = as_numpy((p, x, adjacency, y))
-    s = adjacency @ x
-    z = s @ p["w1"]
-    h = np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
-    dout = 2 * (adjacency @ (h @ p["w2"]) - y) / y.size
-    dhw = adjacency.T @ dout
-    dh = dhw @ p["w2"].T
-    dz = dh * np.where(z > 0, 1, h + 1)
-    return {"w1": s.T @ dz, "w2": h.T @ dhw}
-
-
-EDGES = np.float32([[0, 1, 0, 0.5], [0, 0, 1, 0], [0.5, 0, 0, 0], [0, 0.25, 0, 1]])
-
-GRAPH = Network(
-    graph,
-    graph_gradients,
-    (
-        draw(217, w1=(3, 4), w2=(4, 2)),
-        batch(218, (4, 3))[0],
-        EDGES,
-        batch(219, (4, 2))[0],
-    ),
 )
