@@ -1,15 +1,13 @@
 """Repairs every mistake of the catalogue, and prints how many are placed and mended, by cause.
 
-A repair is placed if it names the line that was edited or, for a term or a factor that was removed,
-a line that assigns the variable it was removed from. A suggestion mends a mistake if the file with
-the suggestion written into it computes the right gradient, at these arguments and at random ones.
+A repair is placed if it names a statement that was edited or, for a term that was removed, one that
+assigns the variable it was removed from. A suggestion mends a mistake if the file with the
+suggestion written into it computes the right gradient, at these arguments and at random ones.
 Reading may take 2 s of processor time for a candidate in NumPy, 5 s for one in JAX.
 """
 
 import argparse
-import difflib
 import inspect
-import re
 import sys
 import time
 from collections import defaultdict
@@ -22,8 +20,9 @@ import numpy as np
 from rich.progress import track
 
 from catalogue.mistakes import MISTAKES
-from catalogue.mistakes.mistake import FOLDER, Mistake, imported
-from catalogue.table import report_of
+from catalogue.mistakes.mistake import FOLDER, Mistake, edited, imported
+from catalogue.peers import cast
+from catalogue.table import is_placed, report_of
 from jaxpercep import Repair
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.runs import drawn
@@ -58,11 +57,10 @@ def found(mistake: Mistake) -> tuple[Outcome, tuple[Repair, ...]]:
     repairs = backward.annotated.repairs
     in_numpy = backward.native.sides.candidate.traced is None
     quick = time.process_time() - started <= SECONDS[in_numpy]
-    lines = edited_lines(mistake)
-    placed = all(int(repair.source.rpartition(":")[2]) in lines for repair in repairs)
+    placed = is_placed(mistake, repairs)
     suggested = bool(repairs) and all(repair.suggestion for repair in repairs)
     mended = suggested and is_mended(mistake, repairs)
-    return Outcome(bool(repairs), bool(repairs) and placed, suggested, mended, quick), repairs
+    return Outcome(bool(repairs), placed, suggested, mended, quick), repairs
 
 
 def compared(mistake: Mistake) -> Backward:
@@ -71,35 +69,6 @@ def compared(mistake: Mistake) -> Backward:
         candidate = Candidate.of(mistake.fun, mistake.wrong, mistake.args)
         return judged(mistake.fun, mistake.wrong, mistake.args, 0, candidate).backward
     return report_of(mistake).backward
-
-
-def edited_lines(mistake: Mistake) -> set[int]:
-    """Returns the lines of the file that the mistake has edited.
-
-    Of a term or a factor that was removed, those are the lines that assign the variable it was
-    removed from; of a statement that was moved, those as well that it was moved past and that read
-    what it assigns.
-    """
-    old, _ = inspect.getsourcelines(mistake.right)
-    new, first = inspect.getsourcelines(mistake.wrong)
-    codes = difflib.SequenceMatcher(None, old, new).get_opcodes()
-    changes = [code for code in codes if code[0] != "equal"]
-    inserted = {new[n]: n for _, _, _, k, end in changes for n in range(k, end)}
-    lines: set[int] = set()
-    for _, i, j, k, end in changes:
-        lines.update(range(first + k, first + end))
-        for removed in old[i:j]:
-            target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", removed)
-            if target is None:
-                continue
-            name = re.escape(target[1].partition("[")[0])
-            assigns, reads = re.compile(rf"\s*{name}\b.*="), re.compile(rf"\b{name}\b")
-            if removed in inserted:
-                begin, last = sorted((k, inserted[removed]))
-                lines.update(first + n for n in range(begin, last + 1) if reads.search(new[n]))
-            else:
-                lines.update(first + n for n, line in enumerate(new) if assigns.match(line))
-    return lines
 
 
 def is_mended(mistake: Mistake, repairs: Iterable[Repair]) -> bool:
@@ -117,7 +86,7 @@ def is_mended(mistake: Mistake, repairs: Iterable[Repair]) -> bool:
     function = getattr(imported(mended), mistake.wrong.__name__)
     params = range(len(jax.tree.leaves(mistake.args[0])))
     with jax.enable_x64(True):
-        wide = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, "float64"), mistake.args)
+        wide = jax.tree.map(jax.numpy.asarray, cast(mistake.args, np.float64))
         return all(
             is_same(function(*args), mistake.right(*args))
             for args in (wide, *(drawn(wide, params, seed) for seed in (8, 9)))
@@ -164,8 +133,8 @@ def main() -> int:
         outcome, repairs = found(mistake)
         outcomes.append((mistake, outcome))
         flaws = ", ".join(name for name, value in outcome._asdict().items() if not value)
-        edited = ", ".join(map(str, sorted(edited_lines(mistake))))
-        print(f"{mistake.name}, edited at {edited}; {f'not {flaws}' if flaws else 'all well'}")
+        lines = ", ".join(map(str, sorted(edited(mistake).lines)))
+        print(f"{mistake.name}, edited at {lines}; {f'not {flaws}' if flaws else 'all well'}")
         print(*(f"  {repair}" for repair in repairs), sep="\n", flush=True)
     print(table(outcomes))
     return int(any(outcome.suggested and not outcome.mended for _, outcome in outcomes))

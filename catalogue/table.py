@@ -7,17 +7,17 @@ command exits with 1 unless every mistake is found as the catalogue says.
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 from rich.progress import track
 
 from catalogue.mistakes import MISTAKES
-from catalogue.mistakes.mistake import Mistake
+from catalogue.mistakes.mistake import Mistake, edited
 from catalogue.networks.network import line_of
 from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
-from jaxpercep import Diagnosis, GradientReport, compare_gradients, compare_updates
+from jaxpercep import Diagnosis, GradientReport, Repair, compare_gradients, compare_updates
 
 
 class Outcome(NamedTuple):
@@ -26,25 +26,40 @@ class Outcome(NamedTuple):
     Attributes:
         detected: the hand-written side was found wrong.
         named: cause and place of the first explanation are right.
+        repaired: the repair was verified, and is where the mistake was made; None if a cause was
+            named, for then the backward pass is not read.
         check_grads: `jax.test_util.check_grads` noticed.
         gradcheck: `torch.autograd.gradcheck` noticed; None without torch.
     """
 
     detected: bool
     named: bool
+    repaired: bool | None
     check_grads: bool
     gradcheck: bool | None
 
 
 def expected(mistake: Mistake) -> Outcome:
     """Returns what the catalogue says of a mistake."""
-    return Outcome(True, mistake.named, mistake.check_grads, mistake.gradcheck)
+    repaired = None if is_explained(mistake, mistake.named) else mistake.repaired
+    return Outcome(True, mistake.named, repaired, mistake.check_grads, mistake.gradcheck)
 
 
 def found(mistake: Mistake) -> Outcome:
     """Compares a mistake, and calls the usual checkers."""
-    report = report_of(mistake)
-    return Outcome(is_detected(report), is_named(mistake, report), *peers(mistake))
+    return Outcome(*findings(mistake, report_of(mistake)), *peers(mistake))
+
+
+def findings(mistake: Mistake, report: GradientReport) -> tuple[bool, bool, bool | None]:
+    """Returns whether the report detects, names and repairs a mistake."""
+    named = is_named(mistake, report)
+    repaired = None if is_explained(mistake, named) else is_placed(mistake, report.repairs)
+    return is_detected(report), named, repaired
+
+
+def is_explained(mistake: Mistake, named: bool) -> bool:
+    """Tells whether a cause was named, not only the lines that hold the mistake."""
+    return named and mistake.cause != "unexplained"
 
 
 def report_of(mistake: Mistake) -> GradientReport:
@@ -81,6 +96,24 @@ def is_named(mistake: Mistake, report: GradientReport) -> bool:
     return all(is_at(mistake, diagnosis) for diagnosis in explanation)
 
 
+def is_placed(mistake: Mistake, repairs: Sequence[Repair]) -> bool:
+    """Tells whether the repairs were verified, and are where the mistake was made."""
+    where = edited(mistake)
+    lines = where.lines | where.removed
+    return bool(repairs) and all(
+        repair.verified
+        and int(repair.source.rpartition(":")[2])
+        in (lines | where.shortened if repair.missing else lines)
+        for repair in repairs
+    )
+
+
+def is_misnamed(mistake: Mistake, report: GradientReport) -> bool:
+    """Tells whether causes are given, and the right one is not among them."""
+    causes = {diagnosis.cause for diagnosis in report.diagnoses}
+    return bool(causes) and not causes & {mistake.cause, "unexplained"}
+
+
 def is_at(mistake: Mistake, diagnosis: Diagnosis) -> bool:
     """Tells whether the line, and the iteration, are right."""
     line = not mistake.lines or diagnosis.source in {line_of(tag) for tag in mistake.lines}
@@ -105,14 +138,21 @@ def table(outcomes: Iterable[tuple[Mistake, Outcome]]) -> str:
         rows[mistake.cause].append((True, *outcome))
     rows["all"] = [row for several in rows.values() for row in several]
     lines = [
-        "| cause | cases | detected | cause and place right | check_grads | gradcheck |",
-        "|---|---|---|---|---|---|",
+        "| cause | cases | detected | cause and place right | else repaired "
+        "| check_grads | gradcheck |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, several in rows.items():
-        columns = zip(*several, strict=True)
-        counts = ("absent" if None in column else str(sum(column)) for column in columns)
-        lines.append(f"| {name} | {' | '.join(counts)} |")
+        lines.append(f"| {name} | {' | '.join(map(counted, zip(*several, strict=True)))} |")
     return "\n".join(lines)
+
+
+def counted(column: tuple[bool | None, ...]) -> str:
+    """Counts what is true, of what was looked at."""
+    known = [value for value in column if value is not None]
+    if not known:
+        return "-"
+    return str(sum(known)) if len(known) == len(column) else f"{sum(known)} of {len(known)}"
 
 
 def main() -> int:

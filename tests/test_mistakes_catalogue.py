@@ -60,8 +60,13 @@ NETWORKS = {case.fun.__name__: case for case in MISTAKES}  # a mistake of each
 every_network = pytest.mark.parametrize("case", NETWORKS.values(), ids=NETWORKS)
 
 
+def is_real(leaf):
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
 def in_double(args):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), args)
+    """Returns the arguments in float64; integers stay what they are."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64 if is_real(x) else None), args)
 
 
 def leaves_of(tree):
@@ -207,7 +212,7 @@ def test_each_wrong_leaf_is_what_its_cause_says(case):
             case "not_finite":
                 came, expected = np.isfinite(wrong).all(), False
             case "not_reduced":
-                came, expected = wrong.sum(0), right
+                came, expected = wrong.sum(tuple(range(wrong.ndim - right.ndim))), right
             case "weight_decay":
                 came, expected = wrong - right, case.factor * params[path]
         np.testing.assert_allclose(came, expected, rtol=ROUNDING, atol=ROUNDING)
@@ -338,7 +343,9 @@ def spoiled_leaves(fun):
             """The same values; gradients that go through here are off by a factor 1 + gate."""
 
             def bend(leaf):
-                return leaf if callable(leaf) else stop(leaf) + (1 + gates[k]) * (leaf - stop(leaf))
+                if callable(leaf) or not is_real(leaf):
+                    return leaf
+                return stop(leaf) + (1 + gates[k]) * (leaf - stop(leaf))
 
             return jax.tree.map(bend, tree)
 

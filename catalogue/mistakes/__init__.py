@@ -4,11 +4,18 @@ A mistake is one edit of a right backward pass of `catalogue.networks`, as it wo
 diff: `{text that was there: text with the mistake}`.
 """
 
+from catalogue.mistakes.algebra import OF_ALGEBRA
+from catalogue.mistakes.criteria import OF_CRITERIA
 from catalogue.mistakes.derivative_at_output import DERIVATIVE_AT_OUTPUT
 from catalogue.mistakes.dropped_path import DROPPED_PATH
+from catalogue.mistakes.embeddings import OF_EMBEDDINGS
+from catalogue.mistakes.field import FROM_THE_FIELD
+from catalogue.mistakes.images import OF_IMAGES
 from catalogue.mistakes.leaves import SEEN_FROM_A_LEAF
 from catalogue.mistakes.missing_derivative import MISSING_DERIVATIVE
 from catalogue.mistakes.mistake import Mistake
+from catalogue.mistakes.norms import OF_NORMS
+from catalogue.mistakes.sequences import OF_SEQUENCES
 from catalogue.mistakes.unexplained import UNEXPLAINED
 from catalogue.mistakes.weights import STALE_WEIGHTS, WRONG_ORIENTATION
 
@@ -20,4 +27,11 @@ MISTAKES: tuple[Mistake, ...] = (
     *DROPPED_PATH,
     *STALE_WEIGHTS,
     *UNEXPLAINED,
+    *FROM_THE_FIELD,
+    *OF_NORMS,
+    *OF_IMAGES,
+    *OF_SEQUENCES,
+    *OF_EMBEDDINGS,
+    *OF_CRITERIA,
+    *OF_ALGEBRA,
 )

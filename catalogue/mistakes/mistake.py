@@ -1,8 +1,12 @@
 """A mistake: one edit of a right backward pass, and what a comparison should say of it."""
 
+import ast
+import difflib
 import importlib.util
 import inspect
 import linecache
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +37,7 @@ class Mistake(NamedTuple):
         forward: for causes in the flow, edits of `fun` whose gradient by autodiff is `wrong`; they
             may use the functions of `forward.py`.
         named: whether a comparison finds cause and place; it detects every mistake.
+        repaired: where it names no cause, whether its repair is verified, and where the mistake is.
         check_grads: whether `jax.test_util.check_grads` notices it.
         gradcheck: whether `torch.autograd.gradcheck` notices it.
     """
@@ -51,6 +56,7 @@ class Mistake(NamedTuple):
     learning_rate: float | None = None
     forward: dict[str, str] | None = None
     named: bool = True
+    repaired: bool = True
     check_grads: bool = True
     gradcheck: bool = True
 
@@ -101,3 +107,65 @@ def mistake(
     """Returns the mistake that these edits of the network's right backward pass make."""
     wrong = rewritten(network.right, edits, name)
     return Mistake(name, network.fun, wrong, network.right, network.args, cause, **claims)
+
+
+class Edited(NamedTuple):
+    """The lines of a file at which a mistake was made.
+
+    Attributes:
+        lines: of the statements that were edited.
+        removed: where statements were removed, those that assign the same variable; where one was
+            moved, those as well that it was moved past and that read what it assigns.
+        shortened: where statements were edited, those that assign the same variable.
+    """
+
+    lines: set[int]
+    removed: set[int]
+    shortened: set[int]
+
+
+def edited(mistake: Mistake) -> Edited:
+    """Compares the source of the wrong backward pass with the right one."""
+    old, _ = inspect.getsourcelines(mistake.right)
+    new, first = inspect.getsourcelines(mistake.wrong)
+    found = Edited(set(), set(), set())
+    codes = difflib.SequenceMatcher(None, old, new).get_opcodes()
+    changes = [code for code in codes if code[0] != "equal"]
+    inserted = {new[n]: n for _, _, _, k, end in changes for n in range(k, end)}
+    for _, i, j, k, end in changes:
+        found.lines.update(range(first + k, first + end))
+        others = found.removed if j - i > end - k else found.shortened
+        for line in old[i:j]:
+            others.update(first + n for n in assigning(line, new))
+            if line in inserted:
+                begin, last = sorted((k, inserted[line]))
+                found.removed.update(first + n for n in reading(line, new) if begin <= n <= last)
+    return found._replace(lines=whole_statements("".join(new), first, found.lines))
+
+
+def assigning(line: str, lines: list[str]) -> list[int]:
+    """Returns the positions of the lines that assign the variable that one assigns."""
+    name = assigned(line)
+    return [n for n, text in enumerate(lines) if name and re.match(rf"\s*{name}\b.*=", text)]
+
+
+def reading(line: str, lines: list[str]) -> list[int]:
+    """Returns the positions of the lines that hold the variable that one assigns."""
+    name = assigned(line)
+    return [n for n, text in enumerate(lines) if name and re.search(rf"\b{name}\b", text)]
+
+
+def assigned(line: str) -> str | None:
+    """Returns a pattern for the name that a line assigns to, or None."""
+    target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", line)
+    return target and re.escape(target[1].partition("[")[0])
+
+
+def whole_statements(source: str, first: int, lines: set[int]) -> set[int]:
+    """Returns all lines of the simple statements that some lines belong to."""
+    found = set(lines)
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            extent = range(node.lineno + first - 1, node.end_lineno + first)
+            found.update(extent if found & set(extent) else ())
+    return found
