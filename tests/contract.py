@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -92,8 +93,11 @@ def check_readme() -> None:
     """Runs the first example of the README, which prints what stands below it."""
     blocks = re.findall(r"^```\w+\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
-    exec(compile(blocks[0], "example.py", "exec"), names)
-    message = names["report"].diagnoses[0].message
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "example.py"  # whose source is read
+        file.write_text(blocks[0])
+        exec(compile(blocks[0], file, "exec"), names)
+        message = str(names["report"].repair)
     if message != blocks[1].strip():
         raise AssertionError(message)
 

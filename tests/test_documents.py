@@ -1,5 +1,6 @@
 """Runs what the documents show: Python blocks, shell commands, links, the layer to copy."""
 
+import linecache
 import re
 import shlex
 from itertools import pairwise
@@ -32,21 +33,24 @@ def blocks_in(document: Path, language: str) -> list[str]:
     return [content for found, content in blocks(document) if found == language]
 
 
-def run_blocks(document: Path, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
+def run_blocks(document: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
     """Runs the Python blocks one after the other, each of which prints the text block after it."""
     names: dict = {"__name__": document.stem}
+    file = folder / "example.py"
     found = [*blocks(document), ("", "")]
     with jax.numpy_dtype_promotion("standard"):  # as a user has it
         for (language, content), (after, text) in pairwise(found):
             if language == "python":
-                exec(compile(content, "example.py", "exec"), names)
+                file.write_text(content)
+                linecache.checkcache(str(file))
+                exec(compile(content, file, "exec"), names)
                 printed = capsys.readouterr().out
                 assert after != "text" or printed == text
     return SimpleNamespace(**names)
 
 
-def test_the_readmes_python_blocks_do_what_they_say(capsys):
-    names = run_blocks(ROOT / "README.md", capsys)
+def test_the_readmes_python_blocks_do_what_they_say(tmp_path, capsys):
+    names = run_blocks(ROOT / "README.md", tmp_path, capsys)
     training = [code for code in blocks_in(ROOT / "README.md", "python") if "jp.fit(" in code]
     assert len(training[0].strip().splitlines()) <= 17
     assert names.history.loss[0] > 0.3
@@ -60,14 +64,14 @@ def test_the_readme_is_one_screen():
     assert len((ROOT / "README.md").read_text()) <= 8000
 
 
-def test_the_page_on_flax_prints_what_it_says(capsys):
-    run_blocks(ROOT / "docs" / "flax.md", capsys)
+def test_the_page_on_flax_prints_what_it_says(tmp_path, capsys):
+    run_blocks(ROOT / "docs" / "flax.md", tmp_path, capsys)
     languages = [language for language, _ in blocks(ROOT / "docs" / "flax.md")]
     assert languages == ["python", "text"] * 7
 
 
-def test_the_page_on_comparisons_prints_what_it_says(capsys):
-    run_blocks(ROOT / "docs" / "comparing-gradients.md", capsys)
+def test_the_page_on_comparisons_prints_what_it_says(tmp_path, capsys):
+    run_blocks(ROOT / "docs" / "comparing-gradients.md", tmp_path, capsys)
 
 
 def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):

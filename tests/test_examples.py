@@ -25,6 +25,7 @@ EXAMPLES = [
     ("overwritten_skip_connection", 1, "dropped_path", [], "y = x + h"),
     ("custom_vjp_rule", 1, "dropped_path", [], "return x / jnp.sqrt("),
     ("lecture_mnist_backprop", 1, "scaled", ["['b1']", "['b2']"], None),
+    ("scikit_learn_regressor", 1, "scaled", [], None),
     ("stepwise_example", 1, "stale_weights", [], 'o = sigmoid(h @ params["w_output"]'),
 ]
 
@@ -57,6 +58,16 @@ def test_an_example_is_diagnosed(
             assert linecache.getline(str(file), int(number)).strip().startswith(line)
     if name in QUOTED:
         assert report["diagnoses"][0]["message"] in PAGE
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    printed = run("compare", ROOT / "examples" / "forgotten_derivative.py").out
+    report, _, listings = printed.partition("\n\n")
+    listing, _, _ = listings.partition("forgotten_derivative.py: forward")
+    sentences = report.partition("3 leaves compared")[0]
+    assert " ".join(sentences.split()) in PAGE
+    assert listing.startswith("forgotten_derivative.py: grads\n21 ")
+    assert " ".join(listing.split()) in PAGE
 
 
 def test_the_lecture_averages_its_bias_gradients() -> None:

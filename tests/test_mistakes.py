@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import repairs
+from catalogue import field, repairs
 from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.field import OFTEN_ACCUSED
 from catalogue.table import (
@@ -26,6 +26,7 @@ from jaxpercep import compare_gradients
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTATION = "docs/comparing-gradients.md"
+FIELD = (ROOT / "docs" / "from-the-field.md").read_text("utf-8")
 HEADLINE = (
     r"Of (\d+) wrong backward passes as people write them, all (\d+) are detected. (\d+) are named "
     r"with cause and place, or repaired where the mistake was made; (\d+) are given a wrong cause\."
@@ -58,6 +59,9 @@ def test_a_mistake_is_detected_and_named_or_repaired(mistake):
     report = report_of(mistake)
     assert findings(mistake, report) == expected(mistake)[:3], str(report)
     assert not is_misnamed(mistake, report), str(report)
+    for public in field.REPORTS:
+        if public.mistake == mistake.name:
+            assert field.section(public, mistake, report) in FIELD
 
 
 @pytest.mark.corpus
@@ -74,6 +78,11 @@ def test_the_usual_checkers_notice_what_the_table_says(mistake):
     check_grads, gradcheck = peers(mistake)
     assert check_grads == mistake.check_grads
     assert gradcheck in (mistake.gradcheck, None)  # None without torch
+
+
+def test_the_page_from_the_field_has_a_section_for_each_report():
+    assert FIELD.startswith(field.HEADER)
+    assert re.findall("^## (.*)$", FIELD, re.MULTILINE) == [one.where for one in field.REPORTS]
 
 
 @pytest.mark.parametrize("page", ["README.md", DOCUMENTATION])

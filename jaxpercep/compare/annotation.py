@@ -8,6 +8,7 @@ import jax
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.backward import Candidate
 from jaxpercep.compare.comparison import judged
+from jaxpercep.compare.evaluation.arguments import arguments_of_gradient
 
 
 def annotate_gradients(
@@ -37,10 +38,12 @@ def annotate_gradients(
         source is missing, or has changed since it was imported, its `reason` says so.
 
     Raises:
-        TypeError: `fun` or `grad_fun` is not callable, the value of `fun` is not a scalar, or there
-            is nothing to differentiate by.
+        TypeError: `fun` or `grad_fun` is not callable, `fun` does not return a real scalar, or
+            `grad_fun` real numbers, an argument is not a tree of numbers, or there is nothing to
+            differentiate by: real floating-point numbers.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    candidate = Candidate.of(fun, grad_fun, args)
-    backward, *_ = judged(fun, grad_fun, args, argnums, candidate)
-    return backward.annotated
+    returning, given, argnums = arguments_of_gradient(fun, grad_fun, args, argnums)
+    return judged(
+        fun, returning, given, argnums, Candidate.of(fun, grad_fun, given)
+    ).backward.annotated

@@ -16,10 +16,10 @@ from jaxpercep.compare.candidate.instrumented import Follow, as_it_is
 from jaxpercep.compare.comparison import compared
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
+    arguments_of_gradient,
     check_data,
     check_result,
     checked,
-    checked_argnums,
     numbered,
     refuse_complex,
     returning_reals,
@@ -62,14 +62,8 @@ def compare_gradients(
             differentiate by: real floating-point numbers.
         ValueError: An argument to differentiate by holds NaN or infinity.
     """
-    check_callable("fun", fun, "of the arguments, with a scalar value")
-    check_callable("grad_fun", grad_fun, "of the arguments, which returns the gradient")
-    args = checked(numbered(args))
-    argnums = checked_argnums(argnums, len(args))
-    chosen = (argnums,) if isinstance(argnums, int) else argnums
-    refuse_complex({f"args[{n}]": args[n] for n in chosen})
-    returning = returning_reals("grad_fun", grad_fun)
-    return compared(fun, returning, args, argnums, Candidate.of(fun, grad_fun, args))
+    returning, given, argnums = arguments_of_gradient(fun, grad_fun, args, argnums)
+    return compared(fun, returning, given, argnums, Candidate.of(fun, grad_fun, given))
 
 
 def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> GradientReport:

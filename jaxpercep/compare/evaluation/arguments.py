@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpercep._checks import check_callable
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS
 from jaxpercep.layer import as_array
@@ -158,6 +159,24 @@ def check_finite(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> None:
                 f"the argument at {path or argnums!r} holds {wrong} values that are NaN or "
                 "infinite; gradients can only be compared where they exist."
             )
+
+
+def arguments_of_gradient(
+    fun: Any, grad_fun: Any, args: Sequence[Any], argnums: Any
+) -> tuple[Callable[..., Any], tuple[Any, ...], int | tuple[int, ...]]:
+    """Checks a function and its gradient: returns the gradient, its arguments and argnums.
+
+    Raises:
+        TypeError: A function is not callable, or an argument is not a tree of numbers; when it is
+            called, if it does not return real numbers.
+    """
+    check_callable("fun", fun, "of the arguments, with a scalar value")
+    check_callable("grad_fun", grad_fun, "of the arguments, which returns the gradient")
+    given = checked(numbered(args))
+    argnums = checked_argnums(argnums, len(given))
+    chosen = (argnums,) if isinstance(argnums, int) else argnums
+    refuse_complex({f"args[{n}]": given[n] for n in chosen})
+    return returning_reals("grad_fun", grad_fun), given, argnums
 
 
 def arguments_of_pullback(args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
