@@ -391,7 +391,7 @@ def test_a_test_without_blind_spots_passes():
         jp.assert_vjp(fun, forward, backward, 0 * X[0], blind_spots="error")
 
 
-def test_what_cannot_be_known_is_said(gated_report):
+def test_what_cannot_be_known_is_said():
     def branching(x):
         return x**2 if x > 0 else x
 
@@ -408,7 +408,6 @@ def test_what_cannot_be_known_is_said(gated_report):
     report = jp.compare_jvp(jnp.sin, moved, jnp.zeros(3))
     assert report.ok
     assert "forward mode" in str(report.blind_spots())
-    assert "NumPy arrays" in str(replace(gated_report, backward=None).blind_spots())
 
 
 # What no arguments show

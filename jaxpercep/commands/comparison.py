@@ -40,7 +40,7 @@ def compare(arguments: Compare) -> int:
 
 def _text(report: GradientReport, arguments: Compare) -> str:
     """Returns the report, followed by the source line by line."""
-    if arguments.no_source or report.annotated is None:
+    if arguments.no_source:
         return str(report)
     return f"{report}\n\n{report.annotated.listing()}"
 
@@ -48,7 +48,7 @@ def _text(report: GradientReport, arguments: Compare) -> str:
 def _json(report: GradientReport, arguments: Compare) -> str:
     """Returns the report as JSON, with the source line by line."""
     data = report.to_dict()
-    if not arguments.no_source and report.annotated is not None:
+    if not arguments.no_source:
         data["backward"] = report.annotated.to_dict()
     return json.dumps(data, indent=2, allow_nan=False)
 

@@ -42,7 +42,7 @@ class Judged(NamedTuple):
         shared = _about(evaluation.shared) if evaluation.shared else None
         remark = shared or evaluation.miscompiled or evaluation.inexact
         return GradientReport(
-            backward.verdict, self.leaves, self.explanations, evaluation.formula, remark, backward
+            backward.verdict, self.leaves, self.explanations, evaluation.formula, backward, remark
         )
 
 

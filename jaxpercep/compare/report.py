@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from io import StringIO
 from typing import Any
 
@@ -31,7 +31,6 @@ WHAT = {
     "inconclusive": "the gradients differ, and finite differences cannot tell which is right",
 }
 FORWARD = "they are searched in gradients, not in derivatives in forward mode"
-UNKNOWN = "the functions have captured NumPy arrays, which a report must not hold"
 NOTHING_INDEPENDENT = "the gradients agree, but they are not independent of each other"
 ADVICE = {
     "autodiff_wrong": (
@@ -55,16 +54,16 @@ class GradientReport:
             candidate. If there are several, they fit equally well.
         formula: the dtype in which the two formulas were compared: float64, unless the candidate
             computes in a narrower one; then its rounding was measured and allowed for.
-        remark: a further remark, or None.
         backward: the candidate's own source, which is read when it is asked for.
+        remark: a further remark, or None.
     """
 
     verdict: Verdict
     leaves: tuple[LeafReport, ...]
     explanations: tuple[tuple[Diagnosis, ...], ...]
     formula: str
+    backward: Backward = field(repr=False, compare=False)
     remark: str | None = None
-    backward: Backward | None = field(default=None, repr=False, compare=False)
 
     @property
     def repairs(self) -> tuple[Repair, ...]:
@@ -72,7 +71,7 @@ class GradientReport:
 
         The candidate is read and run again with other values when this is first asked for.
         """
-        return () if self.ok or self.backward is None else self.backward.annotated.repairs
+        return () if self.ok else self.annotated.repairs
 
     @property
     def repair(self) -> Repair | None:
@@ -80,9 +79,9 @@ class GradientReport:
         return next(iter(self.repairs), None)
 
     @property
-    def annotated(self) -> AnnotatedBackward | None:
+    def annotated(self) -> AnnotatedBackward:
         """The backward pass line by line, with what each value on it is."""
-        return None if self.backward is None else self.backward.annotated
+        return self.backward.annotated
 
     def blind_spots(self) -> BlindSpots:
         """Lists mistakes that these arguments could not have revealed.
@@ -98,7 +97,7 @@ class GradientReport:
         """
         if any(leaf.of == "tangent" for leaf in self.leaves):
             return BlindSpots((), FORWARD)
-        return BlindSpots((), UNKNOWN) if self.backward is None else self.backward.blind_spots
+        return self.backward.blind_spots
 
     @property
     def ok(self) -> bool:
@@ -133,15 +132,18 @@ class GradientReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready data; numbers that are not finite become None."""
-        summary = {
+        data = {
             "verdict": self.verdict,
             "ok": self.ok,
             "sensitivity": self.sensitivity,
             "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
             "repairs": [asdict(repair) for repair in self.repairs],
+            "leaves": [asdict(leaf) for leaf in self.leaves],
+            "explanations": [list(map(asdict, one)) for one in self.explanations],
+            "formula": self.formula,
+            "remark": self.remark,
         }
-        data = asdict(replace(self, backward=None))
-        return _finite(summary | {name: data[name] for name in data if name != "backward"})
+        return _finite(data)
 
     def __str__(self) -> str:
         console = Console(file=StringIO(), width=WIDTH, color_system=None)
