@@ -1,7 +1,7 @@
 """Compare a hand-written gradient with autodiff: find out which is wrong, where, and how to fix it.
 
-`entry`, `rules` and `forward_mode` hold the public functions, `comparison` what they have in common,
-`further` what else is asked of a rule, and `report` what they return. They stand on four wings, each
+`entry`, `rules`, `forward_mode` hold the public functions, `comparison` what they have in common,
+`further` what else is asked of a rule, `report` what they return. They stand on four wings, each
 of which imports only from those before it: `program` turns a function into a graph of operations,
 `evaluation` computes both gradients and decides between them, `explanation` finds the mistakes that
 reproduce the hand-written gradient, `candidate` reads the source of the hand-written gradient, says
