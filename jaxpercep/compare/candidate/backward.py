@@ -82,7 +82,8 @@ class Backward:
     @cached_property
     def annotated(self) -> AnnotatedBackward:
         """The candidate line by line, or the reason why it cannot be read."""
-        with self.native.double_precision(), quietly():
+        # The candidate is run one operation at a time anyway; the programs around it are compiled.
+        with self.native.double_precision(), jax.disable_jit(False), quietly():
             try:
                 return self.read()
             except UnreadableError as error:
