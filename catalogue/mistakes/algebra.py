@@ -50,7 +50,6 @@ OF_ALGEBRA = (
             ),
         },
         lines=("chain.step",),
-        named=False,
     ),
     mistake(
         CHAIN,

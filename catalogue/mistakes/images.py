@@ -61,6 +61,7 @@ OF_IMAGES = (
         },
         leaves=("['k1']",),
         lines=("signal.h", "signal.out", "signal.z"),
+        repaired=False,
     ),
     mistake(
         SIGNAL,

@@ -140,7 +140,6 @@ OF_NORMS = (
         {" - xhat * (g * xhat).mean(-1, keepdims=True)": ""},
         forward={"c * rstd": "c * stop(rstd)"},
         lines=("pre_norm.rstd", "pre_norm.xhat"),
-        named=False,
     ),
     mistake(
         PRE_NORM,

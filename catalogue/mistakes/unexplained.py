@@ -100,7 +100,6 @@ UNEXPLAINED = (
         {"1, np.exp(z))": "1, h)"},
         leaves=("['b']", "['w']"),
         lines=("gaussian.mu", "gaussian.s", "gaussian.h", "gaussian.z"),
-        named=False,
     ),
     mistake(
         NORMED,

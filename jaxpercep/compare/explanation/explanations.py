@@ -101,11 +101,12 @@ class Judge(NamedTuple):
         assert candidate is not None
         if float(m.direct) <= tolerance:
             return None, float(m.direct) / scale
-        if (size := largest(candidate)) <= tolerance:
+        nothing = max(self.floor[i], self.close * self.scale[i])  # beside the right gradient
+        if (size := largest(candidate)) <= nothing:
             note = "to within rounding: its terms cancel each other" if size else ""
             return LeafFinding(i, "zero", note=note), size / scale
         factor, coefficient = float(m.factor), float(m.coefficient)
-        if float(m.scaled) <= tolerance and factor:
+        if factor and float(m.scaled) <= max(self.floor[i], tolerance * min(1.0, abs(factor))):
             flipped = abs(factor + 1) < 1e-9
             cause: LeafCause = "sign_flipped" if flipped else "scaled"
             return LeafFinding(i, cause, None if flipped else factor), float(m.scaled) / scale
