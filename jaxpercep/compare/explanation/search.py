@@ -92,7 +92,7 @@ def _search(
     found, last = [none.explanation, *(tried.explanation for tried in single)], single
     least = len(none.explanation.unexplained)
     stuck = least and not any(len(e.unexplained) < least for e in found)
-    if stuck and (pairs := _pairs(single, problem)):
+    if stuck and (pairs := _pairs(single, problem, likely)):
         last = list(attempt(pairs))
         found += [tried.explanation for tried in last]
     while better := [tried for tried in last if len(tried.explanation.unexplained) < least]:
@@ -102,19 +102,28 @@ def _search(
         if not least or len(best.combination) == AT_ONCE:
             break
         bases = [tried.combination for tried in better[:BASES]]
-        more = [(*base, j) for base in bases for j in range(len(likely)) if j not in base]
+        more = [(*base, j) for base in bases for j in range(len(likely)) if _apart(base, j, likely)]
         last = list(attempt(more))
         found += [tried.explanation for tried in last]
     return found
 
 
-def _pairs(single: Sequence[Tried], problem: Problem) -> list[tuple[int, ...]]:
+def _pairs(
+    single: Sequence[Tried], problem: Problem, likely: Sequence[Hypothesis]
+) -> list[tuple[int, ...]]:
     """Lists pairs of hypotheses, of all with one effect the simplest, as many as are cheap."""
     ranked = sorted(single, key=lambda tried: tried.explanation.rank)
     unique = {tried.effect: tried.combination for tried in ranked[::-1]}
     chosen = list(unique.values())[::-1]
     most = min(MAX_PAIRS, int(MAX_WORK / work(problem)))
-    return [(*a, *b) for j, b in enumerate(chosen) for a in chosen[:j]][:most]
+    pairs = [(*a, *b) for j, b in enumerate(chosen) for a in chosen[:j]]
+    return [pair for pair in pairs if _apart(pair[:1], pair[1], likely)][:most]
+
+
+def _apart(some: Sequence[int], other: int, likely: Sequence[Hypothesis]) -> bool:
+    """Returns True unless two mistakes are in one operation: together they are any derivative."""
+    taken = {(likely[j].operation, likely[j].iteration) for j in some}
+    return (likely[other].operation, likely[other].iteration) not in taken
 
 
 def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:
