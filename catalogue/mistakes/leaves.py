@@ -224,8 +224,8 @@ SEEN_FROM_A_LEAF = (
         AUTOENCODER,
         "penalty_that_the_loss_has_not",
         "weight_decay",
-        {"dw += dback.T @ code": "dw += dback.T @ code + 0.01 * p.w"},
+        {"dw += dback.T @ code": "dw += dback.T @ code + 0.05 * p.w"},
         leaves=(".w",),
-        factor=0.01,
+        factor=0.05,
     ),
 )

@@ -45,7 +45,7 @@ class While(NamedTuple):
         of_condition, of_body = values[:first], values[first : first + second]
         state = list(values[first + second :])
 
-        def goes_on(state: list[Value]) -> Value:
+        def goes_on(state: list[Value]) -> Value:  # one truth for each example, under `jax.vmap`
             return run(self.condition, [*of_condition, *state], Plain())[0]
 
         def following(state: list[Value]) -> list[Value]:
@@ -55,10 +55,22 @@ class While(NamedTuple):
         def once_more(state: list[Value], _: None) -> tuple[list[Value], None]:
             return following(state), None
 
-        state = lax.while_loop(goes_on, following, list(map(jnp.asarray, state)))
+        def those_that_go_on(state: list[Value]) -> list[Value]:
+            going = goes_on(state)
+            pairs = zip(following(state), state, strict=True)
+            return [jnp.where(_leading(going, new.ndim), new, old) for new, old in pairs]
+
+        state = lax.while_loop(
+            lambda state: jnp.any(goes_on(state)), those_that_go_on, list(map(jnp.asarray, state))
+        )
         if not (self.further and self.converges):
             return state
         return lax.scan(once_more, state, None, length=self.further)[0]
+
+
+def _leading(value: Value, rank: int) -> Value:
+    """Returns a value with axes of size 1 behind its own."""
+    return value.reshape(value.shape + (1,) * (rank - value.ndim))
 
 
 def reversible(evaluate: Evaluate) -> Evaluate:
