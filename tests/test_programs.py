@@ -151,6 +151,8 @@ def test_a_right_gradient_of_any_program_matches(fun):
 
 
 WIDENED = [p for p in PROGRAMS if p not in (callback, bits, references)]
+if jax.__version_info__ >= (0, 11):
+    WIDENED.remove(implicit_root)  # its linear solve keeps the types it was traced with
 
 
 @pytest.mark.parametrize("fun", WIDENED)
