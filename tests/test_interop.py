@@ -21,6 +21,7 @@ from jaxpercep.interop import from_linen, from_nnx, to_linen, to_nnx
 
 BATCH, INPUTS, WIDTH = 5, 3, 4
 EPSILON = 1e-6  # flax's default
+NORMED = 1e-10  # norms of features that are nearly equal make rounding larger
 KEY = jax.random.key(0)
 
 
@@ -318,11 +319,12 @@ def test_any_architecture_goes_there_and_back(model, seed):
     linen = LinenNetwork(model)
     variables = to_linen(model, params, jax.eval_shape(linen.init, KEY, x))
     assert_same_bits(from_linen(model, variables), params)
-    assert_agree(linen.apply(variables, x), model.apply(params, x))
+    expected = model.apply(params, x)
+    assert_agree(linen.apply(variables, x), expected, NORMED)
     module = NNXNetwork(model)
     nnx.update(module, to_nnx(model, params, module))
     assert_same_bits(from_nnx(model, module), params)
-    assert_agree(module(x), model.apply(params, x))
+    assert_agree(module(x), expected, NORMED)
 
 
 @pytest.mark.usefixtures("x64")

@@ -131,13 +131,13 @@ def source_of(function: FunctionType) -> Source:
     name, file = function.__name__, code.co_filename
     linecache.checkcache(file)
     text = "".join(linecache.getlines(file, function.__globals__))
-    if not text:
-        raise UnreadableError(f"the source of {name} is not available ({file})")
     source = _parsed(file, text)
     rewritten = "@pytest_ar" in function.__globals__  # by pytest, which extends asserts
-    if source is None or not (code in source.codes or rewritten):
+    if text and source is not None and (code in source.codes or rewritten):
+        return source
+    if text and file != "<string>":  # as whatever is given to `exec` or `python -c` is called
         raise UnreadableError(f"{file} has changed since {name} was imported")
-    return source
+    raise UnreadableError(f"the source of {name} is not available ({file})")
 
 
 def definition_of(function: FunctionType, source: Source) -> Definition:
