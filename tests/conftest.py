@@ -36,7 +36,7 @@ settings.register_profile("thorough", max_examples=8000)  # a sample by default:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--moments", type=int, default=1, help="at which runs and saves are killed, at random"
+        "--moments", type=int, default=3, help="at which runs and saves are killed, at random"
     )
 
 
