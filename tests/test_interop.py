@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, FOREIGN, assert_agree, draw_params
+from cases import ACTIVATIONS, FOREIGN, ROUNDING, assert_agree, draw_params, relative_error
 from flax import linen as nn
 from flax import nnx
 from flax.core import freeze
@@ -21,7 +21,6 @@ from jaxpercep.interop import from_linen, from_nnx, to_linen, to_nnx
 
 BATCH, INPUTS, WIDTH = 5, 3, 4
 EPSILON = 1e-6  # flax's default
-NORMED = 1e-10  # norms of features that are nearly equal make rounding larger
 KEY = jax.random.key(0)
 
 
@@ -311,6 +310,21 @@ def architectures(draw):
     return jp.Serial(*layers)
 
 
+def rounding(model, params, x):
+    """How far ulps move the outputs: far behind a norm of nearly equal features.
+
+    Flax loses more digits there, for its variance is a difference: E[x^2] - E[x]^2.
+    """
+    rng = np.random.default_rng(0)
+
+    def moved(leaf):
+        return leaf * (1 + np.finfo(np.float64).eps * rng.choice([-1, 1], leaf.shape))
+
+    expected = model.apply(params, x)
+    runs = (model.apply(jax.tree.map(moved, params), moved(x)) for _ in range(4))
+    return max(ROUNDING, 64 * max(relative_error(run, expected) for run in runs))
+
+
 @pytest.mark.usefixtures("x64")
 @settings(deadline=None, max_examples=12, print_blob=True)
 @given(model=architectures(), seed=st.integers(0, 2**32 - 1))
@@ -319,12 +333,12 @@ def test_any_architecture_goes_there_and_back(model, seed):
     linen = LinenNetwork(model)
     variables = to_linen(model, params, jax.eval_shape(linen.init, KEY, x))
     assert_same_bits(from_linen(model, variables), params)
-    expected = model.apply(params, x)
-    assert_agree(linen.apply(variables, x), expected, NORMED)
+    expected, tolerance = model.apply(params, x), rounding(model, params, x)
+    assert_agree(linen.apply(variables, x), expected, tolerance)
     module = NNXNetwork(model)
     nnx.update(module, to_nnx(model, params, module))
     assert_same_bits(from_nnx(model, module), params)
-    assert_agree(module(x), expected, NORMED)
+    assert_agree(module(x), expected, tolerance)
 
 
 @pytest.mark.usefixtures("x64")
