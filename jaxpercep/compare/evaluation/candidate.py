@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.function import UNFIT
@@ -14,7 +13,7 @@ from jaxpercep.compare.evaluation.noise import NoisyProgram, noisy_outputs
 from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.evaluation.trees import Answer, Leaves, distances
 from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Plain, run
-from jaxpercep.compare.program.jaxprs import Traced, bits, trace
+from jaxpercep.compare.program.jaxprs import Traced, bits, narrowest, trace
 
 
 @dataclass(frozen=True)
@@ -205,9 +204,7 @@ def _rounds_arguments_to(
 
 
 def _narrowest_of(answer: Answer) -> str:
-    types = (leaf.dtype for leaf in answer.leaves if leaf is not None)
-    floating = (dtype.name for dtype in types if jnp.issubdtype(dtype, jnp.floating))
-    return min(floating, key=bits, default="float64")
+    return narrowest(leaf.dtype for leaf in answer.leaves if leaf is not None) or "float64"
 
 
 def _answer_of(traced: Traced, expected: Leaves, outputs: Sequence[Any]) -> Answer:

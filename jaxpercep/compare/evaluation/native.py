@@ -5,12 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxpercep.compare.evaluation import trees
+from jaxpercep.compare.evaluation.own_types import OwnTypes
 from jaxpercep.compare.evaluation.sides import Sides
 from jaxpercep.compare.evaluation.trees import Leaves
-from jaxpercep.compare.program.jaxprs import bits
 
 
 class Native(NamedTuple):
@@ -39,7 +38,8 @@ class Native(NamedTuple):
         """Evaluates both gradients at args, as the caller would."""
         leaves = trees.differentiated(args, argnums)
         x64 = bool(jax.config.read("jax_enable_x64"))
-        return cls(Sides.of(fun, grad_fun, args, leaves), leaves, _narrowest(args), x64)
+        dtype = OwnTypes.of(jax.tree.leaves(args)).narrowest
+        return cls(Sides.of(fun, grad_fun, args, leaves), leaves, dtype, x64)
 
     @property
     def captures_numpy(self) -> bool:
@@ -68,9 +68,3 @@ def double_precision(captured: bool) -> Generator[None]:
     finally:
         if captured:
             jax.clear_caches()
-
-
-def _narrowest(args: Any) -> str:
-    """Returns the narrowest floating type among the leaves of arguments."""
-    types = [jnp.result_type(leaf) for leaf in jax.tree.leaves(args) if trees.is_floating(leaf)]
-    return min((dtype.name for dtype in types), key=bits)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare.evaluation import trees
-from jaxpercep.compare.program.jaxprs import bits
+from jaxpercep.compare.program.jaxprs import narrowest
 
 
 class OwnTypes(NamedTuple):
@@ -32,8 +32,9 @@ class OwnTypes(NamedTuple):
     @property
     def narrowest(self) -> str:
         """The narrowest floating type among them."""
-        floating = (dtype.name for dtype in self.dtypes if jnp.issubdtype(dtype, jnp.floating))
-        return min(floating, key=bits)
+        found = narrowest(self.dtypes)
+        assert found is not None  # a comparison differentiates by something
+        return found
 
     def run(self, function: Callable[[list[Any]], Any], values: Sequence[Any]) -> Any:
         """Evaluates a function of all leaves in the caller's types."""

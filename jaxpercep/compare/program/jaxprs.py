@@ -1,7 +1,7 @@
 """Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,28 +41,15 @@ class Traced(NamedTuple):
 
     def narrowest(self) -> str:
         """Returns the narrowest floating type that the function computes in."""
-        dtypes = {
-            variable.aval.dtype
-            for equation in _equations(self.closed.jaxpr)
-            for variable in equation.outvars
-            if hasattr(variable.aval, "dtype")
-        }
-        floating = (dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
-        return min(floating, key=bits, default="float64")
+        return narrowest(_result_types(_equations(self.closed.jaxpr))) or "float64"
 
     def callbacks(self) -> str | None:
         """Returns the narrowest floating type that a Python function called by it returns.
 
         That type is part of the call, so that such a function cannot be widened.
         """
-        floating = [
-            variable.aval.dtype.name
-            for equation in _equations(self.closed.jaxpr)
-            if equation.primitive.name in CALLBACKS
-            for variable in equation.outvars
-            if jnp.issubdtype(variable.aval.dtype, jnp.floating)
-        ]
-        return min(floating, key=bits, default=None)
+        equations = _equations(self.closed.jaxpr)
+        return narrowest(_result_types(e for e in equations if e.primitive.name in CALLBACKS))
 
     def has_rules(self, kinds: Mapping[str, str] = RULES) -> bool:
         """Returns True if the function calls one with a `jax.custom_vjp` rule, or another kind."""
@@ -191,6 +178,20 @@ def bits(dtype: str) -> int:
     return jnp.finfo(dtype).bits
 
 
+def narrowest(dtypes: Iterable[Any]) -> str | None:
+    """Returns the narrowest of the floating types, or None if there are none."""
+    floating = {dtype.name for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)}
+    return min(floating, key=bits, default=None)
+
+
+def _result_types(equations: Iterable[Any]) -> Iterator[Any]:
+    """Yields the types of what equations compute."""
+    for equation in equations:
+        for variable in equation.outvars:
+            if hasattr(variable.aval, "dtype"):
+                yield variable.aval.dtype
+
+
 def _equations(jaxpr: Any) -> Iterator[Any]:
     """Yields the equations of a jaxpr and of all jaxprs inside it."""
     yield from jaxpr.eqns
@@ -224,9 +225,8 @@ class _Reader:
         self.widen, self.rng, self.has_narrow_constants = widen, rng, False
         # A rule for another type does not apply to the widened function, which is differentiated.
         self.calls = CALLS | RULES if widen else CALLS
-        self.reverse = (
-            True  # inside a loop, and in what will be traced again, forward mode is enough
-        )
+        # Inside a loop, and in what will be traced again, forward mode is enough.
+        self.reverse = True
         self.further, self.converges = 0, False
 
     def graph(self, jaxpr: Any, consts: Sequence[Value], outer: Place | None = None) -> Graph:
