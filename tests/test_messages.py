@@ -171,7 +171,7 @@ def attribution(errors_of):
         places = dict(unexplained._places(graph, Flow.of(graph, (0, 1, 2))))
         errors = errors_of(args)
         known = Errors((0, 1, 2), (0, 1, 2), errors, [1.0] * 3, [1e-14] * 3)
-        return places, Attribution(graph, list(map(jnp.asarray, values)), known, places)
+        return places, Attribution(graph, list(map(jnp.asarray, values)), known, places, {})
 
 
 def of_another_cotangent(args):

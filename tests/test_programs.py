@@ -11,7 +11,6 @@ from jax.experimental.ode import odeint
 from jaxpercep import compare_gradients
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.function import Function
-from jaxpercep.compare.program.graph import RUN_ONCE
 from jaxpercep.compare.program.jaxprs import trace
 
 W = np.random.default_rng(3).normal(size=4).astype(np.float32)
@@ -163,7 +162,7 @@ def test_any_program_is_widened(fun):
         with jax.enable_x64(True):
             graph = traced.graph(widen=True)
             traced.with_moved_constants()
-            wide = Function(fun, [0], fun).of_graph(graph).gradient(RUN_ONCE)([W.astype(float)])
+            wide = Function(fun, [0], fun).of_graph(graph).gradient()([W.astype(float)])
     assert wide.value.dtype == wide.leaves[0].dtype == np.float64
     assert trees.distance(native, wide.leaves[0]) < 1e-4 * trees.largest(native)
 

@@ -19,12 +19,11 @@ from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation, evaluate
 from jaxpercep.compare.evaluation.verdict import decide
 from jaxpercep.compare.explanation.diagnose import diagnose
-from jaxpercep.compare.explanation.diagnosis import Diagnosis
+from jaxpercep.compare.explanation.diagnosis import Explanations
 from jaxpercep.compare.explanation.linearity import agrees, diagnose_linearity
 from jaxpercep.compare.program.words import by_path, leaf_names
 from jaxpercep.compare.report import GradientReport
 
-Explanations: TypeAlias = tuple[tuple[Diagnosis, ...], ...]
 Explain: TypeAlias = Callable[[Evaluation, Sequence[Any], Sequence[str]], Explanations]
 """`(evaluation, arguments not to differentiate by, names of all leaves) -> explanations`."""
 
@@ -86,7 +85,7 @@ def compared(
     rate: float | None = None,
 ) -> GradientReport:
     """Compares, decides and diagnoses."""
-    explain = partial(_explained, rate=rate)
+    explain = partial(diagnose, rate=rate)
     return judged(fun, grad_fun, args, argnums, candidate, rate, explain=explain).report()
 
 
@@ -106,7 +105,7 @@ def compared_as_linear(
 
     def explain(evaluation: Evaluation, batch: Sequence[Any], names: Sequence[str]) -> Explanations:
         found = diagnose_linearity(evaluation, cotangents, names)
-        return ((found,),) if found else _explained(evaluation, batch, names)
+        return ((found,),) if found else diagnose(evaluation, batch, names)
 
     def at(cotangent: Any) -> Judged:
         return judged(fun, grad_fun, (*args, cotangent), argnums, candidate, explain=explain)
@@ -119,26 +118,6 @@ def compared_as_linear(
         suspicious = [dy for dy in cotangents.others if not agrees(evaluation, dy)]
     others = (other for other in map(at, suspicious) if other.backward.verdict != "match")
     return next(others, first)
-
-
-def _explained(
-    evaluation: Evaluation,
-    batch: Sequence[Any],
-    names: Sequence[str],
-    rate: float | None = None,
-) -> Explanations:
-    """Explains a difference; unless that is simple, once more, allowing for the data's rounding."""
-    found = diagnose(evaluation, batch, names, rate)
-    if evaluation.identities and _complexity(found) > (False, 1):
-        again = diagnose(evaluation.allowing_for_data(), batch, names, rate)
-        return min(found, again, key=_complexity)
-    return found
-
-
-def _complexity(explanations: Explanations) -> tuple[bool, int]:
-    """Returns whether something is left unexplained, and the number of mistakes it takes."""
-    causes = [[diagnosis.cause for diagnosis in one] for one in explanations]
-    return any("unexplained" in one for one in causes), min(map(len, causes), default=0)
 
 
 def _about(shared: tuple[str, ...]) -> str:

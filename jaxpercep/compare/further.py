@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.comparison import Explain, Explanations, Judged, compared_as_linear, judged
+from jaxpercep.compare.comparison import Explain, Judged, compared_as_linear, judged
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.cotangents import Cotangents
 from jaxpercep.compare.evaluation.projection import along, inner
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.explanation.diagnose import diagnose
+from jaxpercep.compare.explanation.diagnosis import Explanations
 from jaxpercep.compare.report import GradientReport
 
 HELD = (

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
+from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.program import words
 from jaxpercep.compare.program.graph import Span
 
@@ -17,6 +18,7 @@ Kind: TypeAlias = Literal[
 RANK: tuple[Kind, ...] = get_args(Kind)
 ROWS = 32  # the longest first axis whose rows are known, one by one
 NAMES = 2  # that a value is said to have
+SAME = 1e-12  # relative: what equal values differ by
 
 
 class Pair(NamedTuple):
@@ -213,22 +215,24 @@ def _row_name(name: str, i: int) -> str:
 def _merged(every: Sequence[Known]) -> list[Known]:
     """Makes equal values one, which has the names of all."""
     found: list[Known] = []
-    by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    by_shape: dict[tuple[int, ...], list[tuple[int, float]]] = defaultdict(list)
     for known in every:
-        same = by_shape[known.pair.here.shape]
-        for i in same:
-            if _equal(known.pair, found[i].pair):
+        here = known.pair.here
+        total, apart = float(np.sum(here)), 2 * SAME * here.size * largest(here)
+        same = by_shape[here.shape]
+        for i, other in same:  # comparing the sums first is fast
+            if abs(total - other) <= apart and _equal(known.pair, found[i].pair):
                 found[i] = _with_name(found[i], known)
                 break
         else:
-            same.append(len(found))
+            same.append((len(found), total))
             found.append(known)
     return found
 
 
 def _equal(one: Pair, other: Pair) -> bool:
     return all(
-        np.max(np.abs(a - b), initial=0.0) <= 1e-12 * np.max(np.abs(a), initial=0.0)
+        np.max(np.abs(a - b), initial=0.0) <= SAME * np.max(np.abs(a), initial=0.0)
         for a, b in zip(one, other, strict=True)
     )
 

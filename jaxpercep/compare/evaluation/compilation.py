@@ -61,7 +61,7 @@ def _miscompiled(
         return None
     plain = replace(function, call=partial(_one_by_one, function.graph))
     try:
-        others = plain.value_and_gradient(sides.values, jit=None)
+        others = plain.value_and_gradient(sides.values, compiled=False)
     except Exception:  # anything: rules written in Python may only work in compiled programs
         return None
     names = ["the value", *(f"grad{path}" for path in paths)]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxpercep.compare.evaluation.own_types import OwnTypes
-from jaxpercep.compare.program.graph import Graph, Plain, run
+from jaxpercep.compare.program.graph import RUN_ONCE, Graph, Plain, run
 from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, Traced, bits, trace
 
 # The errors of code that cannot compute in float64, or not with abstract arguments.
@@ -47,6 +47,7 @@ class Function:
         refused: True if it does not take float64; likewise.
         formula: the type that it computes in, although it is given float64.
         own: if nothing takes it to float64, the caller's types; `call` takes these.
+        jit: compiles it.
     """
 
     fun: Callable[..., Any]
@@ -58,6 +59,7 @@ class Function:
     refused: bool = False
     formula: str = "float64"
     own: OwnTypes | None = None
+    jit: Callable[..., Any] = jax.jit
 
     @classmethod
     def of(
@@ -94,7 +96,7 @@ class Function:
         failures: list[Exception] = []
         for way in ways:
             try:
-                function = way()
+                function = replace(way(), jit=RUN_ONCE)
                 return function, function.value_and_gradient(values)
             except Exception as error:  # anything: it has run in the caller's types
                 failures.append(error)
@@ -140,20 +142,19 @@ class Function:
         return replace(self, call=partial(_value_of, graph), graph=graph, **changes)
 
     def value_and_gradient(
-        self, values: Sequence[Any], jit: Callable[..., Any] | None = jax.jit
+        self, values: Sequence[Any], *, compiled: bool = True
     ) -> ValueAndGradient[np.ndarray]:
-        """Evaluates both for these leaves, as NumPy arrays; with jit=None not compiled."""
-        value, leaves = self.gradient(jit)(values)
+        """Evaluates both for these leaves, as NumPy arrays."""
+        value, leaves = self.gradient(compiled=compiled)(values)
         return ValueAndGradient(np.asarray(value), [np.asarray(leaf) for leaf in leaves])
 
-    def gradient(self, jit: Callable[..., Any] | None = jax.jit) -> Gradient:
-        """Returns `leaves -> value and gradient`; with jit=None not compiled."""
-        return self.compiled if jit is jax.jit else self._gradient(jit)
+    def gradient(self, *, compiled: bool = True) -> Gradient:
+        """Returns `leaves -> value and gradient`, compiled once or not at all."""
+        return self._compiled if compiled else self._gradient(None)
 
     @cached_property
-    def compiled(self) -> Gradient:
-        """`leaves -> value and gradient`, compiled once."""
-        return self._gradient(jax.jit)
+    def _compiled(self) -> Gradient:
+        return self._gradient(self.jit)
 
     def _gradient(self, jit: Callable[..., Any] | None) -> Gradient:
         # Not self: no cycle may hold what is captured.

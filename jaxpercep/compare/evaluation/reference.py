@@ -116,7 +116,7 @@ def _shared_rules(native: Native, wide: Sides) -> tuple[str, ...]:
         return ()  # a widened function is differentiated without rules
     with jax.enable_x64(native.x64):
         return shared_rules(
-            partial(_follow, function.gradient(jit=None), (native.sides.values,)),
+            partial(_follow, function.gradient(compiled=False), (native.sides.values,)),
             partial(_follow, candidate.grad_fun, native.sides.args),
         )
 

@@ -12,7 +12,6 @@ from jaxpercep.compare.evaluation.function import ValueAndGradient
 from jaxpercep.compare.evaluation.noise import RUNS, noisy_outputs
 from jaxpercep.compare.evaluation.sides import Sides
 from jaxpercep.compare.evaluation.trees import distances, larger, largest
-from jaxpercep.compare.program.graph import RUN_ONCE
 from jaxpercep.compare.program.jaxprs import trace
 
 # Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
@@ -67,7 +66,7 @@ def _of_loops(wide: Sides, sizes: Sequence[float]) -> list[float]:
     function, candidate, values = wide.function, wide.candidate, wide.values
     changes = [0.0] * len(sizes)
     if longer := function.with_further_passes(FURTHER):
-        gradient = longer.gradient(RUN_ONCE)(values).leaves
+        gradient = longer.gradient()(values).leaves
         changes = larger(changes, distances(gradient, wide.autodiff.leaves))
     if answer := candidate.with_further_passes(values, FURTHER):
         changes = larger(changes, distances(answer.leaves, candidate.answer.leaves))
@@ -131,7 +130,7 @@ def noise_of_function(wide: Sides) -> Noisy:
     if function.graph is None:
         return in_arguments
     # Operations of the backward pass too: 1 - tanh^2 is one that may lose all digits.
-    graph = trace(function.gradient(jit=None), (values,)).graph()
+    graph = trace(function.gradient(compiled=False), (values,)).graph()
     noisy = noisy_outputs(graph, wide.formula)
 
     def in_operations(eps: float, seed: int) -> Sequence[Any]:
@@ -217,7 +216,7 @@ def _of_constants(wide: Sides) -> list[float]:
     function, candidate, values = wide.function, wide.candidate, wide.values
     noise = [0.0] * len(function.positions)
     if moved := function.with_moved_constants():
-        gradient = moved.gradient(RUN_ONCE)(values).leaves
+        gradient = moved.gradient()(values).leaves
         noise = larger(noise, distances(gradient, wide.autodiff.leaves))
     if answer := candidate.with_moved_constants(values):
         noise = larger(noise, distances(answer.leaves, candidate.answer.leaves))

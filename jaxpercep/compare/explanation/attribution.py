@@ -76,11 +76,24 @@ class Attribution:
     """Tells which places can explain the errors; those that cannot be judged can."""
 
     def __init__(
-        self, graph: Graph, values: Sequence[Value], errors: Errors, places: Places
+        self,
+        graph: Graph,
+        values: Sequence[Value],
+        errors: Errors,
+        places: Places,
+        programs: dict[Any, Any],
     ) -> None:
-        """Runs the function with tangents, and keeps those of the places' operands."""
+        """Runs the function with tangents, and keeps those of the places' operands.
+
+        Args:
+            graph: of the function.
+            values: of its inputs.
+            errors: to be explained.
+            places: that may be at fault.
+            programs: that have been compiled for the graph, by what they are for.
+        """
         self.errors, self.chosen = errors, errors.chosen()
-        program = _Program(graph, values, errors.positions)
+        program = _Program(graph, values, errors.positions, programs)
         sizes = program.sizes(places)
         judged = {o: of for o, of in places.items() if 0 < sizes.get(o, 0) <= LARGEST}
         self.tangents: dict[Operation, np.ndarray] = {}
@@ -117,6 +130,7 @@ class _Program(NamedTuple):
     graph: Graph
     values: Sequence[Value]
     positions: Sequence[int]
+    programs: dict[Any, Any]
 
     @property
     def leaves(self) -> list[Value]:
@@ -139,6 +153,14 @@ class _Program(NamedTuple):
 
     def tangents(self, places: Places, chosen: Sequence[np.ndarray]) -> dict[Operation, np.ndarray]:
         """Returns for each place the tangents of its operands by directions of the leaves."""
+        key = "tangents", *self.positions, *map(id, places)
+        if key not in self.programs:
+            self.programs[key] = self._compiled(places)
+        found = self.programs[key](self.leaves, _owners(chosen), np.concatenate(list(chosen)))
+        return {operation: np.asarray(found[n]) for n, operation in enumerate(places)}
+
+    def _compiled(self, places: Places) -> Any:
+        """Compiles the program `(leaves, whose directions, which) -> tangents by place`."""
 
         @RUN_ONCE
         def every(leaves: Sequence[Value], which: Value, at: Value) -> Any:
@@ -154,8 +176,7 @@ class _Program(NamedTuple):
 
             return jax.vmap(along)(which, at)
 
-        found = every(self.leaves, _owners(chosen), np.concatenate(list(chosen)))
-        return {operation: np.asarray(found[n]) for n, operation in enumerate(places)}
+        return every
 
 
 def _owners(chosen: Sequence[np.ndarray]) -> np.ndarray:

@@ -17,6 +17,8 @@ from jaxpercep.compare.explanation.hypotheses import Hypothesis
 from jaxpercep.compare.explanation.mismatch import Mismatch, mismatches
 from jaxpercep.compare.program.graph import RUN_ONCE, Constant, Graph, Value, run
 
+CHUNK = 32  # combinations that are evaluated in one call
+
 
 class Problem(NamedTuple):
     """A candidate that hypotheses are to explain.
@@ -27,6 +29,7 @@ class Problem(NamedTuple):
         differentiated: the positions of the leaves among them.
         right: the gradient by these leaves.
         candidate: the gradient in question, likewise.
+        programs: that have been compiled for the graph, by what they are for.
         updated: of `compare_updates`, the weights after the candidate's step.
     """
 
@@ -35,6 +38,7 @@ class Problem(NamedTuple):
     differentiated: Sequence[int]
     right: Sequence[Value]
     candidate: Sequence[Value]
+    programs: dict[Any, Any]
     updated: Sequence[Value] | None = None
 
 
@@ -57,13 +61,32 @@ def mismatch_of_right(problem: Problem) -> list[Mismatch]:
 
 
 def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
-    """Compiles the program `combinations of hypotheses -> a Mismatch for each leaf`.
+    """Returns the function `combinations of hypotheses -> a Mismatch for each leaf`.
 
     A combination is up to `AT_ONCE` positions in `hypotheses`. The fields of each `Mismatch` are
-    arrays with one number for each combination. Those are evaluated as many at a time as there are
-    hypotheses, so that one program is enough.
+    arrays with one number for each combination. `CHUNK` of those are evaluated at a time, so that
+    one program is enough.
     """
-    graph = problem.graph
+    key = (*problem.differentiated, *map(id, hypotheses))
+    if key not in problem.programs:
+        problem.programs[key] = _compiled(problem, hypotheses)
+    evaluate = problem.programs[key]
+    updated = problem.updated or [None] * len(problem.differentiated)
+    fixed = problem.values, problem.right, problem.candidate, updated
+    count = min(len(hypotheses) + 1, CHUNK)
+
+    def of_combinations(combinations: Sequence[Sequence[int]]) -> list[Mismatch]:
+        padded = [*combinations, *[()] * (-len(combinations) % count)]
+        starts = range(0, len(padded), count)
+        parts = [evaluate(rows(hypotheses, padded[i : i + count]), *fixed) for i in starts]
+        return jax.tree.map(_joined, *parts)
+
+    return of_combinations
+
+
+def _compiled(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
+    """Compiles the program that evaluates combinations of hypotheses, encoded as rows."""
+    graph, differentiated = problem.graph, problem.differentiated
     assert graph is not None
     table = table_of(hypotheses)
     depth = max((len(h.loops) for h in hypotheses), default=0)
@@ -73,31 +96,21 @@ def evaluator(problem: Problem, hypotheses: Sequence[Hypothesis]) -> Any:
 
         def function(leaves: Sequence[Value]) -> Value:
             given = list(values)
-            for position, leaf, new in zip(problem.differentiated, leaves, updated, strict=True):
+            for position, leaf, new in zip(differentiated, leaves, updated, strict=True):
                 given[position] = leaf if new is None else Stale(leaf, new)
             return fresh(run(graph, given, gates)[0])
 
-        return jax.grad(function)([values[i] for i in problem.differentiated])
+        return jax.grad(function)([values[i] for i in differentiated])
 
     @RUN_ONCE
     def evaluate(rows: Value, values: Any, right: Any, candidate: Any, updated: Any) -> Any:
         def one(row: Value) -> list[Mismatch]:
-            weights = [values[i] for i in problem.differentiated]
+            weights = [values[i] for i in differentiated]
             return mismatches(gradient(row, values, updated), right, candidate, weights)
 
         return lax.map(one, rows)
 
-    updated = problem.updated or [None] * len(problem.differentiated)
-    fixed = problem.values, problem.right, problem.candidate, updated
-
-    def of_combinations(combinations: Sequence[Sequence[int]]) -> list[Mismatch]:
-        count = len(hypotheses) + 1
-        padded = [*combinations, *[()] * (-len(combinations) % count)]
-        starts = range(0, len(padded), count)
-        parts = [evaluate(rows(hypotheses, padded[i : i + count]), *fixed) for i in starts]
-        return jax.tree.map(_joined, *parts)
-
-    return of_combinations
+    return evaluate
 
 
 def _joined(*fields: Value) -> Value:

@@ -1,6 +1,7 @@
 """A diagnosis: one mistake in a hand-written gradient, its place, and how to fix it."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,7 @@ class Diagnosis:
     factor: float | None
     message: str
     residual: float
+
+
+Explanations: TypeAlias = tuple[tuple[Diagnosis, ...], ...]
+"""The explanations of a wrong gradient, simplest first, each the mistakes that it takes."""

@@ -38,13 +38,13 @@ def explain(
         judge: decides which leaves they explain.
     """
     wrong, right = _masks(problem, compared, judge)
-    touching = [h for h in hypotheses if h.reach & wrong]
+    touching = _closest([h for h in hypotheses if h.reach & wrong], wrong, right)
     # A wrong cotangent spoils every leaf it reaches, except behind an activation of 0, say.
-    spoiling = [h for h in touching if not h.reach & right]
+    spoiling = [j for j, h in enumerate(touching) if not h.reach & right]
     found: list[Explanation] = []
-    for likely in (spoiling, touching):
+    for likely in (spoiling, range(len(touching))):
         if likely and (not found or len(likely) > len(spoiling)):
-            found += _search(problem, compared, _closest(likely, wrong), judge)
+            found += _search(problem, compared, touching, likely, judge)
         if found and not all(explanation.unexplained for explanation in found):
             break
     if not found:
@@ -52,11 +52,11 @@ def explain(
     return _simplest(found)
 
 
-def _closest(likely: Sequence[Hypothesis], wrong: int) -> list[Hypothesis]:
+def _closest(touching: Sequence[Hypothesis], wrong: int, right: int) -> list[Hypothesis]:
     """Keeps, if there are too many, those that reach the wrong leaves and few others."""
-    ranked = sorted(likely, key=lambda h: (h.reach ^ wrong).bit_count())
+    ranked = sorted(touching, key=lambda h: (bool(h.reach & right), (h.reach ^ wrong).bit_count()))
     chosen = set(map(id, ranked[:MAX_HYPOTHESES]))
-    return [h for h in likely if id(h) in chosen]
+    return [h for h in touching if id(h) in chosen]
 
 
 class Tried(NamedTuple):
@@ -74,25 +74,29 @@ class Tried(NamedTuple):
 
 
 def _search(
-    problem: Problem, compared: Sequence[int], likely: Sequence[Hypothesis], judge: Judge
+    problem: Problem,
+    compared: Sequence[int],
+    every: Sequence[Hypothesis],
+    likely: Sequence[int],
+    judge: Judge,
 ) -> list[Explanation]:
-    """Tries no hypothesis, then each, then several at once where one is not enough."""
-    evaluate = evaluator(problem, likely)
+    """Tries no hypothesis, then each of the likely, then several where one is not enough."""
+    evaluate = evaluator(problem, every)
 
     def attempt(combinations: Sequence[tuple[int, ...]]) -> Iterator[Tried]:
         stats = jax.device_get(evaluate(combinations))
         for row, combination in enumerate(combinations):
             mismatch = [Mismatch(*(field[row] for field in leaf)) for leaf in stats]
             if not combination or not _changes_nothing(compared, mismatch, judge):
-                flow = tuple(likely[j] for j in combination)
+                flow = tuple(every[j] for j in combination)
                 explanation = judge.explanation(flow, mismatch, compared)
                 yield Tried(combination, explanation, tuple(f"{m.direct:.9e}" for m in mismatch))
 
-    none, *single = attempt([(), *((j,) for j in range(len(likely)))])
+    none, *single = attempt([(), *((j,) for j in likely)])
     found, last = [none.explanation, *(tried.explanation for tried in single)], single
     least = len(none.explanation.unexplained)
     stuck = least and not any(len(e.unexplained) < least for e in found)
-    if stuck and (pairs := _pairs(single, problem, likely)):
+    if stuck and (pairs := _pairs(single, problem, every)):
         last = list(attempt(pairs))
         found += [tried.explanation for tried in last]
     while better := [tried for tried in last if len(tried.explanation.unexplained) < least]:
@@ -102,14 +106,14 @@ def _search(
         if not least or len(best.combination) == AT_ONCE:
             break
         bases = [tried.combination for tried in better[:BASES]]
-        more = [(*base, j) for base in bases for j in range(len(likely)) if _apart(base, j, likely)]
+        more = [(*base, j) for base in bases for j in likely if _apart(base, j, every)]
         last = list(attempt(more))
         found += [tried.explanation for tried in last]
     return found
 
 
 def _pairs(
-    single: Sequence[Tried], problem: Problem, likely: Sequence[Hypothesis]
+    single: Sequence[Tried], problem: Problem, every: Sequence[Hypothesis]
 ) -> list[tuple[int, ...]]:
     """Lists pairs of hypotheses, of all with one effect the simplest, as many as are cheap."""
     ranked = sorted(single, key=lambda tried: tried.explanation.rank)
@@ -117,13 +121,13 @@ def _pairs(
     chosen = list(unique.values())[::-1]
     most = min(MAX_PAIRS, int(MAX_WORK / work(problem)))
     pairs = [(*a, *b) for j, b in enumerate(chosen) for a in chosen[:j]]
-    return [pair for pair in pairs if _apart(pair[:1], pair[1], likely)][:most]
+    return [pair for pair in pairs if _apart(pair[:1], pair[1], every)][:most]
 
 
-def _apart(some: Sequence[int], other: int, likely: Sequence[Hypothesis]) -> bool:
+def _apart(some: Sequence[int], other: int, every: Sequence[Hypothesis]) -> bool:
     """Returns True unless two mistakes are in one operation: together they are any derivative."""
-    taken = {(likely[j].operation, likely[j].iteration) for j in some}
-    return (likely[other].operation, likely[other].iteration) not in taken
+    taken = {(every[j].operation, every[j].iteration) for j in some}
+    return (every[other].operation, every[other].iteration) not in taken
 
 
 def _masks(problem: Problem, compared: Sequence[int], judge: Judge) -> tuple[int, int]:

@@ -27,7 +27,8 @@ def suspects(
     # A mistake in the flow that explains some leaves has changed the gradient of the others.
     if not explanation.flow:
         errors = _errors(evaluation, problem, wrong, right)
-        explains = Attribution(graph, problem.values, errors, dict(_places(graph, flow))).explains
+        places, programs = dict(_places(graph, flow)), problem.programs
+        explains = Attribution(graph, problem.values, errors, places, programs).explains
     localizer = Localizer(
         graph=graph,
         flow=flow,

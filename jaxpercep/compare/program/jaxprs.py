@@ -1,6 +1,7 @@
 """Turns a function into a `Graph`; no other file knows the format of a jaxpr."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ class Traced(NamedTuple):
     Attributes:
         closed: the jaxpr, whose inputs are the leaves of the arguments.
         structure: of the function's result.
-        captures_numpy: True if the function has captured NumPy arrays that JAX may have narrowed.
+        captures_numpy: True if the function has captured NumPy arrays that JAX has narrowed.
     """
 
     closed: Any
@@ -85,10 +86,21 @@ def trace(fun: Callable[..., Any], args: tuple[Any, ...]) -> Traced:
     closed, shapes = jax.make_jaxpr(fun, return_shape=True)(*args)
     every = [closed.consts, *(consts for _, consts in _inner(closed.jaxpr))]
     captured = [value for consts in every for value in consts if isinstance(value, np.ndarray)]
-    narrowed = any(value.dtype.itemsize == 4 for value in captured)
+    narrowed = any(_is_narrowed_copy(value) for value in captured)
     # JAX caches its conversion of a NumPy array for as long as a jaxpr holds the array.
     own = _with_arrays(closed) if captured else closed
     return Traced(own, jax.tree.structure(shapes), narrowed)
+
+
+def _is_narrowed_copy(value: np.ndarray) -> bool:
+    """Returns True for an array that JAX has narrowed from 64 bits, or 128 of a complex one.
+
+    That is a copy which nothing else holds; arrays of other types it shares with the user.
+    """
+    own = value.base
+    if own is None or own.base is not None:
+        return False
+    return value.dtype.itemsize in (4, 8) and sys.getrefcount(own) <= 3  # value, own, argument
 
 
 def tracing(values: Any) -> Any:
