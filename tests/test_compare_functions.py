@@ -159,6 +159,11 @@ PULLBACKS = {
         lambda residuals, dy: dense_backward(residuals, dy)[0],
         "backward returned a dict of 2, expected a tuple of 2",
     ),
+    "an array": (
+        dense_forward,
+        lambda residuals, dy: dense_backward(residuals, dy)[1],
+        r"backward returned an array of shape \[4, 3\], expected a tuple of 2",
+    ),
 }
 
 

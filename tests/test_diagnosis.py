@@ -21,6 +21,7 @@ from jaxpercep.compare.explanation import gates
 from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
 from jaxpercep.compare.explanation.leaf_causes import LeafCause
 from jaxpercep.compare.explanation.linearity import LinearityCause
+from jaxpercep.losses import Elementwise
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -301,7 +302,7 @@ class Careless:
 
     def backward(self, params, residuals, dy):
         del params, residuals
-        return (), dy
+        return (), dy  # [forgotten]
 
 
 MODELS = {
@@ -319,6 +320,37 @@ def test_a_layer_whose_backward_is_wrong(location, model):
     (diagnosis,) = report.diagnoses
     assert (diagnosis.cause, diagnosis.operation) == ("missing_derivative", "tanh")
     assert (diagnosis.source, diagnosis.location) == (line("careless"), location)
+    assert (report.repair.source, report.repair.expression) == (line("forgotten"), "dy")
+    assert report.repair.verified
+    assert {listing.name for listing in report.annotated.listings} == {
+        "apply",
+        "forward",
+        "backward",
+    }
+
+
+@dataclass(frozen=True)
+class LogCosh(Elementwise):
+    def value(self, p, t):
+        return jnp.log(jnp.cosh(p - t))
+
+    def slope(self, p, t):
+        return 1 / jnp.tanh(p - t)
+
+
+def test_a_loss_is_read_with_what_it_inherits():
+    model = jp.mlp([3, 2, 3], jp.tanh)
+    report = compare_model(model, LogCosh(), model.init(jax.random.key(0)), X, Y)
+    assert {"slope", "backward"} <= {listing.name for listing in report.annotated.listings}
+    assert report.repair.expression.startswith("self.slope(")
+
+
+def test_of_a_model_of_the_librarys_layers_these_are_read():
+    model = jp.mlp([3, 2, 3], jp.tanh)
+    report = compare_model(model, jp.SquaredError(), model.init(jax.random.key(0)), X, Y)
+    listings = report.annotated.listings
+    assert {Path(one.file).name for one in listings} == {"dense.py", "activations.py", "losses.py"}
+    assert "dL/dparams[0].w" in str(report.annotated)
 
 
 # Several mistakes

@@ -25,7 +25,7 @@ from catalogue.table import (
 from jaxpercep import compare_gradients
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTATION = "docs/comparing-gradients.md"
+DOCUMENTATION = "docs/how-gradients-are-compared.md"
 FIELD = (ROOT / "docs" / "from-the-field.md").read_text("utf-8")
 HEADLINE = (
     r"Of (\d+) wrong backward passes as people write them, all (\d+) are detected. (\d+) are named "

@@ -18,6 +18,7 @@ WINGS = (
     "further",
     "rules",
     "forward_mode",
+    "layers",
     "entry",
     "annotation",
     "__init__",

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from inspect import Parameter, signature
 from typing import Any
 
@@ -25,6 +25,7 @@ from jaxpercep.compare.evaluation.arguments import (
     returning_reals,
 )
 from jaxpercep.compare.forward_mode import compare_custom_jvp, compare_jvp
+from jaxpercep.compare.layers import candidate_of
 from jaxpercep.compare.program.words import parameters
 from jaxpercep.compare.report import GradientReport
 from jaxpercep.compare.rules import compare_custom_vjp, compare_vjp
@@ -84,9 +85,8 @@ def compare_model(model: Layer, loss: Loss, params: Params, x: Any, y: Any) -> G
     def objective(params: Params, x: Any, y: Any) -> jax.Array:
         return loss.apply(model.apply(params, x), y)
 
-    candidate = Candidate(partial(_chain_rule, model, loss), model.backward, ("params", "x", "y"))
     manual = returning_reals("model", jax.jit(chain_rule(model, loss)))
-    return compared(jax.jit(objective), manual, (params, x, y), 0, candidate)
+    return compared(jax.jit(objective), manual, (params, x, y), 0, candidate_of(model, loss))
 
 
 def compare_updates(
@@ -173,16 +173,3 @@ assert_custom_vjp = _asserting(compare_custom_vjp)
 assert_jvp = _asserting(compare_jvp)
 assert_custom_jvp = _asserting(compare_custom_jvp)
 assert_updates = _asserting(compare_updates)
-
-
-def _chain_rule(model: Layer, loss: Loss, follow: Follow) -> Callable[..., Any]:
-    """Returns the layers' own gradient, as `value_and_grad` computes it."""
-    forward, backward = follow(model.forward), follow(model.backward)
-
-    def chain_rule(params: Params, x: Any, y: Any) -> Params:
-        prediction, residuals = forward(params, x)
-        _, loss_residuals = loss.forward(prediction, y)
-        grads, _ = backward(params, residuals, loss.backward(loss_residuals))
-        return grads
-
-    return chain_rule

@@ -125,7 +125,7 @@ def _pullback(
         if not isinstance(cotangents, (tuple, list)) or len(cotangents) != len(given):
             raise ValueError(
                 f"backward returned {described(cotangents)}, expected a tuple of {len(given)}: one "
-                "cotangent per argument of fun."
+                f"cotangent per argument of fun{'' if len(given) > 1 else ', as in (dx,)'}."
             )
         check_result("backward", cotangents)
         return tuple(cotangents[i] for i in chosen)

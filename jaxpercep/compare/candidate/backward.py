@@ -47,11 +47,18 @@ class Candidate:
         build: of the user's functions.
         function: the user's function whose file, with its neighbours, is read.
         names: of the arguments.
+        methods: of layers of the library that are read as well.
     """
 
     build: Build
     function: Callable[..., Any]
     names: tuple[str, ...]
+    methods: tuple[Callable[..., Any], ...] = ()
+
+    @property
+    def home(self) -> Home:
+        """Decides which files are read."""
+        return Home(file_of(self.function), frozenset(map(file_of, self.methods)))
 
     @classmethod
     def of(
@@ -136,7 +143,7 @@ class Backward:
         structure = jax.tree.structure(self.native.sides.args)
         args = jax.tree.unflatten(structure, evaluation.values)
         every = [args, *(drawn(args, evaluation.leaves.positions, seed) for seed in range(SETS))]
-        home = Home(file_of(self.candidate.function))
+        home = self.candidate.home
         known, right = self.known(every, home)
         eps = float(jnp.finfo(evaluation.formula).eps)
         tolerance = TIGHT if evaluation.formula == "float64" else eps**0.5

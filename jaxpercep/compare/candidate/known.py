@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.program import words
-from jaxpercep.compare.program.graph import Span
+from jaxpercep.compare.program.graph import Operation, Span
 
 Kind: TypeAlias = Literal[
     "leaf", "cotangent", "value", "use", "reduced", "data", "row", "part", "inside"
@@ -141,8 +142,15 @@ class Reader:
         expression = words.expression_at(span) if span else None
         if span and expression:
             return f"{words.quoted(expression)} of {words.line(span, self.home)}"
-        where = operation.location or (f"{operation.source}" if operation.source else "")
+        if operation.location and self.outputs[operation.location] is operation:
+            return f"the output of {operation.location}"
+        where = operation.location or operation.source
         return f"{operation.name} of {where}" if where else operation.name
+
+    @cached_property
+    def outputs(self) -> dict[str, Operation]:
+        """The last operation of each layer, by where it is."""
+        return {o.location: o for o, _ in self.program.points if o.location}
 
     def passes(self) -> dict[int, tuple[int, int]]:
         """Numbers the passes through each expression: by its last point, pass and their count."""

@@ -75,17 +75,24 @@ class Source:
 
 @dataclass(frozen=True)
 class Home:
-    """Decides which files are the user's: the candidate's own, its neighbours, and no library's."""
+    """Decides which files are the user's: the candidate's own, its neighbours, and no library's.
+
+    Attributes:
+        file: the candidate's own.
+        more: files that are read although they are a library's.
+    """
 
     file: str
+    more: frozenset[str] = frozenset()
 
     def owns(self, file: str) -> bool:
         """Returns True for a file whose functions are read."""
-        if file == self.file:
+        if file == self.file or file in self.more:
             return True
         if file.startswith("<"):  # other cells of a notebook have a source, frozen modules do not
             return self.file.startswith("<") and bool(linecache.getlines(file))
-        return not is_library(file) or Path(file).parent == Path(self.file).parent
+        beside = Path(file).parent == Path(self.file).parent and not self.more
+        return not is_library(file) or beside
 
 
 def file_of(function: Any) -> str:

@@ -152,6 +152,8 @@ class Twins:
         if owner := source.class_around(definition):  # mangles the names that begin with __
             body = [ast.ClassDef(owner, [], [], body, [])]
         names = [*code.co_freevars, VALUE, CALLED]
+        if not owner and code.co_name.isidentifier() and code.co_name not in names:
+            body.insert(0, ast.Global([code.co_name]))  # a recursive function calls itself by it
         arguments = ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, [])
         factory = ast.FunctionDef("_jaxpercep_factory", arguments, body, [])
         module = ast.fix_missing_locations(ast.Module([factory], []))

@@ -117,5 +117,7 @@ def _forward_and_value(
 
 
 def described(value: Any) -> str:
-    """Names the type of a value, and its length, for a message."""
+    """Names the type of a value, and its length or shape, for a message."""
+    if hasattr(value, "shape"):
+        return f"an array of shape {list(value.shape)}"
     return f"a {type(value).__name__}" + (f" of {len(value)}" if hasattr(value, "__len__") else "")
