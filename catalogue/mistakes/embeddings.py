@@ -7,11 +7,10 @@ OF_EMBEDDINGS = (
     mistake(
         WORDS,
         "repeated_words_counted_once",
-        "unexplained",
+        "index_overwritten",
         {"np.add.at(dtable, ids, de)": "dtable[ids] += de"},
-        leaves=("['table']",),
-        lines=("words.bag", "words.e", "words.h", "words.logits"),
-        repaired=False,
+        forward={'p["table"][ids]': 'of_last_use(p["table"], ids)'},
+        lines=("words.e",),
     ),
     mistake(
         WORDS,

@@ -19,14 +19,6 @@ UNEXPLAINED = (
     ),
     mistake(
         REGRESSOR,
-        "tanh_slope_without_its_tanh",
-        "unexplained",
-        {"1 - h1**2": "1 - z1**2"},
-        leaves=("['b1']", "['w1']"),
-        lines=("regressor.out", "regressor.h1", "regressor.z1"),
-    ),
-    mistake(
-        REGRESSOR,
         "last_sample_only",
         "unexplained",
         {"h1.T @ d2": "np.outer(h1[-1], d2[-1])"},
