@@ -192,10 +192,11 @@ def _looks_up(use: Use) -> bool:
 def _of_last_use(operand: int, site: Site) -> Value:
     """Returns the cotangent to which each number selected adds only what it got last."""
     array, *indices = site.values
-    numbers = jnp.arange(array.size).reshape(array.shape)
-    (selected,) = perform(site.operation, Plain(), [numbers, *indices])
-    order = jnp.arange(selected.size).reshape(selected.shape)
-    last = jnp.zeros_like(numbers).ravel().at[selected].max(order, mode="drop")
+    numbers = jnp.arange(array.size, dtype=float)  # where an index is out of bounds, NaN
+    (found,) = perform(site.operation, Plain(), [numbers.reshape(array.shape), *indices])
+    selected = jnp.nan_to_num(found, nan=array.size).astype(int)
+    order = jnp.arange(found.size).reshape(found.shape)
+    last = jnp.zeros(array.size, order.dtype).at[selected].max(order, mode="drop")
     kept = jnp.where(last[selected] == order, site.cotangents[0], 0)
     return site._replace(cotangents=[kept]).pull_back(operand, {})
 
