@@ -332,7 +332,7 @@ def assert_one(report, cause, operation, tag, said):
 
 
 SLOPES = {
-    "function_for_derivative": (lambda h: h, "it should be multiplied by the derivative f'(z)"),
+    "function_for_derivative": (lambda h: h, "was multiplied by its value: multiply by f'(z)"),
     "output_formula_at_input": (
         lambda h: 1 - jnp.arctanh(h) ** 2,
         "was computed from its input z by the formula that takes its output y",

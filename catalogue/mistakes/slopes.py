@@ -4,6 +4,7 @@ from catalogue.mistakes.mistake import mistake
 from catalogue.networks.activations import BINARY
 from catalogue.networks.calls import TWICE
 from catalogue.networks.layers import AUTOENCODER, REGRESSOR
+from catalogue.networks.losses import GAUSSIAN
 
 OTHER_SLOPES = (
     mistake(
@@ -25,6 +26,16 @@ OTHER_SLOPES = (
             )
         },
         lines=("dense_tanh.h", "twice.h2"),
+    ),
+    mistake(
+        GAUSSIAN,
+        "elu_slope_without_its_one",
+        "function_for_derivative",
+        {"1, np.exp(z))": "1, h)"},
+        forward={
+            "jax.nn.elu(z)": "with_slope(jax.nn.elu(z), jnp.where(z > 0, 1, jax.nn.elu(z)), z)"
+        },
+        lines=("gaussian.h",),
     ),
     mistake(
         REGRESSOR,

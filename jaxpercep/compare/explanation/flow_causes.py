@@ -107,8 +107,8 @@ def _times_function(operand: int, site: Site) -> Value:
 
 FUNCTION_FOR_DERIVATIVE = FlowCause(
     "function_for_derivative",
-    "The upstream gradient was multiplied by f(z) = {quoted} {place}; it should be multiplied by "
-    "the derivative f'(z).",
+    "In the place of the derivative of {what} {place}, the upstream gradient was multiplied by its "
+    "value: multiply by f'(z), not by f(z).",
     _times_function,
     _is_function,
 )
