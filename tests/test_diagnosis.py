@@ -19,7 +19,7 @@ import jaxpercep as jp
 from jaxpercep.compare import compare_gradients, compare_model
 from jaxpercep.compare.explanation import gates
 from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
-from jaxpercep.compare.explanation.leaf_causes import LeafCause
+from jaxpercep.compare.explanation.leaf_causes import LeafCause, mend
 from jaxpercep.compare.explanation.linearity import LinearityCause
 
 RNG = np.random.default_rng(0)
@@ -354,6 +354,39 @@ def test_a_sum_over_the_wrong_axis(batch):
     said = f"over axis 1 (of size 3), and should be summed over axis 0 (of size {batch}): .sum(axis"
     assert_one(report, "wrong_axis", None, "hidden", said)
     assert report.diagnoses[0].leaf == "['b1']"
+
+
+class Copies(NamedTuple):
+    """What an `Unreduced` holds."""
+
+    value: np.ndarray
+
+    @property
+    def shape(self):
+        return self.value.shape
+
+
+D = RNG.normal(size=(2, 4, 3))  # the gradient by the copies of a bias of (3,)
+OF_COPIES = {
+    "another axis": (D.sum((1, 2)), D.sum((0, 1)), "wrong_axis", "axes 0 and 1 (of sizes 2 and 4)"),
+    "another axis kept": (
+        D.sum((1, 2), keepdims=True),
+        D.sum((0, 1), keepdims=True),
+        "wrong_axis",
+        ".sum(axis=(0, 1), keepdims=True)",
+    ),
+    "other numbers": (D.sum((1, 2)) + 1, D.sum((0, 1)), "structure", "shape [2]"),
+    "an axis left": (D.sum(0), D.sum((0, 1)), "not_reduced", "axis 0 (of size 4)"),
+    "all numbers": (D.sum(), D.sum((0, 1)), "wrong_axis", "over axes 0 and 1 and 2"),
+}
+
+
+@pytest.mark.parametrize("name", OF_COPIES)
+def test_the_numbers_of_a_leaf_say_over_which_axes_it_was_summed(name):
+    leaf, right, cause, note = OF_COPIES[name]
+    mended = mend([right], [leaf], frozenset(), [1e-12], lambda _: Copies(D))
+    (finding,) = mended.findings
+    assert (finding.cause, note in finding.note) == (cause, True), finding.note
 
 
 def looked_up(table, ids, y):
