@@ -41,7 +41,7 @@ OF_THE_FLOW = {
     "output_formula_at_input": 2,
     "wrong_orientation": 2,
     "dropped_path": 4,
-    "index_overwritten": 1,
+    "index_overwritten": 2,
     "stale_weights": 2,
 }
 AT_LEAST = SEEN_FROM_A_LEAF | OF_THE_FLOW | {"unexplained": 12}
