@@ -189,7 +189,7 @@ FROM_THE_FIELD = (
     mistake(
         TUTORIAL,
         "bias_gradient_summed_over_units_too",
-        "structure",
+        "wrong_axis",
         {"delta2.sum(axis=0)": "delta2.sum()"},
         leaves=("['b2']",),
     ),
