@@ -20,6 +20,7 @@ from jaxpercep import (
     compare_vjp,
 )
 from jaxpercep.compare.candidate import runs, trials
+from jaxpercep.compare.candidate.grammar import edits, tidy
 
 LOSS = """
 import jax
@@ -150,6 +151,20 @@ def test_the_first_wrong_value_is_placed_and_the_suggested_code_mends_it(folder,
     module, right = module_of(folder / "mended.py", LOSS + mended), edited(folder, ())
     pairs = jax.tree.map(np.subtract, *(m.grads(*m.example()) for m in (module, right)))
     assert max(np.max(np.abs(leaf)) for leaf in jax.tree.leaves(pairs)) < 1e-5
+
+
+SMALLEST = {
+    "another axis": ("d.sum(1)", "d.sum(0)", "d.T.sum(1)"),
+    "another named axis": ("np.sum(d, axis=-1)", "np.sum(d, axis=0)", "np.sum(d.T, axis=-1)"),
+    "all uses of a variable": ("d * z * (1 - z)", "d * h * (1 - h)", "d * z * (1 - z) * h"),
+}
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_smallest_edit_comes_first(name):
+    text, smaller, larger = SMALLEST[name]
+    every = [tidy(edit) for edit in edits(text, ["d", "h", "z"], [])]
+    assert every.index(smaller) < every.index(larger)
 
 
 def test_a_missing_term_is_named(folder):

@@ -19,7 +19,7 @@ import jaxpercep as jp
 from jaxpercep.compare import compare_gradients, compare_model
 from jaxpercep.compare.explanation import gates
 from jaxpercep.compare.explanation.flow_causes import FLOW_CAUSES
-from jaxpercep.compare.explanation.leaf_causes import LeafCause
+from jaxpercep.compare.explanation.leaf_causes import LeafCause, mend
 from jaxpercep.compare.explanation.linearity import LinearityCause
 from jaxpercep.losses import Elementwise
 
@@ -353,6 +353,101 @@ def test_of_a_model_of_the_librarys_layers_these_are_read():
     assert "dL/dparams[0].w" in str(report.annotated)
 
 
+# Other words
+
+
+def assert_one(report, cause, operation, tag, said):
+    (diagnosis,) = report.diagnoses
+    found = diagnosis.cause, diagnosis.operation, diagnosis.source
+    assert found == (cause, operation, line(tag)), str(report)
+    assert said in diagnosis.message
+
+
+SLOPES = {
+    "function_for_derivative": (lambda h: h, "was multiplied by its value: multiply by f'(z)"),
+    "output_formula_at_input": (
+        lambda h: 1 - jnp.arctanh(h) ** 2,
+        "was computed from its input z by the formula that takes its output y",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", SLOPES)
+def test_another_slope_that_is_often_written(cause):
+    hidden, said = SLOPES[cause]
+    assert_one(found_in_network(hidden=hidden), cause, "tanh", "hidden", said)
+
+
+@pytest.mark.parametrize("batch", [4, 3])
+def test_a_sum_over_the_wrong_axis(batch):
+    """With 3 samples the leaf has the right length."""
+    by_hand = partial(network_by_hand, n=1 / batch, axis=1)
+    report = compare_gradients(network, by_hand, PARAMS, X[:batch], Y[:batch])
+    said = f"over axis 1 (of size 3), and should be summed over axis 0 (of size {batch}): .sum(axis"
+    assert_one(report, "wrong_axis", None, "hidden", said)
+    assert report.diagnoses[0].leaf == "['b1']"
+
+
+class Copies(NamedTuple):
+    """What an `Unreduced` holds."""
+
+    value: np.ndarray
+
+    @property
+    def shape(self):
+        return self.value.shape
+
+
+D = RNG.normal(size=(2, 4, 3))  # the gradient by the copies of a bias of (3,)
+OF_COPIES = {
+    "another axis": (D.sum((1, 2)), D.sum((0, 1)), "wrong_axis", "axes 0 and 1 (of sizes 2 and 4)"),
+    "another axis kept": (
+        D.sum((1, 2), keepdims=True),
+        D.sum((0, 1), keepdims=True),
+        "wrong_axis",
+        ".sum(axis=(0, 1), keepdims=True)",
+    ),
+    "other numbers": (D.sum((1, 2)) + 1, D.sum((0, 1)), "structure", "shape [2]"),
+    "an axis left": (D.sum(0), D.sum((0, 1)), "not_reduced", "axis 0 (of size 4)"),
+    "all numbers": (D.sum(), D.sum((0, 1)), "wrong_axis", "over axes 0 and 1 and 2"),
+}
+
+
+@pytest.mark.parametrize("name", OF_COPIES)
+def test_the_numbers_of_a_leaf_say_over_which_axes_it_was_summed(name):
+    leaf, right, cause, note = OF_COPIES[name]
+    mended = mend([right], [leaf], frozenset(), [1e-12], lambda _: Copies(D))
+    (finding,) = mended.findings
+    assert (finding.cause, note in finding.note) == (cause, True), finding.note
+
+
+def looked_up(table, ids, y):
+    rows = table[ids]  # [rows]
+    return jnp.sum((jnp.tanh(rows) - y) ** 2)
+
+
+def last_in_numpy(ids, dy):
+    table = np.zeros((3, 3), np.asarray(dy).dtype)
+    table[np.asarray(ids)] = dy
+    return table
+
+
+def last_in_jax(ids, dy):
+    return jnp.zeros((3, 3), dy.dtype).at[ids].set(dy)
+
+
+@pytest.mark.parametrize("last", [last_in_numpy, last_in_jax])
+def test_an_index_that_is_overwritten_instead_of_accumulated(last):
+    def by_hand(table, ids, y):
+        h = jnp.tanh(table[ids])
+        return last(ids, 2 * (h - y) * slope(h))
+
+    ids = np.array([0, 2, 2, 0])
+    report = compare_gradients(looked_up, by_hand, PARAMS["w1"], ids, Y)
+    said = "in `table[ids]` at test_diagnosis.py"
+    assert_one(report, "index_overwritten", "gather", "rows", said)
+
+
 # Several mistakes
 
 
@@ -363,14 +458,14 @@ def network(p, x, y):
     return jnp.sum((o - y) ** 2) / len(x)  # [loss]
 
 
-def network_by_hand(p, x, y, *, n=1 / 4, hidden=slope, output=slope, bend=None, **leaves):
-    """The gradient of `network`, times `leaves`, with other slopes and a changed dh."""
+def network_by_hand(p, x, y, *, n=1 / 4, hidden=slope, output=slope, bend=None, axis=0, **leaves):
+    """The gradient of `network`, times `leaves`, with other slopes, a changed dh, another axis."""
     h = jnp.tanh(x @ p["w1"] + p["b1"])
     o = jnp.tanh(h @ p["w2"] + p["b2"])
     d2 = 2 * n * (o - y) * output(o)
     dh = d2 @ p["w2"].T
     d1 = (bend(dh) if bend else dh) * hidden(h)
-    g = {"w1": x.T @ d1, "b1": d1.sum(0), "w2": h.T @ d2, "b2": d2.sum(0)}
+    g = {"w1": x.T @ d1, "b1": d1.sum(axis), "w2": h.T @ d2, "b2": d2.sum(0)}
     return {name: leaf * leaves.get(name, 1) for name, leaf in g.items()}
 
 

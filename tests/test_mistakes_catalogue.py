@@ -30,14 +30,18 @@ SEEN_FROM_A_LEAF = {
     "zero": 2,
     "not_finite": 2,
     "not_reduced": 2,
+    "wrong_axis": 2,
     "structure": 2,
     "weight_decay": 2,
 }
 OF_THE_FLOW = {
     "missing_derivative": 4,
     "derivative_at_output": 4,
+    "function_for_derivative": 2,
+    "output_formula_at_input": 2,
     "wrong_orientation": 2,
     "dropped_path": 4,
+    "index_overwritten": 2,
     "stale_weights": 2,
 }
 AT_LEAST = SEEN_FROM_A_LEAF | OF_THE_FLOW | {"unexplained": 12}
@@ -213,6 +217,8 @@ def test_each_wrong_leaf_is_what_its_cause_says(case):
                 came, expected = np.isfinite(wrong).all(), False
             case "not_reduced":
                 came, expected = wrong.sum(tuple(range(wrong.ndim - right.ndim))), right
+            case "wrong_axis":
+                came, expected = wrong.sum(), right.sum()
             case "weight_decay":
                 came, expected = wrong - right, case.factor * params[path]
         np.testing.assert_allclose(came, expected, rtol=ROUNDING, atol=ROUNDING)

@@ -16,6 +16,7 @@ from catalogue.mistakes.missing_derivative import MISSING_DERIVATIVE
 from catalogue.mistakes.mistake import Mistake
 from catalogue.mistakes.norms import OF_NORMS
 from catalogue.mistakes.sequences import OF_SEQUENCES
+from catalogue.mistakes.slopes import OTHER_SLOPES
 from catalogue.mistakes.unexplained import UNEXPLAINED
 from catalogue.mistakes.weights import STALE_WEIGHTS, WRONG_ORIENTATION
 
@@ -23,6 +24,7 @@ MISTAKES: tuple[Mistake, ...] = (
     *SEEN_FROM_A_LEAF,
     *MISSING_DERIVATIVE,
     *DERIVATIVE_AT_OUTPUT,
+    *OTHER_SLOPES,
     *WRONG_ORIENTATION,
     *DROPPED_PATH,
     *STALE_WEIGHTS,

@@ -7,23 +7,26 @@ OF_EMBEDDINGS = (
     mistake(
         WORDS,
         "repeated_words_counted_once",
-        "unexplained",
+        "index_overwritten",
         {"np.add.at(dtable, ids, de)": "dtable[ids] += de"},
-        leaves=("['table']",),
-        lines=("words.bag", "words.e", "words.h", "words.logits"),
-        repaired=False,
+        forward={'p["table"][ids]': 'of_last_use(p["table"], ids)'},
+        lines=("words.e",),
     ),
     mistake(
         WORDS,
         "rows_overwritten",
-        "unexplained",
+        "index_overwritten",
         {
             "np.add.at(dtable, ids, de)": (
                 "for n, d in zip(ids, de, strict=True):\n        dtable[n] = d"
             )
         },
-        leaves=("['table']",),
-        lines=("words.bag", "words.e", "words.h", "words.logits"),
+        forward={
+            'p["table"][ids]': 'of_last_use(p["table"], ids)',
+            'p["table"].T': 'stop(p["table"]).T',  # every row is overwritten
+        },
+        lines=("words.e",),
+        named=False,  # but as this and a dropped path
         repaired=False,
     ),
     mistake(

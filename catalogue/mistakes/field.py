@@ -189,7 +189,7 @@ FROM_THE_FIELD = (
     mistake(
         TUTORIAL,
         "bias_gradient_summed_over_units_too",
-        "structure",
+        "wrong_axis",
         {"delta2.sum(axis=0)": "delta2.sum()"},
         leaves=("['b2']",),
     ),
@@ -206,10 +206,12 @@ FROM_THE_FIELD = (
     mistake(
         LSTM,
         "forget_gate_without_its_slope",
-        "unexplained",
+        "function_for_derivative",
         {"dc * c_prev * f * (1 - f)": "dc * c_prev * f"},
-        leaves=("['b']", "['w']"),
-        lines=("lstm.c", "lstm.gates", "lstm.h", "lstm.out", "lstm.scan", "lstm.z"),
+        forward={
+            "jax.nn.sigmoid(zf) * c": "with_slope(jax.nn.sigmoid(zf), jax.nn.sigmoid(zf), zf) * c"
+        },
+        lines=("lstm.c",),
     ),
     # nn-zero-to-hero, notebook of micrograd
     mistake(

@@ -25,6 +25,18 @@ def slope_at_output(f: Callable[[Any], jax.Array], z: Any) -> jax.Array:
     return y + stop(slope) * (z - stop(z))
 
 
+def with_slope(y: Any, slope: Any, z: Any) -> jax.Array:
+    """Returns y, differentiated as if its slope by z were another one."""
+    return stop(y) + stop(slope) * (z - stop(z))
+
+
+def of_last_use(table: Any, ids: Any) -> jax.Array:
+    """Returns table[ids], where only the last use of each row contributes to its gradient."""
+    order = jnp.arange(ids.size).reshape(ids.shape)
+    last = jnp.zeros(len(table), order.dtype).at[ids].max(order)[ids] == order
+    return jnp.where(last[..., None], table[ids], stop(table)[ids])
+
+
 def through(v: Any, h: Any, w: Any) -> jax.Array:
     """Returns h @ w, whose gradient in h is propagated through v instead of w."""
     return stop(h) @ w + (h - stop(h)) @ stop(v)
@@ -36,7 +48,15 @@ def through_transpose(h: Any, w: Any) -> jax.Array:
 
 
 VOCABULARY = {
-    f.__name__: f for f in (identity_slope, slope_at_output, through, through_transpose)
+    f.__name__: f
+    for f in (
+        identity_slope,
+        slope_at_output,
+        with_slope,
+        of_last_use,
+        through,
+        through_transpose,
+    )
 } | {"stop": stop}
 
 # Edits by which a loop's body learns which iteration it is in.

@@ -165,6 +165,21 @@ SEEN_FROM_A_LEAF = (
         {"jax.tree.map(lambda g: g.sum(0), each)": "each"},
         gradcheck=False,
     ),
+    # wrong_axis
+    mistake(
+        REGRESSOR,
+        "bias_gradient_summed_over_units",
+        "wrong_axis",
+        {"d1.sum(0)": "d1.sum(1)"},
+        leaves=("['b1']",),
+    ),
+    mistake(
+        DEEP,
+        "bias_gradients_summed_over_units_in_a_loop",
+        "wrong_axis",
+        {"(h[i].T @ d, d.sum(0))": "(h[i].T @ d, d.sum(1))"},
+        leaves=tuple(f"[{layer}][1]" for layer in range(5)),
+    ),
     # structure
     mistake(
         REGRESSOR,

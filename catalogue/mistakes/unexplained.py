@@ -5,7 +5,7 @@ from catalogue.networks.activations import BINARY
 from catalogue.networks.calls import SWITCHED
 from catalogue.networks.layers import CLASSIFIER, NORMED, REGRESSOR
 from catalogue.networks.loops import DEEP, STACKED
-from catalogue.networks.losses import COUNTS, GAUSSIAN, SVM, VOTES
+from catalogue.networks.losses import COUNTS, SVM, VOTES
 from catalogue.networks.sequences import RNN
 
 UNEXPLAINED = (
@@ -14,14 +14,6 @@ UNEXPLAINED = (
         "tanh_slope_without_its_square",
         "unexplained",
         {"1 - h1**2": "1 - h1"},
-        leaves=("['b1']", "['w1']"),
-        lines=("regressor.out", "regressor.h1", "regressor.z1"),
-    ),
-    mistake(
-        REGRESSOR,
-        "tanh_slope_without_its_tanh",
-        "unexplained",
-        {"1 - h1**2": "1 - z1**2"},
         leaves=("['b1']", "['w1']"),
         lines=("regressor.out", "regressor.h1", "regressor.z1"),
     ),
@@ -92,14 +84,6 @@ UNEXPLAINED = (
         {"gelu_slope(z1)": "jax.nn.sigmoid(1.702 * z1)"},
         leaves=("[0][0]", "[0][1]"),
         lines=("counts.z2", "counts.h1", "counts.z1"),
-    ),
-    mistake(
-        GAUSSIAN,
-        "elu_slope_without_its_one",
-        "unexplained",
-        {"1, np.exp(z))": "1, h)"},
-        leaves=("['b']", "['w']"),
-        lines=("gaussian.mu", "gaussian.s", "gaussian.h", "gaussian.z"),
     ),
     mistake(
         NORMED,

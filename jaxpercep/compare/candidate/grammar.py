@@ -1,7 +1,8 @@
 """The edits of one expression that a suggestion may consist of.
 
-Another live variable or its transpose, the derivative of a common function at a live variable, a
-constant made of shapes, a sign, a term added or removed, an operand removed, a sum over the batch.
+Another axis, another live variable or its transpose, in one place or all, the derivative of a
+common function at a live variable, a constant made of shapes, a sign, a term added or removed, an
+operand removed, a sum over the batch.
 """
 
 import ast
@@ -18,6 +19,7 @@ SLOPES_BY_MODULE = (
 FUNCTIONS = ("exp", "cos", "sin", "sign", "tanh")  # of a module such as numpy
 SIZES = ("len({v})", "{v}.size", "{v}.shape[-1]")
 NUMBERS = ("2", "0.5", "1")
+AXES = ("0", "1", "-1")
 SUMS = ("{e}.sum(0)", "{e}.sum()", "{e}.sum(-1)", "{e}.sum(0, keepdims=True)", "{e}.T")
 SUMS += ("{e}.sum(-1, keepdims=True)", "{e}.mean(0)", "{e}.mean(-1, keepdims=True)", "{e}[::-1]")
 
@@ -67,7 +69,9 @@ def edits(
     found = [
         *_operands_removed(text),
         *_methods(text),
+        *_axes(text),
         *_variables(text, atoms),
+        *_variables_everywhere(text, atoms),
         *_constants(text, (*NUMBERS, *sizes)),
         *_signs(text),
         *(form.format(e=f"({text})") for form in SUMS),
@@ -147,6 +151,29 @@ def _variables(text: str, atoms: Sequence[str]) -> Iterator[str]:
             for atom in (*atoms, *(f"{atom}.T" for atom in atoms)):
                 if atom != own:
                     yield replaced(text, piece, atom)
+
+
+def _variables_everywhere(text: str, atoms: Sequence[str]) -> Iterator[str]:
+    """Yields the text with all uses of one variable, if there are several, replaced."""
+    for variable in atoms:
+        used = [piece for piece in pieces(text) if _part(text, piece) == variable]
+        for atom in atoms if len(used) > 1 else ():
+            new = text
+            for piece in sorted(used, reverse=True):  # from the end, where nothing moves
+                new = replaced(new, piece, atom)
+            yield new
+
+
+def _axes(text: str) -> Iterator[str]:
+    """Yields the text with another axis in a call, as in `x.sum(0)` or `np.mean(x, axis=0)`."""
+    found = {piece.node: piece for piece in pieces(text)}
+    for call in found:
+        if isinstance(call, ast.Call):
+            named = [keyword.value for keyword in call.keywords if keyword.arg == "axis"]
+            for node in (*call.args, *named):
+                own = ast.unparse(node)
+                if own.removeprefix("-").isdigit():
+                    yield from (replaced(text, found[node], axis) for axis in AXES if axis != own)
 
 
 def _methods(text: str) -> Iterator[str]:

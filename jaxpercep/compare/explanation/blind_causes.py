@@ -1,4 +1,4 @@
-"""Mistakes that only some arguments reveal: how ties and repeated indices are treated.
+"""Mistakes that only some arguments reveal: how ties are treated.
 
 At other arguments they have no effect, so that no wrong gradient is explained by them there.
 """
@@ -37,16 +37,4 @@ TIE_COUNTED_TWICE = FlowCause(
 )
 
 
-def _looks_up(use: Use) -> bool:
-    """Returns True for the array that indices select from."""
-    return use.operation.name == "gather" and use.operand == 0
-
-
-OVERWRITTEN = FlowCause(
-    "overwritten",
-    "setting the gradient of an array that is indexed instead of accumulating it (+=)",
-    _over_shares,  # the mean of what is accumulated: it differs wherever the last one does
-    _looks_up,
-)
-
-BLIND_CAUSES = (TIE_COUNTED_TWICE, OVERWRITTEN)
+BLIND_CAUSES = (TIE_COUNTED_TWICE,)

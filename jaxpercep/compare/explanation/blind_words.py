@@ -26,6 +26,15 @@ WORDS = {  # the mistake, and the reason if nothing changes at its place
         "the derivative of {operation} could be taken at its output",
         "it is the same there",
     ),
+    "function_for_derivative": (
+        "the value of {operation} could be used for its derivative",
+        "the two are the same",
+    ),
+    "output_formula_at_input": (
+        "the formula of the derivative of {operation} that takes its output could be given its "
+        "input",
+        "it gives the same",
+    ),
     "wrong_orientation": (
         "in {operation}, the matrix could be used for its transpose",
         "it is symmetric",
@@ -35,7 +44,7 @@ WORDS = {  # the mistake, and the reason if nothing changes at its place
         "each of several equal numbers could get the whole gradient of {operation}",
         "no two are equal",
     ),
-    "overwritten": (
+    "index_overwritten": (
         "what flows back through {quoted} could be set (=) instead of accumulated (+=)",
         "no index occurs twice",
     ),

@@ -14,6 +14,7 @@ from jaxpercep.compare.explanation.hypotheses import Hypothesis, hypotheses
 from jaxpercep.compare.explanation.leaf_causes import mend
 from jaxpercep.compare.explanation.messages import FactorNames
 from jaxpercep.compare.explanation.search import explain
+from jaxpercep.compare.explanation.unreduced import Unreduced
 from jaxpercep.compare.explanation.writer import Writer
 from jaxpercep.compare.program.flow import Flow, live
 from jaxpercep.compare.program.graph import Graph
@@ -83,7 +84,12 @@ def _explained(
 ) -> Explanations:
     """Searches for the explanations, and puts them into words."""
     right, answer = evaluation.autodiff, evaluation.candidate
-    mended = mend(right, answer.leaves, answer.frozen, evaluation.floor)
+
+    def copies(leaf: int) -> Unreduced | None:
+        graph, position = forward.graph, evaluation.leaves.positions[leaf]
+        return None if graph is None else Unreduced.of(graph, evaluation.values, position)
+
+    mended = mend(right, answer.leaves, answer.frozen, evaluation.floor, copies)
     judge = Judge(
         mended=mended,
         floor=evaluation.floor,

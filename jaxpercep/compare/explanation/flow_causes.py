@@ -17,7 +17,7 @@ from jaxpercep.compare.explanation.pullbacks import (
     is_linear,
     is_wrapper,
 )
-from jaxpercep.compare.program.graph import Constant, Value
+from jaxpercep.compare.program.graph import Constant, Operation, Plain, Value, perform
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,56 @@ def _turned(operand: int, site: Site) -> Value:
     return site.pull_back(operand, {matrix: site.values[matrix].T})
 
 
+def _is_function(use: Use) -> bool:
+    """Returns True for a nonlinear function of one value that differs from its derivative."""
+    return _is_nonlinear_alone(use) and use.operation.name != "exp"
+
+
+def _times_function(operand: int, site: Site) -> Value:
+    del operand
+    return site.cotangents[0] * site.results[0]
+
+
+FUNCTION_FOR_DERIVATIVE = FlowCause(
+    "function_for_derivative",
+    "In the place of the derivative of {what} {place}, the upstream gradient was multiplied by its "
+    "value: multiply by f'(z), not by f(z).",
+    _times_function,
+    _is_function,
+)
+
+BY_OUTPUT: dict[frozenset[str], Callable[[Value], Value]] = {
+    frozenset({"exp"}): lambda y: y,
+    frozenset({"tanh"}): lambda y: 1 - y * y,
+    frozenset({"logistic"}): lambda y: y * (1 - y),
+    frozenset({"neg", "exp", "add", "div"}): lambda y: y * (1 - y),  # 1 / (1 + exp(-z))
+}
+"""By the names of a function's operations, its derivative in terms of its value y."""
+
+
+def _names(operation: Operation) -> frozenset[str]:
+    inside = (one for body in operation.bodies for one in body.walk())
+    return frozenset(one.name for one in (operation, *inside) if one.kind == "atom")
+
+
+def _has_formula(use: Use) -> bool:
+    """Returns True for a function whose derivative is usually written in terms of its value."""
+    return _names(use.operation) in BY_OUTPUT and _is_nonlinear_alone(use)
+
+
+def _formula_at_input(operand: int, site: Site) -> Value:
+    return site.cotangents[0] * BY_OUTPUT[_names(site.operation)](site.values[operand])
+
+
+OUTPUT_FORMULA_AT_INPUT = FlowCause(
+    "output_formula_at_input",
+    "The derivative of {what} {place} was computed from its input z by the formula that takes its "
+    "output y: put y into the formula.",
+    _formula_at_input,
+    _has_formula,
+)
+
+
 WRONG_ORIENTATION = FlowCause(
     "wrong_orientation",
     "The upstream gradient was multiplied by {matrix}, in the backward pass of {what} {place}; it "
@@ -134,6 +184,32 @@ CARRY_DROPPED = (
 )
 
 
+def _looks_up(use: Use) -> bool:
+    """Returns True for the array that indices select from."""
+    return use.operation.name == "gather" and use.operand == 0
+
+
+def _of_last_use(operand: int, site: Site) -> Value:
+    """Returns the cotangent to which each number selected adds only what it got last."""
+    array, *indices = site.values
+    numbers = jnp.arange(array.size, dtype=float)  # where an index is out of bounds, NaN
+    (found,) = perform(site.operation, Plain(), [numbers.reshape(array.shape), *indices])
+    selected = jnp.nan_to_num(found, nan=array.size).astype(int)
+    order = jnp.arange(found.size).reshape(found.shape)
+    last = jnp.zeros(array.size, order.dtype).at[selected].max(order, mode="drop")
+    kept = jnp.where(last[selected] == order, site.cotangents[0], 0)
+    return site._replace(cotangents=[kept]).pull_back(operand, {})
+
+
+INDEX_OVERWRITTEN = FlowCause(
+    "index_overwritten",
+    "Where an index occurs several times in {quoted} {place}, only the last occurrence counts in "
+    "the gradient of {value}: add up all of them, np.add.at(d, i, dy) or d.at[i].add(dy).",
+    _of_last_use,
+    _looks_up,
+)
+
+
 def _multiplies_by_weight(use: Use) -> bool:
     """Returns True for the factor of a weight in a product, unless it is a weight as well."""
     if use.operation.name not in BILINEAR or len(use.operation.operands) != 2:
@@ -158,8 +234,11 @@ STALE_WEIGHTS = FlowCause(
 FLOW_CAUSES = (
     MISSING_DERIVATIVE,
     DERIVATIVE_AT_OUTPUT,
+    FUNCTION_FOR_DERIVATIVE,
+    OUTPUT_FORMULA_AT_INPUT,
     WRONG_ORIENTATION,
     DROPPED_PATH,
+    INDEX_OVERWRITTEN,
     STALE_WEIGHTS,
 )
 """The simplest first."""

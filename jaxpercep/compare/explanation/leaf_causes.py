@@ -1,12 +1,13 @@
 """The mistakes that one leaf of the gradient shows by itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxpercep.compare.evaluation.trees import distance
+from jaxpercep.compare.evaluation.trees import distance, largest
+from jaxpercep.compare.explanation.unreduced import Unreduced
 
 LeafCause: TypeAlias = Literal[
     "scaled",
@@ -16,6 +17,7 @@ LeafCause: TypeAlias = Literal[
     "zero",
     "not_finite",
     "not_reduced",
+    "wrong_axis",
     "structure",
     "weight_decay",
 ]
@@ -57,8 +59,17 @@ def mend(
     candidate: Sequence[np.ndarray | None],
     frozen: frozenset[int],
     floor: Sequence[float],
+    copies: Callable[[int], Unreduced | None] = lambda _: None,
 ) -> Mended:
-    """Puts leaves into the expected shapes and order, and lists the mistakes found."""
+    """Puts leaves into the expected shapes and order, and lists the mistakes found.
+
+    Args:
+        right: the gradient.
+        candidate: that in question.
+        frozen: leaves that it returns as None, on purpose.
+        floor: the largest error that rounding explains, absolute, by leaf.
+        copies: `copies(leaf)`, the gradient by each copy of a leaf, if it is broadcast.
+    """
     leaves = list(candidate)
     findings: list[LeafFinding] = []
     for i, j in _exchanged(right, candidate, floor):
@@ -70,7 +81,12 @@ def mend(
         if leaf is None:
             findings.append(LeafFinding(i, "structure", note="missing"))
             continue
-        leaves[i], finding = _in_shape(i, right[i], np.asarray(leaf, np.float64))
+        leaf = np.asarray(leaf, np.float64)
+        finding = _over_other_axes(i, right[i], leaf, copies(i), floor[i])
+        if finding is not None:
+            leaves[i] = right[i]
+        else:
+            leaves[i], finding = _in_shape(i, right[i], leaf)
         if finding is not None:
             findings.append(finding)
         mended = leaves[i]
@@ -100,6 +116,33 @@ def _exchanged(
             ):
                 pairs.append((i, j))
     return pairs
+
+
+def _over_other_axes(
+    i: int, right: np.ndarray, leaf: np.ndarray, copies: Unreduced | None, floor: float
+) -> LeafFinding | None:
+    """Finds that the gradient by the copies of a leaf was summed over the wrong axes."""
+    if copies is None or distance(leaf, right) <= floor:
+        return None
+    every = _subsets(len(copies.shape))
+    due = [axes for axes in every if _without(copies.shape, axes, right.ndim) == right.shape]
+    own = [axes for axes in every if _without(copies.shape, axes, leaf.ndim) == leaf.shape]
+    if own in ([], due[:1]):
+        return None
+    tolerance = floor * max(1.0, largest(leaf) / (largest(right) or 1.0))
+
+    def equal(axes: tuple[int, ...], other: np.ndarray) -> bool:
+        total = copies.value.sum(axes).reshape(other.shape)
+        return tolerance < largest(total) and distance(total, other) <= tolerance
+
+    due = [axes for axes in due if equal(axes, right)][:1]
+    own = [axes for axes in own if due and not {*axes} <= {*due[0]} and equal(axes, leaf)]
+    if not own:
+        return None
+    keep = ", keepdims=True" if right.ndim == len(copies.shape) else ""
+    (taken, _), (which, code) = (_axes(axes, copies.shape) for axes in (own[0], due[0]))
+    note = f"was summed over {taken}, and should be summed over {which}: .sum(axis={code}{keep})"
+    return LeafFinding(i, "wrong_axis", note=note)
 
 
 def _in_shape(
@@ -132,14 +175,30 @@ def _sums(leaf: np.ndarray, shape: tuple[int, ...]) -> Iterator[tuple[tuple[int,
             yield axes, leaf.sum(axes)
 
 
+def _subsets(ndim: int) -> list[tuple[int, ...]]:
+    """Lists the sets of axes to sum over, the smallest first."""
+    return [axes for count in range(1, ndim + 1) for axes in combinations(range(ndim), count)]
+
+
+def _without(shape: tuple[int, ...], axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Returns the shape of a sum over axes, which are kept with size 1 if that gives `ndim`."""
+    if ndim == len(shape):
+        return tuple(1 if k in axes else size for k, size in enumerate(shape))
+    return tuple(size for k, size in enumerate(shape) if k not in axes)
+
+
 def _unreduced(axes: tuple[int, ...], leaf: np.ndarray, right: np.ndarray) -> str:
     """Says which axes are to be summed over."""
     keep = ", keepdims=True" if leaf.ndim == right.ndim else ""
+    which, code = _axes(axes, leaf.shape)
+    them = "it" if len(axes) == 1 else "them"
+    return f"still has {which}: sum over {them}, .sum(axis={code}{keep})"
+
+
+def _axes(axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[str, str]:
+    """Returns axes in words, and as code."""
     if len(axes) == 1:
         (axis,) = axes
-        which, them, code = f"axis {axis} (of size {leaf.shape[axis]})", "it", str(axis)
-    else:
-        sizes = " and ".join(str(leaf.shape[axis]) for axis in axes)
-        which = f"axes {' and '.join(map(str, axes))} (of sizes {sizes})"
-        them, code = "them", str(axes)
-    return f"still has {which}: sum over {them}, .sum(axis={code}{keep})"
+        return f"axis {axis} (of size {shape[axis]})", str(axis)
+    sizes = " and ".join(str(shape[axis]) for axis in axes)
+    return f"axes {' and '.join(map(str, axes))} (of sizes {sizes})", str(axes)

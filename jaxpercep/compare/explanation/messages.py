@@ -106,6 +106,7 @@ def of_leaf(cause: str, name: str, note: str) -> str:
         "zero": f"{leaf} is zero {note or 'everywhere: it was never filled in'}.",
         "not_finite": f"{leaf} is not finite ({note} numbers), although the right gradient is.",
         "not_reduced": f"{leaf} {note}, since every sample uses the same parameter.",
+        "wrong_axis": f"{leaf} {note}.",
         "structure": f"{leaf} has {note}.",
     }
     return texts[cause]
