@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
+from rich.console import Console
 from rich.progress import track
 
 from catalogue.mistakes import MISTAKES
@@ -104,6 +105,28 @@ REPORTS = (
         "deepcourse #9",
         "The gradient of the hidden bias is taken above the tanh instead of below it.",
     ),
+    Report(
+        "two_of_three_uses_in_a_cube_dropped",
+        "TensorFlow.NET #303",
+        "Of three uses of one value in a product, the gradient counts one.",
+    ),
+    Report(
+        "assigned_instead_of_accumulated",
+        "nn-zero-to-hero, notebook of micrograd",
+        "Where a value is used more than once, its gradient is overwritten instead of added to.",
+    ),
+    Report(
+        "probabilities_held_constant_in_their_gradient",
+        "TensorFlow #7403",
+        "The gradient of softmax with cross entropy is right, and its own gradient is 0. A "
+        "comparison finds it with `order=2`.",
+    ),
+    Report(
+        "nothing_returned_for_the_residuals_of_a_pullback",
+        "JAX #21220",
+        "The rule of a pullback returns nothing for what it depends on besides the upstream "
+        "gradient. A comparison finds it with `order=2`.",
+    ),
 )
 
 
@@ -131,7 +154,7 @@ def edit(mistake: Mistake) -> str:
 def main() -> int:
     """Prints the page."""
     jax.config.update("jax_platforms", "cpu")
-    print(page(track(REPORTS, "comparing", console=None)), end="")
+    print(page(track(REPORTS, "comparing", console=Console(stderr=True))), end="")
     return 0
 
 

@@ -2,7 +2,10 @@
 
 A repair is placed if it names a statement that was edited or, for a term that was removed, one that
 assigns the variable it was removed from. A suggestion mends a mistake if the file with the
-suggestion written into it computes the right gradient, at these arguments and at random ones.
+suggestion written into it computes the right gradient, at these arguments and at random ones. A
+mistake of structure, which no value mends, states why; it is counted apart, and must not be
+repaired.
+
 Reading may take 2 s of processor time for a candidate in NumPy, 5 s for one in JAX.
 """
 
@@ -22,7 +25,7 @@ from rich.progress import track
 from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.mistake import FOLDER, Mistake, edited, imported
 from catalogue.peers import cast
-from catalogue.table import is_placed, report_of
+from catalogue.table import has_place, is_placed, report_of
 from jaxpercep import Repair
 from jaxpercep.compare.candidate.backward import Backward, Candidate
 from jaxpercep.compare.candidate.runs import drawn
@@ -80,17 +83,21 @@ def is_mended(mistake: Mistake, repairs: Iterable[Repair]) -> bool:
         code = repair.code if repair.code in lines[n] else repair.expression
         if lines[n].count(code) != 1:
             return False
-        lines[n] = lines[n].replace(code, repair.suggestion)
+        new = repair.suggestion if repair.variable else f"({repair.suggestion})"
+        lines[n] = lines[n].replace(code, new)
     mended = Path(FOLDER.name) / f"{mistake.name}_mended.py"
     mended.write_text("".join(lines))
-    function = getattr(imported(mended), mistake.wrong.__name__)
     params = range(len(jax.tree.leaves(mistake.args[0])))
     with jax.enable_x64(True):
         wide = jax.tree.map(jax.numpy.asarray, cast(mistake.args, np.float64))
-        return all(
-            is_same(function(*args), mistake.right(*args))
-            for args in (wide, *(drawn(wide, params, seed) for seed in (8, 9)))
-        )
+        try:
+            function = getattr(imported(mended), mistake.wrong.__name__)
+            return all(
+                is_same(function(*args), mistake.right(*args))
+                for args in (wide, *(drawn(wide, params, seed) for seed in (8, 9)))
+            )
+        except Exception:  # whatever it is, what was suggested cannot be run
+            return False
 
 
 def is_same(some: Any, others: Any) -> bool:
@@ -106,14 +113,17 @@ def leaves(gradient: Any) -> list[np.ndarray]:
 
 
 def table(outcomes: Iterable[tuple[Mistake, Outcome]]) -> str:
-    """Counts the outcomes, by cause and in all."""
+    """Counts the outcomes, by cause and in all; of structural mistakes the number alone."""
     rows = defaultdict(list)
     for mistake, outcome in outcomes:
-        rows[mistake.cause].append((True, *outcome))
+        is_structural = mistake.structural is not None
+        counted = Outcome(*(False for _ in outcome)) if is_structural else outcome
+        rows[mistake.cause].append((True, is_structural, *counted))
     rows["all"] = [row for several in rows.values() for row in several]
     lines = [
-        "| cause | cases | repaired | at the edited line | suggested | mended by it | in time |",
-        "|---|---|---|---|---|---|---|",
+        "| cause | cases | structural | repaired | at the edited line | suggested | mended by it "
+        "| in time |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, several in rows.items():
         counts = (str(sum(column)) for column in zip(*several, strict=True))
@@ -121,8 +131,34 @@ def table(outcomes: Iterable[tuple[Mistake, Outcome]]) -> str:
     return "\n".join(lines)
 
 
+def surprise(mistake: Mistake, outcome: Outcome) -> str:
+    """Says what is false, or not as the catalogue says."""
+    if mistake.structural is not None and outcome.repaired:
+        return "repaired, although it is structural"
+    if outcome.suggested and not outcome.mended:
+        return "what is suggested does not mend it"
+    return "" if outcome.placed == has_place(mistake) else "not placed as the catalogue says"
+
+
+def told(mistake: Mistake, outcome: Outcome) -> str:
+    """Says in a line what was found out about a mistake."""
+    lines = ", ".join(map(str, sorted(edited(mistake).lines)))
+    flaws = ", ".join(name for name, value in outcome._asdict().items() if not value)
+    if mistake.structural is not None:
+        flaws = f"structural: {mistake.structural}"
+    elif flaws:
+        flaws = f"not {flaws}"
+    found = "; ".join(filter(None, (flaws, surprise(mistake, outcome)))) or "all well"
+    return f"{mistake.name}, edited at {lines}; {found}"
+
+
 def main() -> int:
-    """Prints the table of the mistakes named on the command line, or of all."""
+    """Prints the table of the mistakes named on the command line, or of all.
+
+    Returns:
+        1 if a suggestion does not mend, a structural mistake is repaired, or a mistake is placed
+        otherwise than the catalogue says.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="of mistakes or of causes; all without")
     names = set(parser.parse_args().names)
@@ -132,12 +168,10 @@ def main() -> int:
     for mistake in track(chosen, "reading"):
         outcome, repairs = found(mistake)
         outcomes.append((mistake, outcome))
-        flaws = ", ".join(name for name, value in outcome._asdict().items() if not value)
-        lines = ", ".join(map(str, sorted(edited(mistake).lines)))
-        print(f"{mistake.name}, edited at {lines}; {f'not {flaws}' if flaws else 'all well'}")
+        print(told(mistake, outcome))
         print(*(f"  {repair}" for repair in repairs), sep="\n", flush=True)
     print(table(outcomes))
-    return int(any(outcome.suggested and not outcome.mended for _, outcome in outcomes))
+    return int(any(surprise(*pair) for pair in outcomes))
 
 
 if __name__ == "__main__":

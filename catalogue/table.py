@@ -7,8 +7,8 @@ command exits with 1 unless every mistake is found as the catalogue says.
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 from rich.progress import track
@@ -17,7 +17,14 @@ from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.mistake import Mistake, edited
 from catalogue.networks.network import line_of
 from catalogue.peers import check_grads_detects, gradcheck_detects, gradient_of_update
-from jaxpercep import Diagnosis, GradientReport, Repair, compare_gradients, compare_updates
+from jaxpercep import (
+    Diagnosis,
+    GradientReport,
+    Repair,
+    compare_gradients,
+    compare_updates,
+    compare_vjp,
+)
 
 
 class Outcome(NamedTuple):
@@ -41,8 +48,13 @@ class Outcome(NamedTuple):
 
 def expected(mistake: Mistake) -> Outcome:
     """Returns what the catalogue says of a mistake."""
-    repaired = None if is_explained(mistake, mistake.named) else mistake.repaired
+    repaired = None if is_explained(mistake, mistake.named) else has_place(mistake)
     return Outcome(True, mistake.named, repaired, mistake.check_grads, mistake.gradcheck)
+
+
+def has_place(mistake: Mistake) -> bool:
+    """Tells whether the catalogue says that a repair is verified, and where the mistake is."""
+    return mistake.repaired and mistake.structural is None
 
 
 def found(mistake: Mistake) -> Outcome:
@@ -67,7 +79,25 @@ def report_of(mistake: Mistake) -> GradientReport:
     if mistake.kind == "updates":
         rate = mistake.learning_rate
         return compare_updates(mistake.fun, mistake.wrong, *mistake.args, learning_rate=rate)
+    if mistake.kind == "second order":
+        params, *batch = mistake.args
+        return compare_vjp(*as_rule(mistake, batch), *params, order=2)
     return compare_gradients(mistake.fun, mistake.wrong, *mistake.args)
+
+
+def as_rule(mistake: Mistake, batch: Sequence[Any]) -> tuple[Callable[..., Any], ...]:
+    """Returns the loss, its forward and its backward pass, as functions of each parameter."""
+
+    def fun(*params: Any) -> jax.Array:
+        return mistake.fun(params, *batch)
+
+    def forward(*params: Any) -> tuple[jax.Array, Any]:
+        return fun(*params), params
+
+    def backward(params: Any, dy: jax.Array) -> tuple[Any, ...]:
+        return jax.tree.map(lambda leaf: dy * leaf, mistake.wrong(params, *batch))
+
+    return fun, forward, backward
 
 
 def is_detected(report: GradientReport) -> bool:
@@ -103,7 +133,7 @@ def is_placed(mistake: Mistake, repairs: Sequence[Repair]) -> bool:
     return bool(repairs) and all(
         repair.verified
         and int(repair.source.rpartition(":")[2])
-        in (lines | where.shortened if repair.missing else lines)
+        in (lines | where.changed if repair.missing else lines)
         for repair in repairs
     )
 

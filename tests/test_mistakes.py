@@ -15,9 +15,11 @@ from catalogue.mistakes.field import OFTEN_ACCUSED
 from catalogue.table import (
     expected,
     findings,
+    has_place,
     is_detected,
     is_misnamed,
     is_named,
+    is_placed,
     peers,
     report_of,
     table,
@@ -59,6 +61,8 @@ def test_a_mistake_is_detected_and_named_or_repaired(mistake):
     report = report_of(mistake)
     assert findings(mistake, report) == expected(mistake)[:3], str(report)
     assert not is_misnamed(mistake, report), str(report)
+    assert is_placed(mistake, report.repairs) == has_place(mistake), str(report)
+    assert not (report.repairs and mistake.structural), str(report)
     for public in field.REPORTS:
         if public.mistake == mistake.name:
             assert field.section(public, mistake, report) in FIELD

@@ -19,6 +19,7 @@ from catalogue.mistakes import MISTAKES
 from catalogue.mistakes.forward import VOCABULARY, stop
 from catalogue.mistakes.mistake import rewritten
 from catalogue.networks.network import line_of
+from jaxpercep import compare_gradients
 
 pytestmark = pytest.mark.corpus
 
@@ -59,7 +60,14 @@ def by_cause(*causes):
     return pytest.mark.parametrize("case", chosen, ids=[case.name for case in chosen])
 
 
+def of_kind(kind):
+    """Parametrizes a test by the mistakes of a kind."""
+    chosen = [case for case in MISTAKES if case.kind == kind]
+    return pytest.mark.parametrize("case", chosen, ids=[case.name for case in chosen])
+
+
 every_mistake = by_cause(*AT_LEAST)
+HIDDEN = [case for case in MISTAKES if case.hidden]
 NETWORKS = {case.fun.__name__: case for case in MISTAKES}  # a mistake of each
 every_network = pytest.mark.parametrize("case", NETWORKS.values(), ids=NETWORKS)
 
@@ -82,24 +90,37 @@ def leaves_of(tree):
 def autodiff(case, fun):
     """Returns what `case.right` should, by autodiff of fun."""
     args = in_double(case.args)
+    if case.kind == "second order":
+        return differentiated(jax.grad(fun))(*args)
     gradient = jax.grad(fun)(*args)
     if case.kind == "gradients":
         return gradient
     return jax.tree.map(lambda w, g: w - case.learning_rate * g, args[0], gradient)
 
 
+def differentiated(gradient):
+    """Returns the gradient of the inner product of a gradient with some weights."""
+
+    def product(*args):
+        leaves = jax.tree.leaves(gradient(*args))
+        return sum(jnp.sum(jnp.cos(jnp.arange(leaf.size)) * leaf.ravel()) for leaf in leaves)
+
+    return jax.grad(product)
+
+
 @cache
 def returned(backward):
-    """Returns the leaves of a right or a wrong pass in float64."""
-    (args, *_) = [case.args for case in MISTAKES if backward in (case.right, case.wrong)]
+    """Returns the leaves of a right or a wrong pass in float64, or those of its own gradient."""
+    (case, *_) = [case for case in MISTAKES if backward in (case.right, case.wrong)]
+    compared = differentiated(backward) if case.kind == "second order" else backward
     with jax.enable_x64(True):
-        return leaves_of(backward(*in_double(args)))
+        return leaves_of(compared(*in_double(case.args)))
 
 
 def gradients(case):
     """Returns the right and the wrong gradient in float64; those that a step implies."""
     right, wrong = returned(case.right), returned(case.wrong)
-    if case.kind == "gradients":
+    if case.kind != "updates":
         return right, wrong
     w = leaves_of(case.args[0])
     return tuple({k: (w[k] - new[k]) / case.learning_rate for k in w} for new in (right, wrong))
@@ -193,6 +214,21 @@ def test_the_wrong_pass_is_wrong_where_the_case_says(case):
     assert differing == wrong_leaves(right, wrong, VISIBLE)
     if case.cause in SEEN_FROM_A_LEAF or case.leaves:
         assert differing == claimed_leaves(case)
+
+
+@of_kind("second order")
+def test_a_mistake_of_second_order_is_right_at_first(case):
+    with jax.enable_x64(True):
+        args = in_double(case.args)
+        right, wrong = (leaves_of(side(*args)) for side in (case.right, case.wrong))
+    assert not wrong_leaves(right, wrong)
+
+
+@pytest.mark.parametrize("case", HIDDEN, ids=[case.name for case in HIDDEN])
+def test_a_hidden_mistake_matches_and_is_listed(case):
+    report = compare_gradients(case.fun, case.wrong, *case.hidden)
+    assert report.ok, str(report)
+    assert "any factor" in str(report.blind_spots())
 
 
 # Causes seen from a leaf

@@ -5,6 +5,7 @@ diff: `{text that was there: text with the mistake}`.
 """
 
 from catalogue.mistakes.algebra import OF_ALGEBRA
+from catalogue.mistakes.contractions import OF_CONTRACTIONS
 from catalogue.mistakes.criteria import OF_CRITERIA
 from catalogue.mistakes.derivative_at_output import DERIVATIVE_AT_OUTPUT
 from catalogue.mistakes.dropped_path import DROPPED_PATH
@@ -15,6 +16,7 @@ from catalogue.mistakes.leaves import SEEN_FROM_A_LEAF
 from catalogue.mistakes.missing_derivative import MISSING_DERIVATIVE
 from catalogue.mistakes.mistake import Mistake
 from catalogue.mistakes.norms import OF_NORMS
+from catalogue.mistakes.scales import OF_SCALES
 from catalogue.mistakes.sequences import OF_SEQUENCES
 from catalogue.mistakes.slopes import OTHER_SLOPES
 from catalogue.mistakes.unexplained import UNEXPLAINED
@@ -36,4 +38,6 @@ MISTAKES: tuple[Mistake, ...] = (
     *OF_EMBEDDINGS,
     *OF_CRITERIA,
     *OF_ALGEBRA,
+    *OF_SCALES,
+    *OF_CONTRACTIONS,
 )

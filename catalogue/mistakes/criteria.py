@@ -1,7 +1,7 @@
 """Mistakes in the losses of classifiers and of generative models."""
 
 from catalogue.mistakes.mistake import mistake
-from catalogue.networks.criteria import ROBUST, TOKENS, VARIATIONAL
+from catalogue.networks.criteria import FOCAL, ROBUST, TOKENS, VARIATIONAL
 
 OF_CRITERIA = (
     mistake(
@@ -20,7 +20,6 @@ OF_CRITERIA = (
         {"0.9 * labels + 0.1 / labels.shape[-1]": "0.9 * labels + 0.1"},
         leaves=("['w1']", "['w2']"),
         lines=("tokens.each", "tokens.log_p", "tokens.logits", "tokens.loss"),
-        repaired=False,
     ),
     mistake(
         TOKENS,
@@ -96,5 +95,17 @@ OF_CRITERIA = (
         {"np.clip(r, -0.5, 0.5) / r.size": "r / r.size"},
         leaves=("['w1']", "['w2']"),
         lines=("robust.each", "robust.loss", "robust.r"),
+    ),
+    mistake(
+        FOCAL,
+        "focal_weight_held_constant",
+        "dropped_path",
+        {
+            "(2 * (1 - right) * np.log(right) - (1 - right) ** 2 / right)": (
+                "-((1 - right) ** 2) / right"
+            )
+        },
+        forward={"weight * jnp": "stop(weight) * jnp"},
+        lines=("focal.weight", "focal.loss"),
     ),
 )

@@ -106,6 +106,7 @@ DROPPED_PATH = (
         {"reversed(range(len(x)))": "[len(x) - 1]"},
         forward={'h @ p["wh"]': 'stop(h) @ p["wh"]'},
         lines=("rnn.z",),
+        structural="the loop has one pass, that of the forward pass four",
     ),
     mistake(
         SETTLING,

@@ -27,7 +27,6 @@ OF_EMBEDDINGS = (
         },
         lines=("words.e",),
         named=False,  # but as this and a dropped path
-        repaired=False,
     ),
     mistake(
         WORDS,
@@ -69,6 +68,7 @@ OF_EMBEDDINGS = (
         "scaled",
         {"dsim @ nb / 0.5": "dsim @ nb", "dsim.T @ na / 0.5": "dsim.T @ na"},
         factor=1 / 2,
+        repaired=False,
     ),
     mistake(
         CONTRAST,
@@ -101,6 +101,7 @@ OF_EMBEDDINGS = (
         {"(near - far + 0.4 > 0) / len(a)": "np.ones_like(near) / len(a)"},
         forward={"jax.nn.relu(near - far + 0.4)": "identity_slope(jax.nn.relu, near - far + 0.4)"},
         lines=("triplets.loss",),
+        repaired=False,
     ),
     mistake(
         TRIPLETS,
@@ -119,6 +120,7 @@ OF_EMBEDDINGS = (
             ),
         },
         lines=("triplets.near", "triplets.far"),
+        repaired=False,
     ),
     mistake(
         TRIPLETS,

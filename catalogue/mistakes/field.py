@@ -2,11 +2,22 @@
 
 from catalogue.mistakes.mistake import mistake, rewritten
 from catalogue.networks.attention import ATTENTION, ROTARY
-from catalogue.networks.field import DROPPED, ENGINE, MIXTURE, NEURONS, OUTPUTS, PENALIZED, TUTORIAL
+from catalogue.networks.field import (
+    DROPPED,
+    ENGINE,
+    LINE,
+    MIXTURE,
+    NEURONS,
+    OUTPUTS,
+    PENALIZED,
+    POINTS,
+    TUTORIAL,
+)
 from catalogue.networks.layers import CLASSIFIER
 from catalogue.networks.network import Network
 from catalogue.networks.norms import BATCH_NORM, PRE_NORM, RMS_NORM
 from catalogue.networks.recurrent import LSTM
+from catalogue.networks.second_order import CUBES, SURPRISE
 
 FROM_THE_FIELD = (
     # scikit-learn #8349
@@ -41,7 +52,6 @@ FROM_THE_FIELD = (
             "pre_norm.rstd",
             "pre_norm.xhat",
         ),
-        repaired=False,
     ),
     # quack #53
     mistake(
@@ -213,6 +223,53 @@ FROM_THE_FIELD = (
         },
         lines=("lstm.c",),
     ),
+    # CaptainE LSTM #1
+    mistake(
+        LSTM,
+        "state_never_carried_back",
+        "dropped_path",
+        {
+            '        dh_next = (dz @ p["w"].T)[:, -units:]\n': "",
+            "        dc_next = dc * f\n": "",
+        },
+        forward={"[x_t, h]": "[x_t, stop(h)]", "sigmoid(zf) * c": "sigmoid(zf) * stop(c)"},
+        lines=("lstm.z", "lstm.c"),
+        named=False,
+        repaired=False,
+    ),
+    # tensorflow #7403
+    mistake(
+        SURPRISE,
+        "probabilities_held_constant_in_their_gradient",
+        "zero",
+        {"(prob - labels)": "jax.lax.stop_gradient(prob - labels)"},
+        leaves=("[0]",),
+        kind="second order",
+        check_grads=False,
+        gradcheck=False,
+        structural="every value is right, and so is the gradient; its own gradient is not",
+    ),
+    # jax #21220
+    mistake(
+        CUBES,
+        "nothing_returned_for_the_residuals_of_a_pullback",
+        "zero",
+        {"6 * x * dy * ddx": "jnp.zeros_like(x)"},
+        leaves=("[0]",),
+        kind="second order",
+        check_grads=False,
+        gradcheck=False,
+        structural="every value is right, and so is the gradient; its own gradient is not",
+    ),
+    # Castalia, exercise
+    mistake(
+        LINE,
+        "factor_forgotten_where_every_residual_is_zero",
+        "scaled",
+        {"2 * residual": "residual"},
+        factor=1 / 2,
+        hidden=(LINE.args[0], POINTS, 2 * POINTS + 1),
+    ),
     # nn-zero-to-hero, notebook of micrograd
     mistake(
         ENGINE,
@@ -225,7 +282,6 @@ FROM_THE_FIELD = (
         },
         lines=("engine.distance", "engine.cube", "engine.growth"),
         named=False,
-        repaired=False,
     ),
     # joelgrus #31
     mistake(

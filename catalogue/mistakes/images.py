@@ -11,7 +11,6 @@ OF_IMAGES = (
         {"dout @ k2[a, b].T": "dout @ k2[2 - a, 2 - b].T"},
         leaves=("['b1']", "['k1']"),
         lines=("images.h1", "images.out"),
-        repaired=False,
     ),
     mistake(
         IMAGES,
@@ -32,7 +31,6 @@ OF_IMAGES = (
         },
         leaves=("['b1']", "['k1']"),
         lines=("images.h1", "images.out"),
-        repaired=False,
     ),
     mistake(
         IMAGES,
@@ -70,7 +68,6 @@ OF_IMAGES = (
         {"dh[:, t + a] += dout[:, t] @ k2[a].T": "dh[:, t + a] += dout[:, t] @ k2[1 - a].T"},
         leaves=("['k1']",),
         lines=("signal.h", "signal.out", "signal.z"),
-        repaired=False,
     ),
     mistake(
         POOLING,
@@ -95,6 +92,5 @@ OF_IMAGES = (
         {"dm[:, i] += da": "dm[:, i] = da"},
         leaves=("['w']",),
         lines=("pooling.a", "pooling.h", "pooling.m", "pooling.out"),
-        repaired=False,
     ),
 )

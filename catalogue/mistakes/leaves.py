@@ -82,6 +82,7 @@ SEEN_FROM_A_LEAF = (
         },
         kind="updates",
         learning_rate=0.5,
+        structural="each of the four updates has the wrong sign",
     ),
     # transposed
     mistake(
@@ -164,6 +165,7 @@ SEEN_FROM_A_LEAF = (
         "not_reduced",
         {"jax.tree.map(lambda g: g.sum(0), each)": "each"},
         gradcheck=False,
+        structural="a tree is returned as it is, whose leaves should be summed",
     ),
     # wrong_axis
     mistake(
@@ -187,6 +189,7 @@ SEEN_FROM_A_LEAF = (
         "structure",
         {'        "b2": d2.sum(0),\n': ""},
         leaves=("['b2']",),
+        structural="a gradient is not returned",
     ),
     mistake(
         REGRESSOR,
@@ -194,6 +197,7 @@ SEEN_FROM_A_LEAF = (
         "structure",
         {'"b2": d2.sum(0),': '"b2": d2.sum(0), "x": d1 @ p["w1"].T'},
         leaves=("['x']",),
+        structural="more is returned than the gradients",
     ),
     mistake(
         GAUSSIAN,
@@ -209,6 +213,7 @@ SEEN_FROM_A_LEAF = (
         "swapped",
         {"grads[::-1]": "grads"},
         leaves=tuple(f"[{layer}][{leaf}]" for layer in range(6) for leaf in range(2)),
+        structural="a list is returned in the wrong order",
     ),
     # weight_decay
     mistake(

@@ -32,12 +32,15 @@ class Mistake(NamedTuple):
             those between the last right gradient and the first wrong one.
         location: the iteration, counted from 1, where the mistake sits in one alone.
         factor: the candidate's for `scaled`; c for `weight_decay`, where wrong = right + c w.
-        kind: whether `wrong` returns gradients, or parameters after a step.
+        kind: whether `wrong` returns gradients, or parameters after a step, or gradients that are
+            right and whose own gradient is not.
         learning_rate: of that step.
         forward: for causes in the flow, edits of `fun` whose gradient by autodiff is `wrong`; they
             may use the functions of `forward.py`.
+        hidden: arguments at which the mistake cannot be seen, or None.
         named: whether a comparison finds cause and place; it detects every mistake.
-        repaired: where it names no cause, whether its repair is verified, and where the mistake is.
+        structural: why no value that is computed is to be put right, or None.
+        repaired: whether the repair of any other is verified, and where the mistake is.
         check_grads: whether `jax.test_util.check_grads` notices it.
         gradcheck: whether `torch.autograd.gradcheck` notices it.
     """
@@ -52,10 +55,12 @@ class Mistake(NamedTuple):
     lines: tuple[str, ...] = ()
     location: str | None = None
     factor: float | None = None
-    kind: Literal["gradients", "updates"] = "gradients"
+    kind: Literal["gradients", "updates", "second order"] = "gradients"
     learning_rate: float | None = None
     forward: dict[str, str] | None = None
+    hidden: tuple[Any, ...] | None = None
     named: bool = True
+    structural: str | None = None
     repaired: bool = True
     check_grads: bool = True
     gradcheck: bool = True
@@ -114,14 +119,15 @@ class Edited(NamedTuple):
 
     Attributes:
         lines: of the statements that were edited.
-        removed: where statements were removed, those that assign the same variable; where one was
-            moved, those as well that it was moved past and that read what it assigns.
-        shortened: where statements were edited, those that assign the same variable.
+        removed: where statements or terms were removed, those that assign the same variable; where
+            a statement was moved, those as well that it was moved past and that read what it
+            assigns.
+        changed: where statements were edited otherwise, those that assign the same variable.
     """
 
     lines: set[int]
     removed: set[int]
-    shortened: set[int]
+    changed: set[int]
 
 
 def edited(mistake: Mistake) -> Edited:
@@ -134,13 +140,20 @@ def edited(mistake: Mistake) -> Edited:
     inserted = {new[n]: n for _, _, _, k, end in changes for n in range(k, end)}
     for _, i, j, k, end in changes:
         found.lines.update(range(first + k, first + end))
-        others = found.removed if j - i > end - k else found.shortened
+        shorter = j - i > end - k or is_part(new[k:end], old[i:j])
+        others = found.removed if shorter else found.changed
         for line in old[i:j]:
             others.update(first + n for n in assigning(line, new))
             if line in inserted:
                 begin, last = sorted((k, inserted[line]))
                 found.removed.update(first + n for n in reading(line, new) if begin <= n <= last)
     return found._replace(lines=whole_statements("".join(new), first, found.lines))
+
+
+def is_part(some: list[str], others: list[str]) -> bool:
+    """Tells whether lines are others from which words were removed."""
+    words = iter(re.findall(r"\w+|[^\w\s]", "".join(others)))
+    return all(word in words for word in re.findall(r"\w+|[^\w\s]", "".join(some)))
 
 
 def assigning(line: str, lines: list[str]) -> list[int]:
@@ -156,9 +169,11 @@ def reading(line: str, lines: list[str]) -> list[int]:
 
 
 def assigned(line: str) -> str | None:
-    """Returns a pattern for the name that a line assigns to, or None."""
+    """Returns a pattern for the names that a line assigns to, or None."""
+    line = re.sub(r"np\.add\.at\((\w+),", r"\1 +=", line)
     target = re.match(r"\s*([^=]+?)\s*[-+*/]?=[^=]", line)
-    return target and re.escape(target[1].partition("[")[0])
+    names = target[1].partition("[")[0].split(", ") if target else ()
+    return f"(?:{'|'.join(map(re.escape, names))})" if names else None
 
 
 def whole_statements(source: str, first: int, lines: set[int]) -> set[int]:

@@ -23,7 +23,6 @@ OF_SEQUENCES = (
         {"dscore.swapaxes(2, 3) @ q": "dscore @ q"},
         leaves=("['position']", "['wk']"),
         lines=("attention.k", "attention.score"),
-        repaired=False,
     ),
     mistake(
         ATTENTION,
@@ -32,7 +31,6 @@ OF_SEQUENCES = (
         {"prob.swapaxes(2, 3) @ dheads": "prob @ dheads"},
         leaves=("['position']", "['wv']"),
         lines=("attention.out", "attention.v"),
-        repaired=False,
     ),
     mistake(
         ATTENTION,
@@ -49,7 +47,6 @@ OF_SEQUENCES = (
         {"    dscore = prob * (": "    prob = softmax(score)\n    dscore = prob * ("},
         leaves=("['position']", "['wk']", "['wq']"),
         lines=("attention.out", "attention.prob", "attention.score"),
-        repaired=False,
     ),
     mistake(
         ATTENTION,
@@ -78,7 +75,6 @@ OF_SEQUENCES = (
         {"g * cos - rotate": "g * cos + rotate"},
         leaves=("['wq']",),
         lines=("rotary.halves", "rotary.q", "rotary.score", "rotary.turned"),
-        repaired=False,
     ),
     mistake(
         GRU,
@@ -119,6 +115,5 @@ OF_SEQUENCES = (
         {"(r * h).T @ dn": "h.T @ dn"},
         leaves=("['un']",),
         lines=("gru.n",),
-        repaired=False,
     ),
 )

@@ -106,3 +106,31 @@ ROBUST = Network(
     robust_gradients,
     (draw(261, w1=(3, 4), w2=(4, 2)), *batch(262, (5, 3), (5, 2))),
 )
+
+
+# Focal loss: samples that are right already count less
+
+
+def focal(p, x, labels):
+    logits = jnp.tanh(x @ p["w1"]) @ p["w2"]  # [focal.logits]
+    right = jnp.sum(labels * jax.nn.softmax(logits), axis=1)  # [focal.right]
+    weight = (1 - right) ** 2  # [focal.weight]
+    return -jnp.mean(weight * jnp.log(right))  # [focal.loss]
+
+
+def focal_gradients(p, x, labels):
+    p, x, labels = as_numpy((p, x, labels))
+    h = np.tanh(x @ p["w1"])
+    prob = softmax(h @ p["w2"])
+    right = (labels * prob).sum(1, keepdims=True)
+    dright = (2 * (1 - right) * np.log(right) - (1 - right) ** 2 / right) / len(x)
+    dlogits = dright * right * (labels - prob)
+    dz = dlogits @ p["w2"].T * (1 - h**2)
+    return {"w1": x.T @ dz, "w2": h.T @ dlogits}
+
+
+FOCAL = Network(
+    focal,
+    focal_gradients,
+    (draw(263, w1=(3, 4), w2=(4, 3)), *batch(264, (5, 3)), one_hot(265, 5, 3)),
+)

@@ -261,3 +261,27 @@ NEURONS = Network(
     neurons_step,
     (draw(294, w1=(4, 3), w2=(2, 4)), *batch(295, (3,), (2,))),
 )
+
+
+# A line through points, as an exercise asks for it
+
+
+def line(p, x, y):
+    out = p["slope"] * x + p["intercept"]  # [line.out]
+    return jnp.mean((out - y) ** 2)  # [line.loss]
+
+
+def line_gradients(p, x, y):
+    p, x, y = as_numpy((p, x, y))
+    residual = p["slope"] * x + p["intercept"] - y
+    dout = 2 * residual / y.size
+    return {"slope": (dout * x).sum(), "intercept": dout.sum()}
+
+
+POINTS = np.float32([1, 2, 3, 5, 6])
+
+LINE = Network(
+    line,
+    line_gradients,
+    ({"slope": np.float32(2), "intercept": np.float32(1)}, POINTS, np.float32([2, 6, 7, 10, 13])),
+)

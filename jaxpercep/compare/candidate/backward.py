@@ -11,15 +11,18 @@ import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
 from jaxpercep.compare.candidate.identify import Dictionary
+from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.instrumented import Build
-from jaxpercep.compare.candidate.known import Known, Pair, Reader
+from jaxpercep.compare.candidate.known import Known, Pair
 from jaxpercep.compare.candidate.listing import Lister, over_passes
 from jaxpercep.compare.candidate.place import Search
 from jaxpercep.compare.candidate.quantities import Program, Spot
 from jaxpercep.compare.candidate.quiet import quietly
+from jaxpercep.compare.candidate.reader import Reader
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.candidate.runs import Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
+from jaxpercep.compare.candidate.structure import filling, holds, structural
 from jaxpercep.compare.candidate.suggest import Suggester
 from jaxpercep.compare.candidate.values import Substitution, Values
 from jaxpercep.compare.evaluation.arbitration import Verdict
@@ -30,10 +33,6 @@ from jaxpercep.compare.explanation.blind_spots import BlindSpots, blind_spots
 from jaxpercep.compare.explanation.messages import FactorNames
 from jaxpercep.compare.program.words import leaf_names, parameters
 
-UNREPAIRED = (
-    "No value was found whose replacement by a known one makes every gradient right: look for a "
-    "mistake in the order or the structure of the computation."
-)
 TIGHT = 1e-9  # relative: in float64 equal values are closer
 LOOSEST = 1e-6  # although the rounding of a wrong candidate may be anything
 SETS = 5  # of other arguments
@@ -122,7 +121,8 @@ class Backward:
         remark = None
         if self.verdict == "manual_wrong":
             faults = Search(runs, values, dictionary).faults()
-            remark = None if faults else UNREPAIRED
+            remark = structural(runs, values, dictionary, faults)
+            faults = [] if remark else faults
         suggestions = Suggester(runs, faults, values, dictionary.tolerance).suggestions()
         repairs = [
             replace(
@@ -193,7 +193,7 @@ def described(
     site = runs.sites[fault.keys[0].site]
     found = [next(iter(values.meanings[key]), None) for key in fault.keys]
     due = [next(iter(dictionary.meanings(m.pair())), m) for m in fault.due]
-    return Repair(
+    repair = Repair(
         source=site.place,
         expression=site.text,
         variable=site.variable,
@@ -203,6 +203,27 @@ def described(
         verified=True,
         missing=missing_term(fault, values, dictionary, names),
     )
+    if suggestion or any(found) or is_cut(fault, runs, values):
+        return repair
+    return where_filled(repair, site)
+
+
+def is_cut(fault: Substitution, runs: Runs, values: Values) -> bool:
+    """Returns True if what is due is another part of the array that a part is read of."""
+    (key, *_), due = fault.keys, fault.due[0].pair().here
+    inside = (site.number for site in runs.sites if key.site in site.parents)
+    keys = (k for number in inside for k in values.turns.get(number, ()))
+    return any(holds(values.pairs[k].here, due) for k in keys)
+
+
+def where_filled(repair: Repair, site: Site) -> Repair:
+    """Names the statement that fills the array that is read, if it is filled by its elements."""
+    filled = filling(site)
+    if filled is None:
+        return repair
+    place = f"{site.place.rpartition(':')[0]}:{filled.lineno}"
+    code, due = site.source.segment(filled), f"what fills `{site.text}` with {repair.due}"
+    return replace(repair, source=place, expression=code, variable=None, due=due)
 
 
 def missing_term(

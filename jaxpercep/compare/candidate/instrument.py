@@ -61,6 +61,16 @@ class Site:
             return None
         return self.source.segment(targets[0])
 
+    @property
+    def is_variable(self) -> bool:
+        """True for a variable, its element or its attribute: nothing is computed here."""
+        return isinstance(self.node, (ast.Name, ast.Subscript, ast.Attribute))
+
+    @property
+    def is_read(self) -> bool:
+        """True for a variable that is read in the middle of a statement."""
+        return self.is_variable and self.variable is None
+
 
 @dataclass(eq=False)
 class Instrument:
@@ -240,7 +250,11 @@ class _Walker(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        return node
+        """Copies a class, of which the methods have values of interest."""
+        new = copy.copy(node)
+        methods = (ast.FunctionDef, ast.AsyncFunctionDef)
+        new.body = [self.visit(part) if isinstance(part, methods) else part for part in node.body]
+        return new
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
         new = copy.copy(node)

@@ -1,7 +1,7 @@
 """Finds the first wrong value: the one whose replacement by a known one makes every leaf right.
 
-A value that is right is never the place: of several values that are equal, it is the last one that
-must be replaced, and values of the forward pass come last.
+A value that is right is never the place: `equals` decides between places at which the same
+replacement repairs as much, and values of the forward pass come last.
 """
 
 import ast
@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxpercep.compare.candidate.equals import Equals
 from jaxpercep.compare.candidate.identify import Dictionary, Meaning
 from jaxpercep.compare.candidate.known import RANK, Known
 from jaxpercep.compare.candidate.runs import Runs
+from jaxpercep.compare.candidate.structure import filling, loop_around
 from jaxpercep.compare.candidate.trials import Trials, equal
 from jaxpercep.compare.candidate.values import Role, Substitution, Values
 from jaxpercep.compare.candidate.variables import Key
@@ -31,16 +33,21 @@ class Tier(NamedTuple):
         of: replace values of these roles.
         scaled: by constant multiples.
         gradient: of values of the backward pass, instead of the forward pass.
+        both: of those of the forward pass too, where a statement assigns one.
     """
 
     of: tuple[Role, ...]
     scaled: bool = False
     gradient: bool = True
+    both: bool = False
+
+    def takes(self, known: Known, *, assigned: bool) -> bool:
+        """Returns True for a value that may be put in the place of one, which may be assigned."""
+        return known.is_gradient == self.gradient or (self.both and assigned)
 
 
 TIERS = (
-    Tier(("other",)),
-    Tier(("parallel",)),
+    Tier(("other", "parallel"), both=True),
     Tier(("other",), scaled=True),
     Tier(("other",), gradient=False),
     Tier(("forward",)),
@@ -73,11 +80,13 @@ class Search:
         found: list[Substitution] = []
         while len(found) < MOST_FAULTS:
             if last := self.first(every=True):
-                return self.needed([*found, last])
+                return self.joined(self.needed([*found, last]))
             if not (one := self.first(every=False)):
                 return []
             found.append(one)
             self.go_on_with(tuple(found))
+            if all(all(self.trials.judged([], where)) for where in (0, 1)):
+                return self.joined(found)
         return []
 
     @cached_property
@@ -111,6 +120,15 @@ class Search:
                 found = rest
         return found
 
+    def joined(self, found: list[Substitution]) -> list[Substitution]:
+        """Makes one of the substitutions at several passes of one expression."""
+        by_site: dict[int, Substitution] = {}
+        for one in found:
+            before = by_site.get(one.keys[0].site, Substitution((), ()))
+            both = Substitution(before.keys + one.keys, before.due + one.due)
+            by_site[one.keys[0].site] = both
+        return list(by_site.values())
+
     def first(self, *, every: bool) -> Substitution | None:
         """Returns the first substitution that makes every leaf right, or else more of them.
 
@@ -118,21 +136,29 @@ class Search:
         none is, the parts of all.
         """
         self.runs.count = 0
-        whole = [key for key in self.values.pairs if not self.is_part(key)]
-        parts = [key for key in self.values.pairs if self.is_part(key)]
+        ordered = sorted(self.values.pairs, key=self.is_shared)
+        whole = [key for key in ordered if not self.is_part(key)]
+        parts = [key for key in ordered if self.is_part(key)]
         for keys in (whole, parts):
             for tier in TIERS if every else ONE_OF_SEVERAL:
                 if found := self.among(keys, tier, every=every):
                     site = found.keys[0].site
                     inside = [k for k in parts if site in self.runs.sites[k.site].parents]
                     first = self.among(inside, tier, every=every) if keys is whole else None
-                    return self.last_alias(first or found, every=every)
+                    equals = Equals(self.runs, self.values, self.trials)
+                    return equals.place(first or found, every=every)
         return None
 
     def among(self, keys: Sequence[Key], tier: Tier, *, every: bool) -> Substitution | None:
         """Returns the first of some values whose replacement repairs the candidate."""
         candidates = self.candidates(keys, tier, every=every)
         return next((one for one in candidates if self.trials.repairs(one, every=every)), None)
+
+    def is_shared(self, key: Key) -> bool:
+        """Returns True in a function that is called several times: its callers come first."""
+        return (
+            len(self.values.turns[key.site]) > 1 and loop_around(self.runs.sites[key.site]) is None
+        )
 
     def is_part(self, key: Key) -> bool:
         """Returns True for the value of an expression inside another that has a value."""
@@ -144,16 +170,20 @@ class Search:
         """Yields what may repair the candidate, in the order of execution."""
         for key in keys:
             turns = self.values.turns[key.site]
+            assigned = self.runs.sites[key.site].variable is not None
             if self.values.role(key) not in tier.of or self.runs.count > MOST_RUNS:
                 continue
-            if "forward" in tier.of and self.is_read_only(key):
+            if "forward" in tier.of and self.runs.sites[key.site].is_variable:
                 continue
+            one_of_several = not every or self.trials.fixed
+            if one_of_several and self.values.is_of_forward_pass(key):
+                continue  # one of several wrong values must be wrong by itself
             if not self.trials.may_matter(self.values, key.site, every=every):
                 continue
             if len(turns) > 1 and not tier.scaled:
                 yield from (one for one in self.together(turns, tier) if self.begins(one) is key)
             for known in self.targets(key, every=every):
-                if known.is_gradient != tier.gradient:
+                if not tier.takes(known, assigned=assigned):
                     continue
                 due: Meaning | None = Meaning(known)
                 if tier.scaled:
@@ -178,7 +208,7 @@ class Search:
         shapes = [self.values.pairs[key].here.shape for key in turns]
         for count in (len(turns), len(turns) - 1):  # the last pass may compute what nobody reads
             for members in self.families if count > 1 else ():
-                if members[0].is_gradient != tier.gradient:
+                if not tier.takes(members[0], assigned=False):
                     continue
                 for start in range(len(members) - count + 1):
                     some = members[start : start + count]
@@ -205,53 +235,20 @@ class Search:
     def operands_are_right(self, key: Key, *, every: bool) -> bool:
         """Returns True if the variables that an expression is computed from are right.
 
+        An array that was filled element by element is computed from what it was filled with.
         One of several mistakes must be told from those before it: there, multiples are not right.
         """
         is_right = self.values.is_settled if every else self.values.is_right
-        inside = [
-            site.number
-            for site in self.runs.sites
-            if key.site in site.parents and isinstance(site.node, (ast.Name, ast.Subscript))
-        ]
+        own, sites = self.runs.sites[key.site], self.runs.sites
+        filled = filling(own) if isinstance(own.node, ast.Name) else None
+        if filled is None:
+            near = [site for site in sites if key.site in site.parents]
+        else:
+            near = [site for site in sites if site.statement is filled and site.text != own.text]
+        inside = [s.number for s in near if isinstance(s.node, (ast.Name, ast.Subscript))]
+        inside += [key.site] if filled is None and own.is_read else []
         turns = self.values.turns
         return all(is_right(k) for number in inside for k in turns.get(number, ()))
-
-    # Equal values
-
-    def last_alias(self, found: Substitution, *, every: bool) -> Substitution:
-        """Returns the last of the equal values whose replacement repairs as much."""
-        if not all(any(m.is_exact for m in self.values.meanings[key]) for key in found.keys):
-            return found
-        best = found
-        for turns in self.values.turns.values():
-            for keys in [tuple(turns)] if len(found.keys) > 1 else [(key,) for key in turns]:
-                if keys == found.keys or not self.is_alias(keys, found, best):
-                    continue
-                moved = Substitution(keys, found.due)
-                if self.trials.repairs(moved, every=every):
-                    best = moved
-        return best
-
-    def is_alias(self, keys: tuple[Key, ...], found: Substitution, best: Substitution) -> bool:
-        """Returns True for values equal to those found, and later than the best so far."""
-        pairs = self.values.pairs
-        later = self.values.order[keys[0]] > self.values.order[best.keys[0]]
-        later &= self.is_assigned(keys[0]) or not self.is_assigned(best.keys[0])
-        return (
-            later
-            and len(keys) == len(found.keys)
-            and all(
-                equal(pairs[a].here, pairs[b].here) for a, b in zip(keys, found.keys, strict=True)
-            )
-        )
-
-    def is_read_only(self, key: Key) -> bool:
-        """Returns True for a variable that is read, which nobody has computed here."""
-        return isinstance(self.runs.sites[key.site].node, (ast.Name, ast.Subscript))
-
-    def is_assigned(self, key: Key) -> bool:
-        """Returns True if a value is all that a statement assigns."""
-        return self.runs.sites[key.site].variable is not None
 
 
 def _from_the_loss(known: Sequence[Known]) -> list[Known]:

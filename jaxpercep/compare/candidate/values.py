@@ -58,12 +58,19 @@ class Values:
         """Returns `"forward"` for a value of the forward pass, or a constant multiple of one.
 
         If it is a multiple of a cotangent too, as the residual of a squared error, it is
-        `"parallel"`; every value else is `"other"`.
+        `"parallel"`; every value else is `"other"`, and so is what is exactly a cotangent.
         """
-        gradients = [meaning.known.is_gradient for meaning in self.meanings[key]]
-        if all(gradients):
+        found = self.meanings[key]
+        if all(m.known.is_gradient for m in found):
             return "other"
-        return "parallel" if any(gradients) else "forward"
+        if not any(m.known.is_gradient for m in found):
+            return "forward"
+        exact = {m.known.is_gradient for m in found if m.is_exact}
+        return "other" if exact == {True} else "parallel"
+
+    def is_of_forward_pass(self, key: Key) -> bool:
+        """Returns True for a value of the forward pass itself."""
+        return any(m.is_exact and not m.known.is_gradient for m in self.meanings[key])
 
     def is_right(self, key: Key) -> bool:
         """Returns True for a settled value; a multiple of a cotangent is none."""
