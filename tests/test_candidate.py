@@ -88,6 +88,17 @@ MISTAKES = {
         'dL/d(jnp.tanh(x @ p["w1"] + p["b1"]))',
         'dh = dz @ p["w2"].T + dk',
     ),
+    "before a value without a name": (
+        {
+            'dout = 2 * (k @ p["w3"] - y) / y.size': (
+                'miss = (k @ p["w3"] - x[:, :3]) * np.cos(x[:, :3])\n'
+                "    dout = 2 * miss / y.size / np.cos(x[:, :3])"
+            )
+        },
+        'miss = (k @ p["w3"] - x[:, :3]) * np.cos(x[:, :3])',
+        '`(k @ p["w3"] - y) * np.cos(x[:, :3])`',
+        'miss = (k @ p["w3"] - y) * np.cos(x[:, :3])',
+    ),
     "sum": ({"d1.sum(0)": "d1.mean(0)"}, "d1.mean(0)", "dL/dp['b1']", "d1.sum(0)"),
     "variable": ({"h.T @ dz": "k.T @ dz"}, "k.T @ dz", "dL/dp['w2']", "h.T @ dz"),
 }

@@ -67,7 +67,6 @@ OF_ALGEBRA = (
         {"np.exp(s) / np.exp(s).sum(0)": "np.exp(s) / np.exp(s).sum(1, keepdims=True)"},
         leaves=("['transition']", "['w']"),
         lines=("chain.loss", "chain.score", "chain.step", "chain.total"),
-        repaired=False,
     ),
     mistake(
         GATED,

@@ -11,7 +11,6 @@ OF_CRITERIA = (
         {"(prob - soft)": "(prob - labels)"},
         leaves=("['w1']", "['w2']"),
         lines=("tokens.each", "tokens.log_p", "tokens.logits", "tokens.loss"),
-        repaired=False,
     ),
     mistake(
         TOKENS,
@@ -35,7 +34,6 @@ OF_CRITERIA = (
         {'h @ p["w2"] / 1.5)': 'h @ p["w2"])'},
         leaves=("['w1']", "['w2']"),
         lines=("tokens.each", "tokens.log_p", "tokens.logits", "tokens.loss"),
-        repaired=False,
     ),
     mistake(
         TOKENS,
@@ -67,9 +65,13 @@ OF_CRITERIA = (
     mistake(
         TOKENS,
         "sine_for_its_slope",
-        "unexplained",
+        "function_for_derivative",
         {"np.cos(z)": "np.sin(z)"},
-        leaves=("['w1']",),
+        forward={
+            'jnp.sin(x @ p["w1"])': (
+                'with_slope(jnp.sin(x @ p["w1"]), jnp.sin(x @ p["w1"]), x @ p["w1"])'
+            )
+        },
         lines=("tokens.logits",),
     ),
     mistake(

@@ -181,6 +181,7 @@ SEEN_FROM_A_LEAF = (
         "wrong_axis",
         {"(h[i].T @ d, d.sum(0))": "(h[i].T @ d, d.sum(1))"},
         leaves=tuple(f"[{layer}][1]" for layer in range(5)),
+        repaired=False,
     ),
     # structure
     mistake(

@@ -99,7 +99,6 @@ OF_NORMS = (
             "batch_norm.var",
             "batch_norm.xhat",
         ),
-        repaired=False,
     ),
     mistake(
         RMS_NORM,

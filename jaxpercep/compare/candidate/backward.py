@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercep.compare.candidate.annotated import AnnotatedBackward
+from jaxpercep.compare.candidate.earlier import Earlier
 from jaxpercep.compare.candidate.identify import Dictionary
 from jaxpercep.compare.candidate.instrument import Site
 from jaxpercep.compare.candidate.instrumented import Build
@@ -123,13 +124,16 @@ class Backward:
             faults = Search(runs, values, dictionary).faults()
             remark = structural(runs, values, dictionary, faults)
             faults = [] if remark else faults
-        suggestions = Suggester(runs, faults, values, dictionary.tolerance).suggestions()
+        suggester = Suggester(runs, faults, values, dictionary.tolerance)
+        suggestions = suggester.suggestions()
+        if suggestions == [None] and (moved := Earlier(suggester).moved(faults[0])):
+            faults, suggestions = [moved.fault], [moved.suggestion]
         repairs = [
             replace(
-                described(fault, suggestion, runs, values, dictionary, names),
+                described(fault, found.text if found else None, runs, values, dictionary, names),
                 together=len(faults),
             )
-            for fault, suggestion in zip(faults, suggestions, strict=True)
+            for fault, found in zip(faults, suggestions, strict=True)
         ]
         listings = Lister(runs.sites, values, faults, names).listings()
         unread = tuple(runs.unread.items())

@@ -55,7 +55,11 @@ def derivatives(
 
 
 def edits(
-    text: str, atoms: Sequence[str], slopes: Sequence[str], module: str | None = None
+    text: str,
+    atoms: Sequence[str],
+    slopes: Sequence[str],
+    module: str | None = None,
+    constants: Sequence[str] = (),
 ) -> list[str]:
     """Lists the texts of edited expressions, the smallest edit first.
 
@@ -64,6 +68,7 @@ def edits(
         atoms: live variables, with their indices.
         slopes: `derivatives`, or names for them.
         module: what the code calls numpy.
+        constants: numbers in the code.
     """
     sizes = [size.format(v=v) for v in atoms for size in SIZES]
     found = [
@@ -82,6 +87,7 @@ def edits(
         *(f"({text}) {op} {v}{t} @ {w}{u}" for op in "+-" for v, t, w, u in _products(atoms)),
         *_parts_replaced(text, slopes),
         *_parts_multiplied(text, atoms),
+        *_parts_scaled(text, constants),
         *(f"({text}) {op} {form.format(e=v)}" for op in "+-" for v in atoms for form in SUMS),
         *(form.format(e=v) for v in atoms for form in SUMS),
         *(f"{v}{t} @ {w}{u}" for v, t, w, u in _products(atoms)),
@@ -229,6 +235,15 @@ def _parts_multiplied(text: str, atoms: Sequence[str]) -> Iterator[str]:
         if isinstance(piece.node, (ast.Name, ast.Subscript, ast.Call)):
             own = _part(text, piece)
             yield from (replaced(text, piece, f"{own} {op} {v}") for v in atoms for op in "*/")
+
+
+def _parts_scaled(text: str, constants: Sequence[str]) -> Iterator[str]:
+    for piece in pieces(text):
+        if isinstance(piece.node, ast.BinOp):
+            own = _part(text, piece)
+            yield from (
+                replaced(text, piece, f"({own}) {op} {c}") for c in constants for op in "/*"
+            )
 
 
 def tidy(text: str) -> str:

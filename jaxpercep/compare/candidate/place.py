@@ -146,8 +146,23 @@ class Search:
                     inside = [k for k in parts if site in self.runs.sites[k.site].parents]
                     first = self.among(inside, tier, every=every) if keys is whole else None
                     equals = Equals(self.runs, self.values, self.trials)
-                    return equals.place(first or found, every=every)
+                    moved = equals.place(first or found, every=every)
+                    return self.after(moved, tier, every=every) or moved
         return None
+
+    def after(self, found: Substitution, tier: Tier, *, every: bool) -> Substitution | None:
+        """Returns what repairs the first wrong value after one that is right.
+
+        `dh = dc - dc.mean()` is right for a right `dc`, and for the `dh` that is due in its place.
+        """
+        meanings = self.values.meanings[found.keys[0]]
+        is_right = any(m.is_exact and m.known.kind in ("cotangent", "leaf") for m in meanings)
+        if len(found.keys) > 1 or not is_right:
+            return None
+        later = list(self.values.pairs)[self.values.order[found.keys[0]] + 1 :]
+        assigned = (key for key in later if self.runs.sites[key.site].variable is not None)
+        wrong = [key for key in assigned if not self.values.is_right(key)]
+        return self.among(wrong, tier, every=every)
 
     def among(self, keys: Sequence[Key], tier: Tier, *, every: bool) -> Substitution | None:
         """Returns the first of some values whose replacement repairs the candidate."""

@@ -46,14 +46,14 @@ class Suggester:
     values: Values
     tolerance: float
 
-    def suggestions(self) -> list[str | None]:
+    def suggestions(self) -> list[Suggestion | None]:
         """Returns the simplest edits that, put into the source, make every leaf right."""
         found = [self.suggestion(fault) for fault in self.faults]
         if len(found) > 1 and all(found):
             together = {node: new for one in found if one for node, new in one.edit.items()}
             if not self.runs.mends(together, [{} for _ in self.runs.args]):
                 return [None for _ in found]
-        return [None if one is None else one.text for one in found]
+        return found
 
     def suggestion(self, fault: Substitution) -> Suggestion | None:
         """Returns the simplest edit for one fault, while the others are replaced.
@@ -71,7 +71,7 @@ class Suggester:
         in_loop = len(self.values.turns.get(site.number, ())) > 1
         if not in_loop or site.variable is None or isinstance(site.node, ast.AugAssign):
             return None
-        edit: Edit = {site.node: _parsed(f"{site.variable} + ({site.text})")}
+        edit: Edit = {site.node: parsed(f"{site.variable} + ({site.text})")}
         if self.runs.mends(edit, self.given(fault)):
             return Suggestion(f"{site.variable} += {site.text}", edit)
         return None
@@ -86,16 +86,16 @@ class Suggester:
     def in_order(self, fault: Substitution) -> Suggestion | None:
         """Returns the simplest edit that gives every pass the value that is due at it."""
         site, given = self.runs.sites[fault.keys[0].site], self.given(fault)
-        node = site.node.value if isinstance(site.node, ast.AugAssign) else site.node
+        node = edited_node(site)
         text = site.source.quotes.segment(node)
         cases = [case for w in (0, 1) for case in self.cases(fault, text, given[w], w)]
         if not cases or any(due is None for _, due in cases):
             return None
         for new in islice(self.matching(site, text, cases), TRIED):
             tidied = tidy(new)
-            edit: Edit = {node: _parsed(tidied)}
+            edit: Edit = {node: parsed(tidied)}
             if self.runs.mends(edit, given):
-                return Suggestion(_statement(site, node, tidied), edit)
+                return Suggestion(statement(site, node, tidied), edit)
         return None
 
     def cases(
@@ -142,16 +142,23 @@ class Suggester:
 
     def equals(self, compiled: CodeType, sighting: Sighting, due: Any) -> bool:
         """Returns True if an expression has the due value in a pass."""
-        value = evaluated(compiled, sighting)
-        if not isinstance(value, NUMBERS):
-            return False
-        if np.shape(value) != np.shape(due):
+        return self.is_due(evaluated(compiled, sighting), due)
+
+    def is_due(self, value: Any, due: Any) -> bool:
+        """Returns True for the due value."""
+        if not isinstance(value, NUMBERS) or np.shape(value) != np.shape(due):
             return False
         scale = np.max(np.abs(due), initial=0.0)
         return bool(np.max(np.abs(value - due), initial=0.0) <= self.tolerance * scale)
 
 
-def _parsed(text: str) -> ast.expr:
+def edited_node(site: Site) -> ast.expr:
+    """Returns the expression that code may be suggested for."""
+    return site.node.value if isinstance(site.node, ast.AugAssign) else site.node
+
+
+def parsed(text: str) -> ast.expr:
+    """Parses the text of an expression."""
     return ast.parse(f"({text}\n)", mode="eval").body
 
 
@@ -172,7 +179,7 @@ def _solved(text: str, atoms: Sequence[str], sighting: Sighting, due: Any) -> It
                 yield form.format(c=f"{short:g}", e=text, v=part)
 
 
-def _statement(site: Site, node: ast.expr, text: str) -> str:
+def statement(site: Site, node: ast.expr, text: str) -> str:
     """Returns the statement with the expression edited, or the expression of a long one."""
     if site.variable is None:
         return text

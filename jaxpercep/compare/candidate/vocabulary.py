@@ -111,7 +111,7 @@ class Vocabulary:
 
     def edits(self, text: str) -> list[str]:
         """Lists the edits of an expression, with names for the derivatives."""
-        return edits(text, self.atoms, list(self.slopes), self.module)
+        return edits(text, self.atoms, list(self.slopes), self.module, self.constants)
 
     def told(self, text: str) -> str:
         """Returns the text of an expression with the derivatives in the place of their names."""
