@@ -69,6 +69,12 @@ def findings(mistake: Mistake, report: GradientReport) -> tuple[bool, bool, bool
     return is_detected(report), named, repaired
 
 
+def is_answered(mistake: Mistake) -> bool:
+    """Tells whether the catalogue holds that a cause is named in place, or a repair in place."""
+    _, named, repaired, *_ = expected(mistake)
+    return is_explained(mistake, bool(named)) or bool(repaired)
+
+
 def is_explained(mistake: Mistake, named: bool) -> bool:
     """Tells whether a cause was named, not only the lines that hold the mistake."""
     return named and mistake.cause != "unexplained"
@@ -162,9 +168,11 @@ def peers(mistake: Mistake) -> tuple[bool, bool | None]:
 
 
 def table(outcomes: Iterable[tuple[Mistake, Outcome]]) -> str:
-    """Counts the outcomes, by cause and in all."""
+    """Counts the outcomes, by cause and in all; no cause is named of what is `unexplained`."""
     rows = defaultdict(list)
     for mistake, outcome in outcomes:
+        if mistake.cause == "unexplained":
+            outcome = outcome._replace(named=None)
         rows[mistake.cause].append((True, *outcome))
     rows["all"] = [row for several in rows.values() for row in several]
     lines = [

@@ -66,11 +66,11 @@ def quadratic_by_hand(v, a):
 SYMMETRIC = (W @ np.diag(V[:3]) @ W.T).astype(np.float32)
 SYMMETRIC[0, 1] *= np.float32(1 + 2e-7)
 IDENTITIES = {
-    "soft labels": Case(cross_entropy, cross_entropy_by_hand, (W, X, SOFT), "args[2] sums to 1"),
-    "smoothed": Case(cross_entropy, cross_entropy_by_hand, (W, X, SMOOTHED), "args[2] sums to 1"),
-    "unit vector": Case(reflected, twice, (V, UNIT), "args[1] has a norm of 1"),
-    "orthogonal": Case(rotated, twice, (V, ORTHOGONAL), "args[1] is orthogonal"),
-    "symmetric": Case(quadratic, quadratic_by_hand, (V, SYMMETRIC), "args[1] is symmetric"),
+    "soft labels": Case(cross_entropy, cross_entropy_by_hand, (W, X, SOFT), "q sums to 1"),
+    "smoothed": Case(cross_entropy, cross_entropy_by_hand, (W, X, SMOOTHED), "q sums to 1"),
+    "unit vector": Case(reflected, twice, (V, UNIT), "u has a norm of 1"),
+    "orthogonal": Case(rotated, twice, (V, ORTHOGONAL), "q is orthogonal"),
+    "symmetric": Case(quadratic, quadratic_by_hand, (V, SYMMETRIC), "a is symmetric"),
 }
 named = pytest.mark.parametrize("case", IDENTITIES.values(), ids=IDENTITIES)
 

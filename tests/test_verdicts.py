@@ -337,7 +337,7 @@ FAULTS += [(use, (dtype,)) for use in USES for dtype in ("float32", "float64")]
 def test_the_compiler_is_wrong(use, dtypes):
     fun = use(faulty_tanh(dtypes))
     report = assert_verdict(Case("", "compiler_wrong", fun, tanh_by_hand))
-    what = "grad" if use in (in_forward_rule, in_backward_rule) else "the value"
+    what = "dL/dw" if use in (in_forward_rule, in_backward_rule) else "the value"
     assert report.remark.startswith(f"compiled, {what} differs by ")
     assert f"in {dtypes[0]}" in report.remark
     assert "Try another version of jaxlib" in str(report)

@@ -66,13 +66,14 @@ def judged(
     batch = jax.tree.leaves([arg for n, arg in enumerate(args) if n not in chosen])
     explanations: Explanations = ()
     with native.double_precision():
-        evaluation = evaluate(native, rate)
+        names = leaf_names(candidate.names, args)
+        evaluation = evaluate(native, names, rate)
         leaves = compare_leaves(evaluation, by_path(candidate.names, argnums))
         verdict = decide(evaluation, leaves)
         unexplained = verdict in ("manual_wrong", "both_wrong", "inconclusive")
         if explain is not None and unexplained and not evaluation.shared:
             with np.errstate(invalid="ignore"):  # derivatives may be infinite
-                explanations = explain(evaluation, batch, leaf_names(candidate.names, args))
+                explanations = explain(evaluation, batch, names)
     return Judged(Backward(candidate, native, evaluation, batch, verdict), leaves, explanations)
 
 

@@ -22,6 +22,7 @@ def miscompilation(
     native: Native,
     wide: Sides,
     spreads: Mapping[str, ValueAndGradient[float]],
+    names: Sequence[str],
     *,
     agree: bool,
 ) -> str | None:
@@ -34,9 +35,10 @@ def miscompilation(
         native: both sides in the caller's dtype.
         wide: both sides in float64.
         spreads: by dtype, what rounding does to value and gradient.
+        names: of the leaves to differentiate by.
         agree: True if the two sides agree in float64.
     """
-    own, paths = native.sides, native.leaves.paths
+    own = native.sides
     # Compiled, 16-bit types keep more digits between operations, those inside a function as well.
     traced = own.function.traced
     inside = native.dtype if traced is None else traced.narrowest()
@@ -45,15 +47,15 @@ def miscompilation(
     jumps = not narrow and any(moved)
     if agree and not jumps:
         return None
-    suspect = _miscompiled(wide, spreads["float64"], "float64", paths)
+    suspect = _miscompiled(wide, spreads["float64"], "float64", names)
     if narrow or not (jumps or suspect):
         return suspect
     with jax.enable_x64(native.x64):
-        return _miscompiled(own, spreads[native.dtype], native.dtype, paths) or suspect
+        return _miscompiled(own, spreads[native.dtype], native.dtype, names) or suspect
 
 
 def _miscompiled(
-    sides: Sides, spreads: ValueAndGradient[float], dtype: str, paths: Sequence[str]
+    sides: Sides, spreads: ValueAndGradient[float], dtype: str, names: Sequence[str]
 ) -> str | None:
     """Describes how the compiled function differs from its operations one by one, if it does."""
     function, compiled = sides.function, sides.autodiff
@@ -64,9 +66,9 @@ def _miscompiled(
         others = plain.value_and_gradient(sides.values, compiled=False)
     except Exception:  # anything: rules written in Python may only work in compiled programs
         return None
-    names = ["the value", *(f"grad{path}" for path in paths)]
+    every = ["the value", *(f"dL/d{name}" for name in names)]
     apart = _apart(compiled, others, spreads, dtype)
-    results = zip(names, compiled.every(), others.every(), apart, strict=True)
+    results = zip(every, compiled.every(), others.every(), apart, strict=True)
     for name, one, other, differs in results:
         if differs:
             return (

@@ -81,13 +81,18 @@ def _moved(args: Any, eps: float, seed: int) -> Any:
     return jax.tree.map(move, args)
 
 
-def identities(args: tuple[Any, ...], dtype: str) -> str:
-    """Names what arguments in this dtype satisfy to rounding, and only to rounding."""
+def identities(args: tuple[Any, ...], names: Sequence[str], dtype: str) -> str:
+    """Says what arguments in this dtype satisfy to rounding, and only to rounding.
+
+    Args:
+        args: of both sides.
+        names: of all their leaves.
+        dtype: the narrowest of theirs.
+    """
     eps = float(jnp.finfo(dtype).eps)
     found = [
-        f"args[{i}]{jax.tree_util.keystr(path)} {what}"
-        for i, arg in enumerate(args)
-        for path, leaf in jax.tree.leaves_with_path(arg)
+        f"{name} {what}"
+        for name, leaf in zip(names, jax.tree.leaves(args), strict=True)
         if trees.is_floating(leaf)
         for what in _identities_of(np.asarray(leaf, np.float64), eps)
     ]

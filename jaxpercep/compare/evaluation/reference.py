@@ -69,24 +69,26 @@ class Evaluation:
         return replace(self, floor=trees.larger(self.floor, sizes))
 
 
-def evaluate(native: Native, rate: float | None = None) -> Evaluation:
+def evaluate(native: Native, names: Sequence[str], rate: float | None = None) -> Evaluation:
     """Evaluates both gradients in double precision, also with every number moved by an ulp.
 
     Args:
         native: both sides in the caller's dtype.
+        names: of all leaves of the arguments.
         rate: if the candidate is implied by a step of this learning rate.
     """
     wide, own = native.sides.in_float64(), native.sides
     noise = noise_of_function(wide)
     exact = tolerances(wide, noise, rate)
     floor = allowance(native, wide, exact)
-    identity = identities(own.args, native.dtype)
+    identity = identities(own.args, names, native.dtype)
     apart = distances(wide.candidate.answer.leaves, wide.autodiff.leaves)
     # Compiled or not, a number within rounding of a kink may be on either side of it.
     spreads = {
         dtype: spread_of_function(noise, dtype, wide.autodiff, jumps=True)
         for dtype in ("float64", native.dtype)
     }
+    differentiated = [names[i] for i in native.leaves.positions]
     agree = all(distance <= most for distance, most in zip(apart, floor, strict=True))
     inexact = agree and any(distance > most for distance, most in zip(apart, exact, strict=True))
     return Evaluation(
@@ -100,7 +102,7 @@ def evaluate(native: Native, rate: float | None = None) -> Evaluation:
         function=wide.function.value,
         values=wide.values,
         graph=wide.function.graph,
-        miscompiled=miscompilation(native, wide, spreads, agree=agree),
+        miscompiled=miscompilation(native, wide, spreads, differentiated, agree=agree),
         shared=_shared_rules(native, wide) if agree else (),
         wide=wide,
         identities=identity,
