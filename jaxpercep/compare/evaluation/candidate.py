@@ -1,6 +1,7 @@
 """The hand-written gradient."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -67,11 +68,16 @@ class Candidate:
         expected: Leaves,
         native: Answer | None,
     ) -> "Candidate":
-        def at(args: tuple[Any, ...]) -> Answer:
-            return trees.answer(grad_fun(*trees.copied(args)), expected)
+        def run(copied: Callable[[Any], Any], args: tuple[Any, ...]) -> Answer:
+            return trees.answer(grad_fun(*copied(args)), expected)
 
+        at, answer = partial(run, trees.copied), None
+        if native is not None:
+            with suppress(Exception):  # anything: it may need arrays of JAX
+                answer = run(trees.in_numpy, args)
+                at = partial(run, trees.in_numpy)
         try:
-            answer = at(args)
+            answer = answer or at(args)
         except UNFIT:
             if native is None:
                 raise

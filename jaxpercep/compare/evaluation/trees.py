@@ -147,7 +147,19 @@ def copied(args: Any) -> Any:
     """Copies the arrays, since a candidate may donate, and so delete, its arguments."""
 
     def copy(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.device_put(np.array(leaf), leaf.sharding)  # leaf.copy() compiles a program
         return leaf.copy() if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+    return jax.tree.map(copy, args)
+
+
+def in_numpy(args: Any) -> Any:
+    """Copies the arrays of JAX as those of NumPy, which compile nothing."""
+
+    def copy(leaf: Any) -> Any:
+        is_key = jnp.issubdtype(getattr(leaf, "dtype", np.float64), jax.dtypes.prng_key)
+        return np.array(leaf) if isinstance(leaf, jax.Array) and not is_key else leaf
 
     return jax.tree.map(copy, args)
 
@@ -158,7 +170,9 @@ def cast(args: Any, dtype: str) -> Any:
     def convert(leaf: Any) -> Any:
         if is_complex(leaf):
             return jnp.array(leaf, np.complex128 if dtype == "float64" else np.complex64)
-        return jnp.array(np.asarray(leaf, np.float64), dtype) if is_floating(leaf) else leaf
+        if not is_floating(leaf):
+            return leaf
+        return jnp.asarray(np.asarray(leaf, np.float64).astype(jnp.dtype(dtype)))
 
     return jax.tree.map(convert, copied(args))
 
