@@ -139,6 +139,20 @@ def test_noise_is_left_out_of_a_function_that_fails_with_it():
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("constant", [0.7978846, 0.044715, 0.1])
+def test_a_constant_is_as_close_as_its_type(dtype, constant):
+    """In bfloat16, whose numbers have 8 binary digits, 0.7978846 is 204 / 256."""
+
+    def narrow(x):
+        return jnp.sum(jnp.sin(x.astype(dtype) * jnp.asarray(constant, dtype)))
+
+    report = compare_gradients(narrow, lambda x: constant * np.cos(constant * x), UNIT)
+    assert report.ok, str(report)
+    wrong = compare_gradients(narrow, lambda x: 1.05 * constant * np.cos(constant * x), UNIT)
+    assert not wrong.ok
+
+
 def test_data_that_are_never_moved_do_not_pass_these_tests(monkeypatch):
     monkeypatch.setattr(reference, "allowance", lambda _, __, floor: floor)
     with pytest.raises(AssertionError):

@@ -119,6 +119,7 @@ MISSING_DERIVATIVE = (
         {"dprecision * precision": "dprecision"},
         forward={"jnp.exp(-s)": "identity_slope(jnp.exp, -s)"},
         lines=("gaussian.precision",),
+        repaired=False,
     ),
     mistake(
         VOTES,

@@ -28,7 +28,7 @@ class Equals:
 
     def place(self, found: Substitution, *, every: bool) -> Substitution:
         """Returns the same replacement where the mistake was made."""
-        return self.computed(self.last_alias(found, every), every)
+        return self.computed(self.first_wrong(self.last_alias(found, every), every), every)
 
     def computed(self, found: Substitution, every: bool) -> Substitution:
         """Returns where a wrong value was computed that is read at the place found."""
@@ -38,6 +38,22 @@ class Equals:
         same = (k for k in pairs if not self.is_read(k) and equal(pairs[k].here, pairs[key].here))
         moved = (Substitution((k,), found.due) for k in same)
         return next((one for one in moved if self.trials.repairs(one, every=every)), found)
+
+    def first_wrong(self, found: Substitution, every: bool) -> Substitution:
+        """Returns the first wrong value that may as well be replaced, where what is found is right.
+
+        `dh = dc - dc.mean()` is right for a right `dc`, and for the `dh` that is due in its place.
+        """
+        if len(found.keys) > 1 or not self.is_cotangent(found.keys[0]):
+            return found
+        later = list(self.values.pairs)[self.values.order[found.keys[0]] + 1 :]
+        wrong = (k for k in later if self.is_assigned(k) and not self.values.is_settled(k))
+        same = (Substitution((key,), found.due) for key in wrong)
+        return next((one for one in same if self.trials.repairs(one, every=every)), found)
+
+    def is_cotangent(self, key: Key) -> bool:
+        """Returns True for a right cotangent."""
+        return any(m.is_exact and m.known.is_gradient for m in self.values.meanings[key])
 
     def last_alias(self, found: Substitution, every: bool) -> Substitution:
         """Returns the last of the equal values whose replacement repairs as much."""

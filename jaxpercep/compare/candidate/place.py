@@ -151,17 +151,20 @@ class Search:
         return None
 
     def after(self, found: Substitution, tier: Tier, *, every: bool) -> Substitution | None:
-        """Returns what repairs the first wrong value after one that is right.
+        """Returns what repairs the first multiple of a known value after one that is right.
 
-        `dh = dc - dc.mean()` is right for a right `dc`, and for the `dh` that is due in its place.
+        `dh = dd * keep` lacks a factor; that factor at the line that computes `dd` would do, too.
         """
-        meanings = self.values.meanings[found.keys[0]]
-        is_right = any(m.is_exact and m.known.kind in ("cotangent", "leaf") for m in meanings)
-        if len(found.keys) > 1 or not is_right:
+        (key, *more), pairs = found.keys, self.values.pairs
+        kinds = {m.known.kind for m in self.values.meanings[key] if m.is_exact}
+        before = list(pairs)[: self.values.order[key]]
+        is_copy = any(equal(pairs[k].here, pairs[key].here) for k in before)
+        if more or is_copy or not kinds & {"cotangent", "leaf"}:
             return None
-        later = list(self.values.pairs)[self.values.order[found.keys[0]] + 1 :]
+        later = list(pairs)[self.values.order[key] + 1 :]
         assigned = (key for key in later if self.runs.sites[key.site].variable is not None)
-        wrong = [key for key in assigned if not self.values.is_right(key)]
+        multiples = (key for key in assigned if self.values.meanings[key])
+        wrong = [key for key in multiples if not self.values.is_right(key)]
         return self.among(wrong, tier, every=every)
 
     def among(self, keys: Sequence[Key], tier: Tier, *, every: bool) -> Substitution | None:

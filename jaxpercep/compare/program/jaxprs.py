@@ -316,7 +316,7 @@ class _Reader:
     def wide(self, value: Value, dtype: Any) -> np.ndarray:
         """Returns a captured value or a literal in float64, moved if constants are to be."""
         wide = np.asarray(value, _wide(np.dtype(dtype)))
-        if self.rng is not None and bits(str(dtype)) < 64 and not _is_exact(wide):
+        if self.rng is not None and bits(str(dtype)) < 64 and not _is_exact(wide, dtype):
             self.has_narrow_constants = True
             half_ulp = float(jnp.finfo(dtype).eps) / 2
             wide = wide * (1 + half_ulp * self.rng.choice([-1.0, 1.0], wide.shape))
@@ -380,8 +380,15 @@ def _run_plainly(graph: Graph, *values: Value) -> list[Value]:
     return run(graph, values, Plain())
 
 
-def _is_exact(value: np.ndarray) -> bool:
-    """Returns True for numbers that rounding has not changed: small multiples of 1/256, as 0.5."""
+def _is_exact(value: np.ndarray, dtype: Any) -> bool:
+    """Returns True for numbers that rounding to a type has not changed, as far as they show.
+
+    In float32 these are small multiples of 1/256, as 0.5; in 16 bits, whose numbers are all short,
+    those with zeros in half of their digits.
+    """
+    if bits(str(dtype)) < 32:
+        digits = np.frexp(value)[0] * 2 ** ((jnp.finfo(dtype).nmant + 1) // 2)
+        return bool(np.all(digits == np.round(digits)))
     return bool(np.all(value * 256 == np.round(value * 256)) and np.all(np.abs(value) < 2**16))
 
 
