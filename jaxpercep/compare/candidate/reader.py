@@ -108,10 +108,10 @@ class Reader:
     def shares(self, here: Quantities, there: Quantities) -> Iterator[Known]:
         """Yields what several uses of a value contribute together."""
         for share in shares(self.program, here.cotangents):
-            place, pair = (
-                self.place(share.last),
-                Pair(*(share.of(q.cotangents) for q in (here, there))),
-            )
+            place = self.place(share.last)
+            if place == self.program.points[share.last.point].operation.name:
+                continue  # inside a library, where the reader cannot look
+            pair = Pair(*(share.of(q.cotangents) for q in (here, there)))
             name = f"the parts of the gradient that flow back from {place}"
             rest = f"a gradient without what flows back from {place}"
             yield Known("use", (rest if share.is_rest else name,), pair)

@@ -43,7 +43,8 @@ class Repair:
         """Returns the sentence that leads a report."""
         text = f"{self.source}: `{self.code}` should be {self.due}"
         if self.missing:
-            text += f": {self.missing} is missing"
+            verb = "are" if self.missing.startswith("the parts") else "is"
+            text += f": {self.missing} {verb} missing"
         proof = " (verified)" if self.verified else ""
         new = f"`{self.suggestion}`" if self.suggestion else "that value"
         others = {1: "", 2: " and the other repair"}.get(self.together, " and the other repairs")
