@@ -155,11 +155,12 @@ def copied(args: Any) -> Any:
 
 
 def in_numpy(args: Any) -> Any:
-    """Copies the arrays of JAX as those of NumPy, which compile nothing."""
+    """Copies the arrays as those of NumPy, which compile nothing; keys of JAX stay as they are."""
 
     def copy(leaf: Any) -> Any:
-        is_key = jnp.issubdtype(getattr(leaf, "dtype", np.float64), jax.dtypes.prng_key)
-        return np.array(leaf) if isinstance(leaf, jax.Array) and not is_key else leaf
+        is_array = isinstance(leaf, (jax.Array, np.ndarray))
+        is_key = is_array and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.array(leaf) if is_array and not is_key else leaf
 
     return jax.tree.map(copy, args)
 
