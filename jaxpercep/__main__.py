@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator
 from typing import Any, TextIO
 
@@ -18,6 +19,7 @@ def main() -> int:
     character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
     """
     signal.signal(signal.SIGTERM, _as_interrupt)
+    sys.unraisablehook = _interrupt_again
     try:
         with needed_by("the command line"), _until_closed(sys.stdout):
             from jaxpercep import cli
@@ -42,6 +44,18 @@ def _as_interrupt(number: int, frame: Any) -> None:
     """Does what Ctrl-C does; a job in the background, which ignores Ctrl-C, is interrupted too."""
     handler = signal.getsignal(signal.SIGINT)
     (handler if callable(handler) else signal.default_int_handler)(number, frame)
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Repeats an interrupt that Python has dropped, because it arrived in a callback.
+
+    JAX has Python call it before and after each garbage collection, which is often. SIGTERM is
+    repeated, since Ctrl-C may be ignored, and it does the same; later, when the callback is over.
+    """
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 class _Output(io.FileIO):

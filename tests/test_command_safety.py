@@ -231,6 +231,33 @@ def test_a_closed_pipe_ends_the_printing_and_not_the_work(
     assert (tmp_path / "model").exists()
 
 
+IN_A_CALLBACK = """
+import gc, os, signal, time
+from jaxpercep import __main__, cli
+
+def interrupt(phase, info):
+    if phase == "start":
+        gc.callbacks.remove(interrupt)
+        os.kill(os.getpid(), signal.{signal})
+
+def work():
+    gc.callbacks.append(interrupt)
+    gc.collect()
+    time.sleep(60)
+    return 0
+
+cli.main = work
+raise SystemExit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_is_not_lost_in_a_callback(name: str) -> None:
+    with python(IN_A_CALLBACK.format(signal=name)) as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "jaxpercep: interrupted\n")
+
+
 def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(
     tmp_path: Path, duration: float
 ) -> None:

@@ -77,7 +77,7 @@ def arbitrate(
         wrong: the leaves in which the two differ, the worst first.
         compiled: True if the function can be compiled.
     """
-    sample = _sampler(function, values, positions, compiled)
+    sample = _sampler(function, values, [positions[i] for i in wrong[:WORST_LEAVES]], compiled)
     found: set[Verdict] = set()
     for i in wrong[:WORST_LEAVES]:
         other = candidate[i]
@@ -85,7 +85,7 @@ def arbitrate(
             continue
         pair = autodiff[i], np.asarray(other, np.float64)
         size = max(largest(values[positions[i]]), 1e-3)
-        along = partial(sample, i, FIRST_STEP * size)
+        along = partial(sample, positions[i], FIRST_STEP * size)
         of_leaf = _of_leaf(along, *pair)
         if of_leaf == {"kink"}:
             u = smooth_direction(function, values, positions[i], size, pair[1], compiled=compiled)
@@ -187,24 +187,29 @@ def _sampler(
     positions: Sequence[int],
     compiled: bool,
 ) -> Callable[[int, float, np.ndarray], Differences]:
-    """Returns `(leaf, first step, direction) -> differences`, for a direction of length 1."""
+    """Returns `(position, first step, direction) -> differences`, for a direction of length 1.
 
-    def at(position: int, given: Sequence[Any], direction: Any, step: Any) -> Any:
-        moved = given[position] + step * direction
-        return function([*given[:position], moved, *given[position + 1 :]])
+    Every step moves all of the positions, the others by 0, so that one program serves them all.
+    """
+    still = {i: jnp.zeros_like(values[i]) for i in positions}
 
-    def compiled_row(position: int, given: Sequence[Any], direction: Any, steps: Any) -> Any:
-        return jax.lax.map(partial(at, position, given, direction), steps)
+    def at(given: Sequence[Any], directions: dict[int, Any], step: Any) -> Any:
+        moved = list(given)
+        for i, direction in directions.items():
+            moved[i] = given[i] + step * direction
+        return function(moved)
 
-    def eager_row(position: int, given: Sequence[Any], direction: Any, steps: Any) -> Any:
-        return [at(position, given, direction, step) for step in steps]
+    def compiled_row(given: Sequence[Any], directions: dict[int, Any], steps: Any) -> Any:
+        return jax.lax.map(partial(at, given, directions), steps)
 
-    row = RUN_ONCE(compiled_row, static_argnums=0) if compiled else eager_row
+    def eager_row(given: Sequence[Any], directions: dict[int, Any], steps: Any) -> Any:
+        return [at(given, directions, step) for step in steps]
 
-    def differences(leaf: int, first: float, direction: np.ndarray) -> Differences:
-        samples = row(
-            positions[leaf], list(values), jnp.asarray(direction), jnp.asarray(_steps(first))
-        )
+    row = RUN_ONCE(compiled_row) if compiled else eager_row
+
+    def differences(position: int, first: float, direction: np.ndarray) -> Differences:
+        directions = still | {position: jnp.asarray(direction)}
+        samples = row(list(values), directions, jnp.asarray(_steps(first)))
         return _extrapolated(np.asarray(samples), first)
 
     return differences
