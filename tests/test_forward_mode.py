@@ -1,5 +1,7 @@
 """Derivatives in forward mode: right at random tangents, linear in them, and the mistake named."""
 
+import importlib
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -110,6 +112,108 @@ def test_rules_are_compared_with_autodiff_of_their_function(rule, expected):
     report = compare_custom_jvp(jax.jit(partial(loss, ruled(rule))), X)
     assert causes(report) == expected
     assert report.verdict == ("manual_wrong" if expected else "match")
+
+
+def split(primals, tangents):
+    x, w, _ = map(np.asarray, primals)
+    dx, dw, _ = tangents
+    h = np.tanh(x @ w)
+    dz = dx @ w  # [first term]
+    dz = dz + x @ dw  # [second term]
+    dh = (1 - h**2) * dz  # [bend]
+    return fun(*primals), {"h": 2 * h * dh, "count": None}  # [return]
+
+
+def loop(w, h):
+    def body(h, x):
+        h = jnp.tanh(x + w * h)
+        return h, h
+
+    return jax.lax.scan(body, h, jnp.asarray(X, h.dtype))[1]
+
+
+def unrolled(primals, tangents):
+    (w, h), (dw, dh) = primals, tangents
+    rows = []
+    for x in jnp.asarray(X, h.dtype):
+        dz = w * dh + dw * h
+        h = jnp.tanh(x + w * h)
+        dh = dz * (1 - h**2)  # [of the loop]
+        rows.append((h, dh))
+    return tuple(map(jnp.stack, zip(*rows, strict=True)))
+
+
+@jax.custom_jvp
+def root(a):
+    def better(r):
+        return (r + a / r) / 2
+
+    return jax.lax.while_loop(lambda r: abs(r * r - a) > 1e-6 * a, better, a)
+
+
+@root.defjvp
+def root_jvp(primals, tangents):
+    r = root(*primals)
+    return r, tangents[0] / r  # [of the root]
+
+
+def text_of(tag):
+    source = Path(__file__).read_text().splitlines()
+    return source[int(line(tag).rpartition(":")[2]) - 1].partition("  #")[0].strip()
+
+
+def test_a_right_derivative_is_listed():
+    listing = str(compare_jvp(fun, split, X, W, 3).annotated)
+    words = " ".join(listing.split())
+    for tag, meaning in {
+        "first term": "dz: what the tangent of x adds to that of x @ w of",
+        "second term": "dz: the tangent of x @ w",
+        "bend": "dh: the tangent of jnp.tanh(x @ w)",
+        "return": "2 * h * dh: the tangent of the result = the",
+    }.items():
+        assert text_of(tag)[:30] in listing
+        assert meaning in words
+
+
+EDITS = {
+    "bend": ("1 - h**2", "1 - h", "dh", "the tangent of jnp.tanh(x @ w)"),
+    "second term": ("x @ dw", "2 * x @ dw", None, "what the tangent of w adds to that of x @ w"),
+    "of the loop": ("1 - h**2", "1 + h**2", "dh", "the tangent of jnp.tanh(x + w * h)"),
+}
+
+
+@pytest.mark.parametrize("tag", EDITS)
+def test_a_wrong_derivative_is_repaired(tag, tmp_path, monkeypatch):
+    right, wrong, variable, due = EDITS[tag]
+    source = Path(__file__).read_text().splitlines(keepends=True)
+    number = int(line(tag).rpartition(":")[2])
+    assert right in source[number - 1]
+    source[number - 1] = source[number - 1].replace(right, wrong)
+    (tmp_path / "edited_derivatives.py").write_text("".join(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("edited_derivatives", None)
+    edited = importlib.import_module("edited_derivatives")
+    if tag == "of the loop":
+        report = compare_jvp(edited.loop, edited.unrolled, W[0], W[1])
+    else:
+        report = compare_jvp(edited.fun, edited.split, X, W, 3)
+    repair = report.repair
+    assert repair.source == f"edited_derivatives.py:{number}"
+    assert (repair.variable, repair.verified) == (variable, True)
+    assert due in repair.due
+    assert right in repair.suggestion
+    assert "every tangent is right (verified)" in str(report)
+
+
+def test_a_rule_is_read_where_only_a_loop_was_differentiated():
+    report = compare_custom_jvp(lambda a: jnp.sin(root(a)), np.float32(2))
+    assert report.verdict == "manual_wrong"
+    assert (report.repair.source, report.repair.expression) == (
+        line("of the root"),
+        "tangents[0] / r",
+    )
+    assert report.repair.due.startswith("the tangent of jax.lax.while_loop(")
+    assert "sin" not in (report.repair.is_ or "")  # the factor is another at other arguments
 
 
 def test_a_rule_that_cannot_be_transposed_is_right_in_forward_mode_only():

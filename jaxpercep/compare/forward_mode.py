@@ -9,9 +9,8 @@ import jax
 import numpy as np
 
 from jaxpercep._checks import check_callable
-from jaxpercep.compare.candidate.backward import Candidate
-from jaxpercep.compare.candidate.instrumented import Follow
-from jaxpercep.compare.candidate.source import UnreadableError
+from jaxpercep.compare.candidate.backward import Candidate, Forward
+from jaxpercep.compare.candidate.instrumented import Build, Follow, as_it_is
 from jaxpercep.compare.comparison import compared, compared_as_linear
 from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.arguments import (
@@ -46,7 +45,8 @@ def compare_jvp(
     """Compares a hand-written derivative in forward mode with `jax.jvp` of `fun`.
 
     The tangents of the results must be right at random tangents, and linear in them. If they are
-    not, the mistake is searched as in a pullback, where `leaves` are those of the arguments.
+    not, the mistake is searched as in a pullback, where `leaves` are those of the arguments. The
+    listing and the repair are of `jvp_fun` itself, and name tangents.
 
     Args:
         fun: `fun(*args)`, any pytree of arrays.
@@ -70,7 +70,8 @@ def compare_jvp(
 
     check_forward(fun, forward, args, "jvp_fun", "tangent")
     _check_tangent(jvp_fun, args, shapes)
-    return _compared(fun, jvp_fun, args, chosen, jvp_fun)
+    names = parameters(fun, len(args))
+    return _compared(fun, lambda follow: follow(jvp_fun), args, chosen, jvp_fun, names)
 
 
 def compare_custom_jvp(fun: Callable[..., Any], *args: Any) -> GradientReport:
@@ -90,35 +91,50 @@ def compare_custom_jvp(fun: Callable[..., Any], *args: Any) -> GradientReport:
     args, chosen = arguments_of_pullback(args)
     shapes_of(fun, args)
     primal = without_forward_rules(fun, args)
-    report = _compared(primal, partial(jax.jvp, fun), args, chosen, fun)
+    names = parameters(fun, len(args))
+    report = _compared(primal, partial(_rule_of, fun), args, chosen, fun, names)
     remark = _only_forward(fun, args, chosen) if report.ok else ""
     return replace(report, remark=report.remark or remark or None)
 
 
+def _rule_of(fun: Callable[..., Any], follow: Follow) -> Callable[..., Any]:
+    """Builds the derivative that JAX makes of a function with the rules in it."""
+    return partial(jax.jvp, follow(fun))
+
+
 def _compared(
     fun: Callable[..., Any],
-    jvp_fun: Callable[..., Any],
+    build: Build,
     args: tuple[Any, ...],
     chosen: tuple[int, ...],
     function: Callable[..., Any],
+    names: tuple[str, ...],
 ) -> GradientReport:
     """Compares tangents of the results; if they are wrong, what multiplies those of the arguments.
 
     Tangents of results are the gradient of <tangents, dy> by dy.
     """
     tangents, dy = Cotangents.of(args, "t"), Cotangents.of(shapes_of(fun, args)).first
-    candidate = Candidate(_unread, function, (*parameters(fun, len(args)), "dy", "t"))
+    jvp_fun = build(as_it_is)
+
+    def built(follow: Follow) -> Callable[..., Any]:
+        return partial(tangent, build(follow))
+
+    forward = _forward(fun, args, dy, tangents.first)
+    candidate = Candidate(built, function, (*names, "dy", "t"), forward=forward)
 
     def objective(*given: Any) -> Any:
         *args, dy, t = given
         return inner(along(fun, tuple(args), t), dy)
 
-    def tangent(*given: Any) -> Any:
+    def tangent(jvp_fun: Callable[..., Any], *given: Any) -> Any:
         *args, dy, t = given
         moved = jvp_fun(tuple(args), filled(t, tuple(args)))[1]
         return trees.laid_out((moved,), (dy,), (0,))[0]
 
-    direct = compared_as_linear(objective, tangent, (*args, dy), tangents, len(args), candidate)
+    direct = compared_as_linear(
+        objective, built(as_it_is), (*args, dy), tangents, len(args), candidate
+    )
     leaves = tuple(replace(leaf, of="tangent") for leaf in direct.leaves)
     report = direct._replace(leaves=leaves).report()
     if report.ok or any(d.cause in get_args(LinearityCause) for d in report.diagnoses):
@@ -134,12 +150,23 @@ def _compared(
         return tuple(cotangents[n] for n in chosen)
 
     explained = compared(whole, transposed, (*args, dy, tangents.first), chosen, candidate)
-    return report if explained.ok else replace(explained, remark=explained.remark or TRANSPOSED)
+    if explained.ok:
+        return report
+    remark = explained.remark or TRANSPOSED
+    return replace(explained, backward=report.backward, remark=remark)
 
 
-def _unread(follow: Follow) -> Callable[..., Any]:
-    del follow
-    raise UnreadableError("derivatives in forward mode are not read")
+def _forward(fun: Callable[..., Any], args: tuple[Any, ...], dy: Any, t: Any) -> Forward:
+    """Describes what a derivative in forward mode is of: a function of (*args, dy, t)."""
+    floating = [i for i, leaf in enumerate(jax.tree.leaves(args)) if trees.is_floating(leaf)]
+    start = len(jax.tree.leaves((args, dy)))
+    tangents = {i: start + k for k, i in enumerate(floating)}
+    assert len(tangents) == len(jax.tree.leaves(t))
+
+    def results(*given: Any) -> list[Any]:
+        return [leaf for leaf in jax.tree.leaves(fun(*given[:-2])) if trees.is_floating(leaf)]
+
+    return Forward(results, tangents)
 
 
 def _check_tangent(jvp_fun: Callable[..., Any], args: tuple[Any, ...], shapes: Any) -> None:

@@ -95,7 +95,7 @@ class GradientReport:
             Sentences, one for each line of the function, the largest mistake first: `str()` prints
             five of them. If they cannot be found, `reason` says why.
         """
-        if any(leaf.of == "tangent" for leaf in self.leaves):
+        if self.backward.candidate.forward is not None:
             return BlindSpots((), FORWARD)
         return self.backward.blind_spots
 

@@ -1,9 +1,10 @@
 """A candidate that is read when asked for: its values, what they are, and how to repair it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,24 +20,57 @@ from jaxpercep.compare.candidate.listing import Lister, over_passes
 from jaxpercep.compare.candidate.place import Search
 from jaxpercep.compare.candidate.quantities import Program, Spot
 from jaxpercep.compare.candidate.quiet import quietly
-from jaxpercep.compare.candidate.reader import Reader
+from jaxpercep.compare.candidate.reader import Reader, TangentReader
 from jaxpercep.compare.candidate.repair import Repair
 from jaxpercep.compare.candidate.runs import Runs, Target, drawn
 from jaxpercep.compare.candidate.source import Home, UnreadableError, file_of
 from jaxpercep.compare.candidate.structure import filling, holds, structural
 from jaxpercep.compare.candidate.suggest import Suggester
+from jaxpercep.compare.candidate.tangents import TangentProgram
 from jaxpercep.compare.candidate.values import Substitution, Values
 from jaxpercep.compare.evaluation.arbitration import Verdict
+from jaxpercep.compare.evaluation.function import UNFIT
 from jaxpercep.compare.evaluation.native import Native
 from jaxpercep.compare.evaluation.reference import Evaluation
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.explanation.blind_spots import BlindSpots, blind_spots
 from jaxpercep.compare.explanation.messages import FactorNames
+from jaxpercep.compare.program.jaxprs import NEEDS_NUMBERS, trace
 from jaxpercep.compare.program.words import leaf_names, parameters
 
 TIGHT = 1e-9  # relative: in float64 equal values are closer
 LOOSEST = 1e-6  # although the rounding of a wrong candidate may be anything
 SETS = 5  # of other arguments
+UNTRACEABLE = "the function cannot be traced with abstract arguments"
+
+
+class Forward(NamedTuple):
+    """What a derivative in forward mode is of.
+
+    Attributes:
+        function: of the candidate's arguments; it returns the results that have tangents.
+        tangents: the position of the tangent of each leaf of the arguments, among these leaves.
+    """
+
+    function: Callable[..., Sequence[Any]]
+    tangents: Mapping[int, int]
+
+    def program(self, native: Native, args: tuple[Any, ...]) -> TangentProgram:
+        """Traces the function in float64; if it refuses that, or narrows, widens its graph.
+
+        Raises:
+            UnreadableError: It needs concrete arguments.
+        """
+        with suppress(*UNFIT):
+            traced = trace(self.function, args)
+            if traced.narrowest() == "float64":
+                return TangentProgram(traced.graph(reverse=False), self.tangents)
+        try:
+            with jax.enable_x64(native.x64):
+                traced = trace(self.function, native.sides.args)
+        except NEEDS_NUMBERS as error:
+            raise UnreadableError(UNTRACEABLE) from error
+        return TangentProgram(traced.graph(widen=True, reverse=False), self.tangents)
 
 
 @dataclass(frozen=True)
@@ -48,12 +82,14 @@ class Candidate:
         function: the user's function whose file, with its neighbours, is read.
         names: of the arguments.
         methods: of layers of the library that are read as well.
+        forward: None for a gradient.
     """
 
     build: Build
     function: Callable[..., Any]
     names: tuple[str, ...]
     methods: tuple[Callable[..., Any], ...] = ()
+    forward: Forward | None = None
 
     @property
     def home(self) -> Home:
@@ -132,6 +168,7 @@ class Backward:
             replace(
                 described(fault, found.text if found else None, runs, values, dictionary, names),
                 together=len(faults),
+                of="gradient" if self.candidate.forward is None else "tangent",
             )
             for fault, found in zip(faults, suggestions, strict=True)
         ]
@@ -146,7 +183,9 @@ class Backward:
         evaluation = self.evaluation
         structure = jax.tree.structure(self.native.sides.args)
         args = jax.tree.unflatten(structure, evaluation.values)
-        every = [args, *(drawn(args, evaluation.leaves.positions, seed) for seed in range(SETS))]
+        forward = self.candidate.forward
+        moving = evaluation.leaves.positions if forward is None else tuple(forward.tangents)
+        every = [args, *(drawn(args, moving, seed) for seed in range(SETS))]
         home = self.candidate.home
         known, right = self.known(every, home)
         eps = float(jnp.finfo(evaluation.formula).eps)
@@ -165,24 +204,32 @@ class Backward:
     def known(
         self, every: Sequence[tuple[Any, ...]], home: Home
     ) -> tuple[list[Known], list[list[np.ndarray]]]:
-        """Returns the known values, and the right gradient by each leaf at all sets of arguments.
+        """Returns the known values, and what is right for each leaf at all sets of arguments.
 
         Values are known at two sets. The others prove suggestions; they are left out if there is no
         right gradient at one of them, or if branches may be taken there that were not traced here.
         """
-        positions = self.evaluation.leaves.positions
-        if self.evaluation.graph is None:
-            raise UnreadableError("the function cannot be traced with abstract arguments")
-        program = Program(self.evaluation.graph)
+        positions, forward = self.evaluation.leaves.positions, self.candidate.forward
+        if forward is not None:
+            program: Program | TangentProgram = forward.program(self.native, every[0])
+            spots = [Spot("output", 0, i) for i in range(len(positions))]
+        elif self.evaluation.graph is not None:
+            program = Program(self.evaluation.graph)
+            spots = [Spot("input", 0, i) for i in positions]
+        else:
+            raise UnreadableError(UNTRACEABLE)
         branches = any(operation.kind == "cond" for operation in program.graph.walk())
         chosen = every[:2] if branches else every
         here, there, *more = (program.at(jax.tree.leaves(some)) for some in chosen)
-        spots = [Spot("input", 0, i) for i in positions]
-        right = [[at.cotangents[spot] for at in (here, there, *more)] for spot in spots]
+        right = [[at.derivatives[spot] for at in (here, there, *more)] for spot in spots]
         if not all(np.isfinite(leaf).all() for leaves in right for leaf in leaves[2:]):
             right = [leaves[:2] for leaves in right]
         names = leaf_names(self.candidate.names, every[0])
-        return Reader(program, names, positions, home.file).known(here, there), right
+        if isinstance(program, TangentProgram):
+            reader: Reader = TangentReader(program, names, positions, home.file)
+        else:
+            reader = Reader(program, names, positions, home.file)
+        return reader.known(here, there), right
 
 
 def described(

@@ -39,18 +39,18 @@ class Point(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A value, or a use of it: number `index` of the function's inputs, or of a point."""
+    """A value, or a use of it: number `index` of inputs or outputs, or of a point."""
 
-    kind: Literal["input", "result", "use"]
+    kind: Literal["input", "result", "use", "output"]
     point: int
     index: int
 
 
 class Quantities(NamedTuple):
-    """The values of a function at some arguments, and their cotangents."""
+    """The values of a function at some arguments, and their cotangents or tangents."""
 
     values: dict[Spot, np.ndarray]
-    cotangents: dict[Spot, np.ndarray]
+    derivatives: dict[Spot, np.ndarray]
 
 
 @dataclass

@@ -20,6 +20,7 @@ from jaxpercep.compare.candidate.known import (
 )
 from jaxpercep.compare.candidate.quantities import Program, Quantities, Spot
 from jaxpercep.compare.candidate.shares import shares
+from jaxpercep.compare.candidate.tangents import TangentProgram
 from jaxpercep.compare.evaluation.trees import largest
 from jaxpercep.compare.program import words
 from jaxpercep.compare.program.graph import Operation, Span
@@ -36,7 +37,7 @@ class Reader:
         home: the file of the candidate.
     """
 
-    program: Program
+    program: Program | TangentProgram
     names: Sequence[str]
     leaves: Sequence[int]
     home: str
@@ -48,19 +49,23 @@ class Reader:
         every += list(stacks(every))
         every += [column for known in every for column in columns(known)]
         every += [sum_ for known in every for sum_ in reduced(known)]
-        every += [row for known in every for row in rows(known)]
+        every += [row for known in every for row in self.rows(known)]
         every.sort(key=lambda known: RANK.index(known.kind))
         return _merged([known for known in every if np.any(known.pair.here)])
 
+    def rows(self, known: Known) -> Iterator[Known]:
+        """Yields the rows of an array."""
+        return rows(known)
+
     def inputs(self, here: Quantities, there: Quantities) -> Iterator[Known]:
         """Yields the arguments and the gradients by them."""
-        for spot in here.cotangents:
+        for spot in here.derivatives:
             if spot.kind != "input":
                 continue
             name = self.names[spot.index]
             kind: Kind = "leaf" if spot.index in self.leaves else "data"
             if name != "dy" and not name.startswith("dy["):  # the checker's, of a pullback
-                pair = Pair(here.cotangents[spot], there.cotangents[spot])
+                pair = Pair(here.derivatives[spot], there.derivatives[spot])
                 yield Known(kind, (words.cotangent(name),), pair)
             pair = Pair(here.values[spot], there.values[spot])
             yield Known("value", (name,), pair, is_gradient=False)
@@ -68,8 +73,8 @@ class Reader:
     def results(self, here: Quantities, there: Quantities) -> Iterator[Known]:
         """Yields what the operations compute, with the cotangents of results and of uses."""
         points, passes = self.program.points, self.passes()
-        for spot in here.cotangents:
-            if spot.kind == "input":
+        for spot in here.derivatives:
+            if spot.kind not in ("result", "use"):
                 continue
             operation = points[spot.point].operation
             whole = spot.point in passes
@@ -82,11 +87,10 @@ class Reader:
             span = operation.span
             expression = words.expression_at(span) if span else None
             statement = (expression.statement if expression else (), index)
-            pair = Pair(here.cotangents[spot], there.cotangents[spot])
+            pair = Pair(here.derivatives[spot], there.derivatives[spot])
             known = Known("cotangent", (), pair, (*family, "d"), index, (statement,))
             if spot.kind == "use":
-                name = f"the part of the gradient that flows back from {place}{turn}"
-                yield replace(known, kind="use", names=(name,))
+                yield replace(known, kind="use", names=(f"{self.use(spot)}{turn}",))
                 continue
             values = Pair(here.values[spot], there.values[spot])
             text = place if expression is None or not whole else words.quoted(expression)
@@ -94,9 +98,7 @@ class Reader:
             yield replace(
                 known,
                 kind="cotangent" if whole else "inside",
-                names=(
-                    f"{words.cotangent(text) if whole else f'a gradient inside {place}'}{turn}",
-                ),
+                names=(f"{self.derivative(text) if whole else self.inside(place)}{turn}",),
             )
             value = replace(known, pair=values, family=(*family, "v"), is_gradient=False)
             yield replace(
@@ -105,13 +107,25 @@ class Reader:
                 names=(f"{text}{at}{turn}" if whole else f"a value inside {place}{turn}",),
             )
 
+    def derivative(self, text: str) -> str:
+        """Names the derivative of an expression."""
+        return words.cotangent(text)
+
+    def inside(self, place: str) -> str:
+        """Names a derivative inside a function of a library."""
+        return f"a gradient inside {place}"
+
+    def use(self, spot: Spot) -> str:
+        """Names the derivative of one use of a value."""
+        return f"the part of the gradient that flows back from {self.place(spot)}"
+
     def shares(self, here: Quantities, there: Quantities) -> Iterator[Known]:
         """Yields what several uses of a value contribute together."""
-        for share in shares(self.program, here.cotangents):
+        for share in shares(self.program, here.derivatives):
             place = self.place(share.last)
             if place == self.program.points[share.last.point].operation.name:
                 continue  # inside a library, where the reader cannot look
-            pair = Pair(*(share.of(q.cotangents) for q in (here, there)))
+            pair = Pair(*(share.of(q.derivatives) for q in (here, there)))
             name = f"the parts of the gradient that flow back from {place}"
             rest = f"a gradient without what flows back from {place}"
             yield Known("use", (rest if share.is_rest else name,), pair)
@@ -150,6 +164,67 @@ class Reader:
                 continue  # a library function consists of several operations
             found[key].append(i)
         return {i: (k, len(of)) for of in found.values() for k, i in enumerate(of)}
+
+
+@dataclass(frozen=True)
+class TangentReader(Reader):
+    """Turns the quantities of a function in forward mode into known values.
+
+    Attributes:
+        program: the function.
+        names: of its inputs.
+        leaves: the inputs that are neither its arguments nor their tangents.
+        home: the file of the candidate.
+    """
+
+    program: TangentProgram
+
+    def rows(self, known: Known) -> Iterator[Known]:
+        """Yields the rows of an array; those of a result are what a loop computes in its passes."""
+        return rows(known) if known.kind != "leaf" else iter(())
+
+    def inputs(self, here: Quantities, there: Quantities) -> Iterator[Known]:
+        """Yields the arguments, their tangents, and those of the results."""
+        given = {*self.leaves, *self.program.tangents.values()}
+        for spot in here.derivatives:
+            pair = Pair(here.derivatives[spot], there.derivatives[spot])
+            if spot.kind == "output":
+                yield Known("leaf", ("the tangent of the result",), pair)
+            if spot.kind != "input" or spot.index in given:
+                continue
+            name = self.names[spot.index]
+            yield Known("cotangent", (self.derivative(name),), pair)
+            pair = Pair(here.values[spot], there.values[spot])
+            yield Known("value", (name,), pair, is_gradient=False)
+
+    def derivative(self, text: str) -> str:
+        """Names the tangent of an expression."""
+        return f"the tangent of {text}"
+
+    def inside(self, place: str) -> str:
+        """Names a tangent inside a function of a library."""
+        return f"a tangent inside {place}"
+
+    def use(self, spot: Spot) -> str:
+        """Names what one operand adds to a tangent."""
+        operation = self.program.points[spot.point].operation
+        operand = operation.operands[spot.index]
+        graph = self.program.graph
+        makers = {result: o for o in graph.walk() for result in o.results}
+        text = None
+        if operand in graph.inputs:
+            text = self.names[graph.inputs.index(operand)]
+        elif (maker := makers.get(operand)) and maker.span:
+            expression = words.expression_at(maker.span)
+            text = words.quoted(expression) if expression else None
+        if text is None:
+            return f"one term of the tangent of {self.place(spot)}"
+        return f"what the tangent of {text} adds to that of {self.place(spot)}"
+
+    def shares(self, here: Quantities, there: Quantities) -> Iterator[Known]:
+        """Yields nothing: operands add to a tangent one by one."""
+        del here, there
+        yield from ()
 
 
 def _merged(every: Sequence[Known]) -> list[Known]:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Repair:
             then matched.
         missing: the term that the value lacks, in words, or None.
         together: the number of repairs that are needed at once.
+        of: what is right with them all.
     """
 
     source: str
@@ -30,6 +32,7 @@ class Repair:
     verified: bool
     missing: str | None = None
     together: int = 1
+    of: Literal["gradient", "tangent"] = "gradient"
 
     @property
     def code(self) -> str:
@@ -48,4 +51,4 @@ class Repair:
         proof = " (verified)" if self.verified else ""
         new = f"`{self.suggestion}`" if self.suggestion else "that value"
         others = {1: "", 2: " and the other repair"}.get(self.together, " and the other repairs")
-        return f"{text}; with {new}{others} every gradient is right{proof}."
+        return f"{text}; with {new}{others} every {self.of} is right{proof}."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxpercep.compare.candidate.quantities import LONGEST, Point, Program, Spot
+from jaxpercep.compare.candidate.tangents import TangentProgram
 from jaxpercep.compare.program import words
 from jaxpercep.compare.program.graph import Operation
 
@@ -29,10 +30,12 @@ class Share(NamedTuple):
         return np.sum([cotangents[spot] for spot in self.uses], axis=0)
 
 
-def shares(program: Program, cotangents: Mapping[Spot, np.ndarray]) -> Iterator[Share]:
+def shares(
+    program: Program | TangentProgram, derivatives: Mapping[Spot, np.ndarray]
+) -> Iterator[Share]:
     """Yields, of values that several statements use, what is neither one use nor all of them."""
     values: dict[object, dict[object, list[Spot]]] = defaultdict(lambda: defaultdict(list))
-    for spot in cotangents:
+    for spot in derivatives:
         if spot.kind == "use":
             operation, iterations = point = program.points[spot.point]
             around = iterations[:-1] if _is_run(point) else iterations

@@ -81,6 +81,8 @@ class Twins:
             return value if inner is wrapped else inner
         if isinstance(value, jax.custom_vjp):
             return self.remembered(value, self.of_rule)
+        if isinstance(value, jax.custom_jvp):
+            return self.remembered(value, self.of_forward_rule)
         if called and (method := call_method(value)) is not None:
             twin = self.of_function(method)
             return value if twin is method else MethodType(twin, value)
@@ -103,6 +105,15 @@ class Twins:
             return rule
         twin = jax.custom_vjp(rule.fun, nondiff_argnums=rule.nondiff_argnums)
         twin.defvjp(self.of(rule.fwd, called=True), self.of(rule.bwd, called=True))
+        return twin
+
+    def of_forward_rule(self, rule: Any) -> Any:
+        """Returns a `jax.custom_jvp` whose rule is a twin."""
+        derivative = self.of(rule.jvp, called=True)
+        if derivative is rule.jvp or rule.symbolic_zeros:
+            return rule
+        twin = jax.custom_jvp(rule.fun, nondiff_argnums=rule.nondiff_argnums)
+        twin.defjvp(derivative)
         return twin
 
     def remembered(self, value: Any, make: Callable[[Any], Any]) -> Any:

@@ -56,9 +56,16 @@ class Traced(NamedTuple):
         """Returns True if the function calls one with a `jax.custom_vjp` rule, or another kind."""
         return any(_is_rule(e, kinds) for e in _equations(self.closed.jaxpr))
 
-    def graph(self, *, widen: bool = False) -> Graph:
-        """Returns the operations; with `widen`, every floating type in them becomes float64."""
-        return _Reader(widen).graph(self.closed.jaxpr, self.closed.consts)
+    def graph(self, *, widen: bool = False, reverse: bool = True) -> Graph:
+        """Returns the operations.
+
+        Args:
+            widen: True to make every floating type in them float64.
+            reverse: False if forward mode is enough; then `while` loops are left as they are.
+        """
+        reader = _Reader(widen)
+        reader.reverse = reverse
+        return reader.graph(self.closed.jaxpr, self.closed.consts)
 
     def with_moved_constants(self) -> Graph | None:
         """Widens the graph, and moves each constant of a narrower type by half an ulp of that type.
