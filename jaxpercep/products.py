@@ -15,10 +15,9 @@ Axes: TypeAlias = tuple[int, ...]
 def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) -> jax.Array:
     """Returns sum_c a[..., c, ...] b[..., c, ...] over paired axes; the others of a come first.
 
-    Products of up to `FUSED` multiplications are written as such, and as a sum. XLA compiles that
-    into one kernel with the operations around it, and a loop over small steps into one kernel, too.
-    Larger ones are calls of a matrix library, each of which costs 0.2 to 1 us beside its arithmetic,
-    but which is several times as fast.
+    Products of up to `FUSED` multiplications are written as multiplications and a sum. XLA compiles
+    that into one kernel with the operations around it, and a loop over small steps into one kernel,
+    too. Larger products are calls of a matrix library, which is faster from there on.
 
     Args:
         a: the first factor.
