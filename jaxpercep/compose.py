@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int, shown
+from jaxpercep._checks import check_bool, check_positive_int, shown
 from jaxpercep.activations import identity, sigmoid
 from jaxpercep.dense import Dense
 from jaxpercep.layer import (
@@ -314,6 +314,8 @@ def mlp(
     sizes: Iterable[int],
     activation: Layer = sigmoid,
     output: Layer = identity,
+    *,
+    scan: bool = False,
     **dense_options: Any,
 ) -> Serial:
     """Builds a multi-layer perceptron: dense layers with `activation` between, `output` at the end.
@@ -322,11 +324,13 @@ def mlp(
         sizes: features from input to output; `[2, 2, 1]` is two dense layers.
         activation: the layer after every dense layer but the last.
         output: the layer after the last; `identity` adds nothing.
-        **dense_options: passed on to every `Dense`.
+        scan: make equal hidden layers one `Repeat`, which compiles once whatever the depth; their
+            parameters are then stacked.
+        **dense_options: passed on to every `Dense`; `dtype="bfloat16"` multiplies in that type.
 
     Raises:
         ValueError: There are fewer than two sizes, or one is below 1.
-        TypeError: A size is not an integer, or an activation is not a layer.
+        TypeError: A size is not an integer, an activation is not a layer, or `scan` not a bool.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
         raise TypeError(f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs].")
@@ -337,6 +341,13 @@ def mlp(
         check_positive_int(f"sizes[{i}]", size)
     check_layer("activation", activation)
     check_layer("output", output)
+    check_bool("scan", scan)
     denses = [Dense(n, m, **dense_options) for n, m in itertools.pairwise(sizes)]
-    hidden = [layer for dense in denses[:-1] for layer in (dense, activation)]
+    hidden: list[Layer] = []
+    for dense, equal in itertools.groupby(denses[:-1]):
+        count = len(list(equal))
+        repeat = scan and count > 1
+        hidden += (
+            [Repeat(Serial(dense, activation), count)] if repeat else [dense, activation] * count
+        )
     return Serial(*hidden, denses[-1], *([] if output == identity else [output]))

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
 
@@ -20,6 +19,7 @@ from jaxpercep.layer import (
     check_key,
     check_params,
 )
+from jaxpercep.products import contract
 
 Initializer: TypeAlias = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as `jax.nn.initializers` and `jax.random.normal` have it."""
@@ -157,12 +157,8 @@ class Dense:
     ) -> jax.Array:
         """Contracts axes of a and b in the compute type; returns sums in float32 at least."""
         factors = params.w.dtype if self.dtype is None else self.dtype
-        return lax.dot_general(
-            a.astype(factors),
-            b.astype(factors),
-            (contracting, ((), ())),
-            preferred_element_type=accumulator(params.w.dtype),
-        )
+        sums = accumulator(params.w.dtype)
+        return contract(a.astype(factors), b.astype(factors), contracting, sums)
 
     def _checked(self, params: DenseParams, x: ArrayLike) -> jax.Array:
         x = check_input(self, x, self.in_features)

@@ -289,15 +289,17 @@ class SoftmaxCrossEntropy:
         if t.ndim == p.ndim:
             total = -jnp.sum(t.astype(log_q.dtype) * log_q)
         else:
-            total = -jnp.sum(jnp.take_along_axis(log_q, t[..., None], axis=-1))
+            # A gather would be a kernel of its own. Labels without an output give NaN.
+            chosen = _one_hot(t, p)
+            picked = jnp.sum(jnp.where(chosen, log_q, 0), axis=-1)
+            total = -jnp.sum(jnp.where(jnp.any(chosen, axis=-1), picked, jnp.nan))
         return total / (p.size // p.shape[-1]), (p, t)
 
     def backward(self, residuals: tuple[jax.Array, jax.Array]) -> jax.Array:
         """Returns (softmax(p) sum t - t) / samples."""
         p, t = residuals
         q = jax.nn.softmax(_widened(p))
-        one_hot = t if t.ndim == p.ndim else jax.nn.one_hot(t, p.shape[-1])
-        t = one_hot.astype(q.dtype)
+        t = (t if t.ndim == p.ndim else _one_hot(t, p)).astype(q.dtype)
         d = q * jnp.sum(t, axis=-1, keepdims=True) - t
         return (d / (p.size // p.shape[-1])).astype(p.dtype)
 
@@ -320,6 +322,11 @@ def refuse(loss: Loss, target: NDArray[Any], wrong: NDArray[Any], expected: str)
     """Raises a `ValueError` that quotes the first target where `wrong` is True, if there is one."""
     if wrong.any():
         raise ValueError(f"{loss!r}: target has the value {target[wrong][0]}, expected {expected}.")
+
+
+def _one_hot(labels: jax.Array, p: jax.Array) -> jax.Array:
+    """Returns for each class whether it is the label."""
+    return labels[..., None] == jnp.arange(p.shape[-1], dtype=labels.dtype)
 
 
 def _check_signs(loss: Loss, target: NDArray[Any]) -> None:

@@ -38,6 +38,7 @@ from jaxpercep.losses import Loss
 
 SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
 STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
+STEPS_PER_BLOCK = 64  # of the innermost loop
 
 
 class TrainState(NamedTuple):
@@ -314,7 +315,11 @@ def _run_steps(
     key: jax.Array | None,
     count: int,
 ) -> tuple[TrainState, jax.Array]:
-    """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut."""
+    """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut.
+
+    XLA compiles an inner loop into one kernel if it carries little. So it carries the state and its
+    own losses; an outer loop shuffles, and keeps all losses.
+    """
     step = _update(model, loss, optimizer, method)
     batches = len(x) // (batch_size or len(x))
 
@@ -329,21 +334,32 @@ def _run_steps(
         rows = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
         return x[rows], y[rows]
 
-    def body(i: jax.Array, carry: Any) -> Any:
-        state, order, losses = carry
+    def block(carry: Any) -> Any:
+        done, state, order, losses = carry
         epoch, position = jnp.divmod(state.step, batches)
 
         def keep(_: jax.Array) -> jax.Array | None:
             return order
 
         order = lax.cond(position == 0, permutation, keep, epoch)
-        state, loss = step(state, *batch(order, position))
-        return state, order, losses.at[i].set(loss)
+        steps = jnp.minimum(STEPS_PER_BLOCK, count - done)
+        if order is not None:
+            steps = jnp.minimum(steps, batches - position)
+
+        def body(i: jax.Array, carry: Any) -> Any:
+            state, losses = carry
+            state, loss = step(state, *batch(order, position + i))
+            return state, losses.at[i].set(loss)
+
+        mine = jnp.zeros(STEPS_PER_BLOCK, losses.dtype)
+        state, mine = lax.fori_loop(0, steps, body, (state, mine))
+        return done + steps, state, order, lax.dynamic_update_slice(losses, mine, (done,))
 
     order = permutation(state.step // batches)
     dtype = jax.eval_shape(step, state, *batch(order, state.step % batches))[1].dtype
-    carry = (state, order, jnp.zeros(STEPS_PER_CALL, dtype))
-    state, _, losses = lax.fori_loop(0, count, body, carry)
+    losses = jnp.zeros(STEPS_PER_CALL + STEPS_PER_BLOCK, dtype)
+    carry = jnp.zeros_like(count), state, order, losses
+    _, state, _, losses = lax.while_loop(lambda carry: carry[0] < count, block, carry)
     return state, losses
 
 

@@ -413,6 +413,7 @@ BAD_DESCRIPTIONS = {
     "no sequence": (lambda: jp.mlp(2), TypeError, r"sizes=2: expected numbers"),
     "zero width": (lambda: jp.mlp([2, 0, 1]), ValueError, r"sizes\[1\]=0 must be at least 1"),
     "name": (lambda: jp.mlp([2, 1], "relu"), TypeError, r"activation='relu' is not a layer"),
+    "scan": (lambda: jp.mlp([2, 1], scan=1), TypeError, "scan=1"),
     "output": (lambda: jp.mlp([2, 1], output=None), TypeError, r"output=None is not a layer"),
 }
 
@@ -468,6 +469,14 @@ EQUAL = {
         jp.Repeat(jp.Residual(jp.LayerNorm(2)), 2),
     ),
     "mlp": (jp.mlp((3, 2), output=jp.tanh), jp.Serial(jp.Dense(3, 2), jp.tanh)),
+    "mlp, scanned": (
+        jp.mlp([3, 2, 2, 2, 4, 4, 1], jp.tanh, scan=True),
+        jp.Serial(
+            *(jp.Dense(3, 2), jp.tanh, jp.Repeat(jp.Serial(jp.Dense(2, 2), jp.tanh), 2)),
+            *(jp.Dense(2, 4), jp.tanh, jp.Dense(4, 4), jp.tanh, jp.Dense(4, 1)),
+        ),
+    ),
+    "mlp, nothing to scan": (jp.mlp([2, 2, 1], scan=True), jp.mlp([2, 2, 1])),
     "mlp options": (jp.mlp([3, 2], w_init="ones"), jp.Serial(jp.Dense(3, 2, w_init="ones"))),
     "any sizes": (jp.mlp(n for n in (3, 2)), jp.mlp(np.array([3, 2]))),
     "numpy epsilon": (jp.LayerNorm(2, np.float64(1e-3)), jp.LayerNorm(2, 1e-3)),

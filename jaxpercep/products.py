@@ -1,0 +1,36 @@
+"""Products of matrices by their size: a library call, or a sum that fuses with its neighbours."""
+
+import math
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+FUSED = 2048  # multiplications, up to which a product is fused with what is around it
+
+Axes: TypeAlias = tuple[int, ...]
+
+
+def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) -> jax.Array:
+    """Returns sum_c a[..., c, ...] b[..., c, ...] over paired axes; the others of a come first.
+
+    Products of up to `FUSED` multiplications are written as multiplications and a sum. XLA compiles
+    that into one kernel with the operations around it, and a loop over small steps into one kernel,
+    too. Larger products are calls of a matrix library, which is faster from there on.
+
+    Args:
+        a: the first factor.
+        b: the second factor.
+        axes: of a, and of b, over which to sum.
+        dtype: of the sums.
+    """
+    multiplications = a.size * b.size // math.prod(a.shape[i] for i in axes[0])
+    if multiplications > FUSED:
+        return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype)
+    # Aligned on the summed axes; each is broadcast over the other's axes.
+    kept_of_a = [i for i in range(a.ndim) if i not in axes[0]]
+    kept_of_b = [i for i in range(b.ndim) if i not in axes[1]]
+    b = jnp.expand_dims(jnp.transpose(b, (*axes[1], *kept_of_b)), kept_of_a)
+    a = jnp.expand_dims(a, range(a.ndim, b.ndim))
+    return jnp.sum(a.astype(dtype) * b.astype(dtype), axis=axes[0])

@@ -1,0 +1,37 @@
+"""Products of matrices are written by their size, and the result is the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercep.products import FUSED, contract
+
+RNG = np.random.default_rng(0)
+# of a, of b, the axes summed over, and the same for einsum: the three products of a dense layer
+PRODUCTS = {
+    "forward": ((4, 3, 5), (5, 2), ((2,), (0,)), "abi,ij->abj"),
+    "by the weights": ((4, 3, 5), (4, 3, 2), ((0, 1), (0, 1)), "abi,abj->ij"),
+    "by the inputs": ((4, 3, 2), (5, 2), ((2,), (1,)), "abj,ij->abi"),
+    "one sample": ((5,), (5, 2), ((0,), (0,)), "i,ij->j"),
+}
+
+
+@pytest.mark.parametrize("larger", [1, 16])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_the_sum_of_products_whatever_its_size(name, larger):
+    a, b, axes, letters = PRODUCTS[name]
+    a, b = (RNG.normal(size=[larger * n for n in shape]).astype(np.float32) for shape in (a, b))
+    found = jax.jit(lambda a, b: contract(a, b, axes, jnp.float32))(a, b)
+    np.testing.assert_allclose(found, np.einsum(letters, a, b), rtol=2e-4, atol=2e-4)
+    operations = str(jax.make_jaxpr(lambda a, b: contract(a, b, axes, jnp.float32))(a, b))
+    multiplications = a.size * b.size // np.prod([a.shape[i] for i in axes[0]])
+    assert ("dot_general" in operations) == (multiplications > FUSED)
+
+
+def test_narrow_factors_are_summed_in_the_wider_type():
+    a = jnp.full((1, 512), 1.0, jnp.bfloat16)
+    b = jnp.full((512, 1), 1.0, jnp.bfloat16) + jnp.bfloat16(2**-7)
+    product = contract(a, b, ((1,), (0,)), jnp.float32)
+    assert product.dtype == jnp.float32
+    assert product.item() == 512 * (1 + 2**-7)
