@@ -31,9 +31,13 @@ def bound(flops: float, moved: float, dispatch: float | None, peaks: Peaks) -> s
     return max(least, key=lambda name: least[name])
 
 
-def add_ratios(cell: Cell, ours: Sequence[str], seed: int) -> None:
-    """Finds the best peer, and fills in each method's ratio to it, paired by round."""
-    peers = [m for m in cell.measurements if m.method not in ours]
+def add_ratios(cell: Cell, ours: Sequence[str], limits: Sequence[str], seed: int) -> None:
+    """Finds the best peer, and fills in each method's ratio to it and to the limit, paired."""
+    for limit in (m for m in cell.measurements if m.method in limits):
+        for measurement in cell.measurements:
+            if measurement is not limit:
+                measurement.to_limit = paired_ratio(measurement.times, limit.times, seed)
+    peers = [m for m in cell.measurements if m.method not in (*ours, *limits)]
     if not peers:
         return
     best = min(peers, key=lambda measurement: measurement.seconds.median)
@@ -85,5 +89,5 @@ def break_even(results: Results) -> list[BreakEven]:
         for cell in results.cells
         for mine in cell.measurements
         for peer in cell.measurements
-        if mine.method in results.ours and peer.method not in results.ours
+        if mine.method in results.ours and peer.method not in (*results.ours, *results.limits)
     ]

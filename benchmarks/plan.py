@@ -10,6 +10,8 @@ from benchmarks.results import Absence, Reason, Setting
 FEATURES, CLASSES = 64, 10  # of the classification, those of scikit-learn's digits
 WIDTH, DEPTH, BATCH = 128, 4, 64  # what a sweep holds fixed
 XOR = ((2, 2, 1), (2, 10, 10, 10, 1))
+# The sizes of the examples of SimpleChains.jl, a Julia library for small networks.
+PUBLISHED = ((24, 8, 2), 200), ((4, 32, 16, 4), 64), ((4, 32, 16, 4), 10_000)
 
 OUT_OF_TIME = "the run's time limit was reached"
 
@@ -87,6 +89,7 @@ def default() -> Profile:
             *(Setting("classification-adam", _sizes(), batch) for batch in (1, BATCH, 4096)),
             *(Setting("regression", _regression(), batch) for batch in (1, BATCH, 4096)),
             *_xor(),
+            *_small([8, 16, 32], [1, 8, BATCH]),
         ]
     )
     ends = [*_batch_sweep([8192]), *_depth_sweep([64]), *_width_sweep([1024]), *_xor()[:1]]
@@ -120,6 +123,7 @@ def full() -> Profile:
             *_sweep("classification-adam", _sizes(), coarse),
             *_sweep("regression", _regression(), coarse),
             *_xor(),
+            *_small([8, 16, 32], [2**i for i in range(7)]),
         ]
     )
     return Profile(
@@ -217,6 +221,14 @@ def _grid(batches: Sequence[int], depths: Sequence[int]) -> list[Setting]:
 
 def _xor() -> list[Setting]:
     return [Setting("xor", sizes, 4) for sizes in XOR]
+
+
+def _small(widths: Sequence[int], batches: Sequence[int]) -> list[Setting]:
+    """Returns where networks are small: frameworks cost more than the arithmetic."""
+    published = [Setting("classification", sizes, batch) for sizes, batch in PUBLISHED]
+    return published + [
+        Setting("classification", _sizes(2, width), batch) for width in widths for batch in batches
+    ]
 
 
 def _keys(settings: Iterable[Setting]) -> frozenset[str]:

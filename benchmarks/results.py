@@ -17,7 +17,7 @@ from msgspec import Meta
 from jaxpercep._files.json import decode_json
 from jaxpercep._files.writing import write_whole
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the schema of `results.json`; a file of another version is refused."""
 
 DIGITS = 5  # significant ones in the file: a sample varies in its third
@@ -104,6 +104,7 @@ class Measurement(Record):
         error: largest deviation from float64 truth after the checked steps, relative to how far the
             parameters moved.
         ratio: seconds / seconds of the cell's `best_peer`, paired.
+        to_limit: seconds / seconds of the same step in C++, paired.
         notes: remarks, such as why a number was not measured.
     """
 
@@ -124,6 +125,7 @@ class Measurement(Record):
     temporary_bytes: int | None = None
     peak_rss: int | None = None
     ratio: Interval | None = None
+    to_limit: Interval | None = None
     notes: list[str] = msgspec.field(default_factory=list)
 
 
@@ -172,7 +174,7 @@ class Cell(Record):
         bytes: moved by a step at least, analytic.
         measurements: of the methods that were timed.
         absences: of the others.
-        best_peer: the fastest method that is not jaxpercep's; None if none was timed.
+        best_peer: the fastest framework that is not jaxpercep's; None if none was timed.
         null: the A/A ratio: one method against a second instance of itself, paired.
         null_method: the name of that method.
         notes: numbers that were measured for no method here, and why not.
@@ -250,6 +252,7 @@ class Results(Record):
         copy_bandwidth: bytes a second, measured here.
         methods: method -> one line that describes it, of all that are known to the suite.
         ours: the methods that are jaxpercep's.
+        limits: the methods that are not frameworks, but what the machine can do.
         absences: methods that are missing from the whole run.
         cells: in the order of the plan.
         goals: time to a given loss and accuracy.
@@ -272,6 +275,7 @@ class Results(Record):
     copy_bandwidth: Positive
     methods: dict[str, str]
     ours: list[str]
+    limits: list[str]
     absences: list[Absence]
     cells: list[Cell]
     goals: list[Goal]

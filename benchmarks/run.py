@@ -59,6 +59,7 @@ def started(command: Run, profile: Profile) -> Results:
         copy_bandwidth=0.0,
         methods={method.name: method.summary for method in METHODS},
         ours=[method.name for method in METHODS if method.ours],
+        limits=[method.name for method in METHODS if method.limit],
         absences=[absence for method in METHODS if (absence := _absence(command, method))],
         cells=[],
         goals=[],

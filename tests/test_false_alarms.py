@@ -157,3 +157,17 @@ def test_data_that_are_never_moved_do_not_pass_these_tests(monkeypatch):
     monkeypatch.setattr(reference, "allowance", lambda _, __, floor: floor)
     with pytest.raises(AssertionError):
         test_data_may_satisfy_an_identity_only_to_rounding(IDENTITIES["soft labels"])
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.3, 0.31), (0.7, 0.83), (0.9, 0.83)])
+def test_roundings_of_constants_may_add_up(a, b):
+    """Moved by half an ulp at random, a and b may go opposite ways, and their sum stay as it is."""
+
+    def fun(w):
+        x = w.astype(jnp.bfloat16)
+        return jnp.sum((a * x + b * x).astype(jnp.float32))
+
+    w = np.linspace(0.3, 1.7, 5, dtype=np.float32)
+    assert jp.compare_gradients(fun, lambda w: np.full(w.shape, a + b), w).ok
+    wrong = jp.compare_gradients(fun, lambda w: np.full(w.shape, 1.05 * (a + b)), w)
+    assert wrong.verdict == "manual_wrong"

@@ -74,7 +74,9 @@ class CellMeasurer:
         self._add_memory(cell, tasks, deadline)
         for measurement in cell.measurements:
             add_limits(cell, measurement, self.peaks)
-        add_ratios(cell, [method.name for method in self.methods if method.ours], seed)
+        ours = [method.name for method in self.methods if method.ours]
+        limits = [method.name for method in self.methods if method.limit]
+        add_ratios(cell, ours, limits, seed)
         return cell
 
     def _admitted(self, cell: Cell, earlier: Sequence[Cell]) -> list[Method]:

@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from benchmarks.flops import step_flops
 from benchmarks.results import Absence, Reason, Setting
 from benchmarks.workloads import Parameters, Workload
 
@@ -75,6 +78,10 @@ class Method:
         workloads: names of those that it can train; None for all.
         least_depth: hidden layers from which on it makes sense.
         slow_to_compile: whether compiling takes several seconds whatever the network.
+        limit: whether it is no framework but what the machine can do, which is told apart.
+        most_flops: of a step, up to which it has a place in a cell.
+        function: of the module, `build` unless it has several.
+        compiles_with: programs of which one has to be there.
     """
 
     name: str
@@ -87,10 +94,17 @@ class Method:
     workloads: tuple[str, ...] | None = None
     least_depth: int = 0
     slow_to_compile: bool = False
+    limit: bool = False
+    most_flops: float = math.inf
+    function: str = "build"
+    compiles_with: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
-        """Lists the modules that it requires and that are not installed."""
-        return [name for name in self.requires if importlib.util.find_spec(name) is None]
+        """Lists the modules and the programs that it requires and that are not installed."""
+        missing = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if self.compiles_with and not any(map(shutil.which, self.compiles_with)):
+            missing.append("a compiler")
+        return missing
 
     def not_installed(self) -> Absence | None:
         """Says which modules are missing; None if the method can run here."""
@@ -105,6 +119,8 @@ class Method:
         if setting.depth < self.least_depth:
             detail = f"it is for {self.least_depth} hidden layers or more"
             return self.absent(Reason.UNSUITABLE, detail)
+        if step_flops(setting) > self.most_flops:
+            return self.absent(Reason.UNSUITABLE, "plain loops are not the limit of large products")
         return None
 
     def absent(self, reason: Reason, detail: str) -> Absence:
@@ -114,8 +130,11 @@ class Method:
     def build(self, workload: Workload, setting: Setting, initial: Parameters) -> Trainer:
         """Builds a trainer that starts from these parameters."""
         module = importlib.import_module(self.module)
-        return module.build(workload, setting, initial, **dict(self.options))
+        build = getattr(module, self.function)
+        return build(workload, setting, initial, **dict(self.options))
 
+
+COMPILERS = ("c++", "g++", "clang++")
 
 DEEP = 16
 """Hidden layers from which on compiling them one by one is what takes long."""
@@ -147,6 +166,23 @@ METHODS: Sequence[Method] = (
         method="manual",
         repeated=True,
         least_depth=DEEP,
+    ),
+    Method(
+        "jaxpercep fit",
+        "jp.fit, what users call: shuffles, keeps every loss, can be interrupted; by hand",
+        f"{__name__}.jaxpercep_steps",
+        "jax",
+        function="build_fit",
+        ours=True,
+    ),
+    Method(
+        "c++",
+        "the limit: the same step in plain C++, compiled for the cell, on one core",
+        f"{__name__}.cpp",
+        "c++",
+        compiles_with=COMPILERS,
+        limit=True,
+        most_flops=1e7,
     ),
     Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
     Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
@@ -187,7 +223,13 @@ METHODS: Sequence[Method] = (
         "jax",
         requires=("equinox",),
     ),
-    Method("torch", "eager, fused optimizer", f"{__name__}.pytorch", "torch", ("torch",)),
+    Method(
+        "torch",
+        "eager, fused optimizer",
+        f"{__name__}.pytorch",
+        "torch",
+        requires=("torch",),
+    ),
     Method(
         "torch.compile",
         "model and loss compiled with their backward pass, fused optimizer",

@@ -10,16 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Preparation, Trainer
+from benchmarks.peers import COMPILERS, Preparation, Trainer
 from benchmarks.results import Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
 SOURCE = Path(__file__).with_name("limit.cpp")
-
-
-def compiler() -> str | None:
-    """Returns the path of the C++ compiler, or None if there is none."""
-    return next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
 
 
 def build(workload: Workload, setting: Setting, initial: Parameters) -> "CppTrainer":
@@ -85,9 +80,8 @@ def _compiled(workload: Workload, setting: Setting, leaves: int) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/limit.so"
         options = "-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-o", path
-        compiler_ = compiler()
-        assert compiler_ is not None
-        subprocess.run([compiler_, *options, *defined, str(SOURCE)], check=True)
+        compiler = next(filter(None, map(shutil.which, COMPILERS)))
+        subprocess.run([compiler, *options, *defined, str(SOURCE)], check=True)
         return ctypes.CDLL(path)
 
 

@@ -16,7 +16,7 @@ CELLS = 5
 
 def render(results: Results) -> str:
     """Returns the text: command and machine, which method leads in which cells, some in full."""
-    shown = [tables.by_method(results), tables.behind(results)]
+    shown = [tables.by_method(results), tables.behind(results), tables.limits(results)]
     if chosen := spread(results.cells):
         shown.append(beside(results, chosen))
     shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]

@@ -37,7 +37,7 @@ def _shows(block: Block) -> bool:
 
 def summary(results: Results) -> Section:
     """Sums up the run for a reader in a hurry."""
-    shown = [tables.by_method(results), tables.behind(results)]
+    shown = [tables.by_method(results), tables.behind(results), tables.limits(results)]
     block = Block("", account(results), overviews.against_peers(results), tables.filled(shown))
     return Section("summary", "Where jaxpercep leads, and where it does not", [], [block])
 

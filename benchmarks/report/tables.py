@@ -6,7 +6,14 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.report import words
-from benchmarks.report.verdicts import Standing, fastest_standings, having, standing, standings
+from benchmarks.report.verdicts import (
+    Standing,
+    fastest,
+    fastest_standings,
+    having,
+    standing,
+    standings,
+)
 from benchmarks.results import Absence, Cell, Measurement, Results
 
 
@@ -110,18 +117,34 @@ def duels(results: Results) -> Table:
     return Table("Every cell at a glance", header, rows, texts=(0, 1, 3))
 
 
+def limits(results: Results) -> Table:
+    """Compares jaxpercep's fastest method and the best peer with the limit, where it is known."""
+    rows = []
+    for cell in results.cells:
+        limit = next((m for m in cell.measurements if m.method in results.limits), None)
+        own, peer = fastest(results, cell), cell.of(cell.best_peer or "")
+        if limit is not None and own is not None:
+            found = [own, *([peer] if peer else [])]
+            pairs = [(m.method, words.number(m.to_limit.median)) for m in found if m.to_limit]
+            texts = [text for pair in pairs for text in pair]
+            texts += [words.NOTHING] * (4 - len(texts))
+            rows.append([cell.setting.key, words.seconds(limit.seconds.median), *texts])
+    header = ["cell", "c++", "jaxpercep's fastest", "times as long", "best peer", "times as long"]
+    return Table("Distance from the limit, the same step in C++", header, rows, texts=(0, 2, 4))
+
+
 MEASURED = (
-    "method", "time per step", "ratio to best peer", "samples/s", "GFLOP/s", "of peak",
-    "of bandwidth", "bound by", "trace", "compile", "first call", "dispatch", "temporaries",
-    "peak RSS", "error", "notes",
+    "method", "time per step", "ratio to best peer", "ratio to limit", "samples/s", "GFLOP/s",
+    "of peak", "of bandwidth", "bound by", "trace", "compile", "first call", "dispatch",
+    "temporaries", "peak RSS", "error", "notes",
 )  # fmt: skip
 
 
 def measured(results: Results, cell: Cell) -> Table:
     """Lists all numbers of one cell, the fastest method first."""
     ordered = sorted(cell.measurements, key=lambda m: m.seconds.median)
-    rows, texts = [_row(results, cell, m) for m in ordered], (0, 7)
-    return Table("Fastest first", MEASURED, rows, texts, (15,), marked=ours(results, rows))
+    rows, texts = [_row(results, cell, m) for m in ordered], (0, 8)
+    return Table("Fastest first", MEASURED, rows, texts, (16,), marked=ours(results, rows))
 
 
 def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
@@ -129,6 +152,7 @@ def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
         m.method,
         words.timed(m.seconds),
         against_best(results, cell, m.method),
+        words.ratio(m.to_limit) if m.to_limit else words.NOTHING,
         words.rate(m.samples_per_second),
         words.number(m.gflops),
         words.percent(m.peak_fraction),

@@ -33,6 +33,7 @@ METHODS = {
     "jaxpercep manual": Speed(14e-6, 3.0e11, 0.02),
     "jaxpercep autodiff, one program": Speed(1e-6, 2.85e11, 0.024),
     "jaxpercep manual, one program": Speed(1e-6, 3.05e11, 0.024),
+    "c++": Speed(1e-8, 3.1e11, 0.02),
     "numpy": Speed(45e-6, 1.6e11, None),
     "optax": Speed(15e-6, 2.9e11, 0.02),
     "flax linen": Speed(19e-6, 2.9e11, 0.022),
@@ -44,7 +45,7 @@ METHODS = {
     "scikit-learn": Speed(90e-6, 1.2e11, None),
 }
 OURS = [name for name in METHODS if name.startswith("jaxpercep")]
-PEERS = [name for name in METHODS if name not in OURS]
+PEERS = [name for name in METHODS if name not in (*OURS, "c++")]
 
 
 @cache
@@ -108,6 +109,7 @@ def example(seed: int = 0, *, cells: int | None = None, noise: float = 0.02) -> 
         methods={name: f"{name}, as its users write it" for name in METHODS}
         | {"mxnet": "mxnet, as its users wrote it"},
         ours=OURS,
+        limits=["c++"],
         absences=[Absence("mxnet", Reason.NOT_INSTALLED, "not installed: mxnet")],
         cells=done,
         goals=_goals(rng) if complete else [],
@@ -131,7 +133,10 @@ def _cell(rng: np.random.Generator, setting: Setting, noise: float) -> Cell:
     ).method
     best = cell.of(cell.best_peer)
     assert best is not None
+    limit = cell.of("c++")
     for measurement in cell.measurements:
+        if limit is not None and measurement is not limit:
+            measurement.to_limit = interval(np.divide(measurement.times, limit.times))
         if measurement is not best:
             measurement.ratio = interval(np.divide(measurement.times, best.times))
     again = rng.lognormal(0, noise, ROUNDS) / rng.lognormal(0, noise, ROUNDS)

@@ -235,6 +235,7 @@ def test_every_number_of_a_cell_is_on_the_page(page: Page, results: Results) -> 
         (row,) = [r for r in page.rows if r and r[0] == m.method and words.timed(m.seconds) in r]
         assert row[2:] == [
             tables.against_best(results, cell, m.method).text,
+            words.ratio(m.to_limit) if m.to_limit else "-",
             words.rate(m.samples_per_second),
             words.number(m.gflops),
             words.percent(m.peak_fraction),
@@ -607,7 +608,7 @@ def test_a_panel_shows_every_method_and_tells_some_apart(results: Results) -> No
         assert list(marked[0].get_xdata()) == curve.x
         limits.append(axes_.get_ylim())
     assert limits[0] == pytest.approx(limits[1], rel=0.2)  # the panels can be compared
-    first = curve.cells[0].of("numpy")
+    first = curve.cells[0].of("c++")
     assert first is not None
     assert drawings[1].figure.axes[0].get_lines()[0].get_ydata()[0] == first.seconds.median
 

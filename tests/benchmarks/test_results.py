@@ -53,7 +53,7 @@ def test_a_number_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 1}, "has schema 1, this version of the suite reads 2: repeat the run."),
+        ({"schema": 1}, "has schema 1, this version of the suite reads 3: repeat the run."),
         ({"seed": "x"}, r"Expected `int`, got `str` - at `\$.seed`."),
         ({"seconds": True}, r"Expected `float`, got `bool` - at `\$.seconds`."),
         ({"cells": {}}, r"Expected `array`, got `object` - at `\$.cells`."),

@@ -12,7 +12,7 @@ from jaxpercep.compare.evaluation.function import ValueAndGradient
 from jaxpercep.compare.evaluation.noise import RUNS, noisy_outputs
 from jaxpercep.compare.evaluation.sides import Sides
 from jaxpercep.compare.evaluation.trees import distances, larger, largest
-from jaxpercep.compare.program.jaxprs import trace
+from jaxpercep.compare.program.jaxprs import bits, trace
 
 # Rounding amounts to a few spreads. In float64 a wrong formula is off by a million of them, which
 # leaves a margin, for example for functions that are off by several ulps. A narrower type has none,
@@ -46,7 +46,7 @@ def tolerances(wide: Sides, noise: Noisy, rate: float | None) -> list[float]:
     safety = SAFETY_OF_CONSTANTS if wide_formula else SAFETY_IF_NARROW
     terms = zip(
         of_type(wide, noise, sizes),
-        _of_constants(wide),
+        _of_constants(wide, sizes),
         weights,
         _of_loops(wide, sizes),
         strict=True,
@@ -211,10 +211,16 @@ def _changes(near: Any, far: Any, base: Any) -> tuple[float, float]:
     return float(proportional), float(jump)
 
 
-def _of_constants(wide: Sides) -> list[float]:
-    """Measures how far half an ulp in constants of a narrow type moves the two sides."""
+def _of_constants(wide: Sides, sizes: Sequence[float]) -> list[float]:
+    """Measures how far half an ulp in constants of a narrow type moves the two sides.
+
+    Those of a 16-bit type are off by so much that one draw of them, which may cancel, is too few:
+    a leaf that is proportional to a constant is off as far.
+    """
     function, candidate, values = wide.function, wide.candidate, wide.values
-    noise = [0.0] * len(function.positions)
+    types = [side.traced.narrowest() for side in (function, candidate) if side.traced is not None]
+    narrow = [float(jnp.finfo(dtype).eps) for dtype in types if bits(dtype) < 32]
+    noise = [max(narrow, default=0.0) / 2 * size for size in sizes]
     if moved := function.with_moved_constants():
         gradient = moved.gradient()(values).leaves
         noise = larger(noise, distances(gradient, wide.autodiff.leaves))
