@@ -168,6 +168,6 @@ def test_roundings_of_constants_may_add_up(a, b):
         return jnp.sum((a * x + b * x).astype(jnp.float32))
 
     w = np.linspace(0.3, 1.7, 5, dtype=np.float32)
-    assert jp.compare_gradients(fun, lambda w: np.full(w.shape, a + b), w).ok
-    wrong = jp.compare_gradients(fun, lambda w: np.full(w.shape, 1.05 * (a + b)), w)
+    assert compare_gradients(fun, lambda w: np.full(w.shape, a + b), w).ok
+    wrong = compare_gradients(fun, lambda w: np.full(w.shape, 1.05 * (a + b)), w)
     assert wrong.verdict == "manual_wrong"

@@ -219,11 +219,13 @@ def _of_constants(wide: Sides, sizes: Sequence[float]) -> list[float]:
     """
     function, candidate, values = wide.function, wide.candidate, wide.values
     types = [side.traced.narrowest() for side in (function, candidate) if side.traced is not None]
-    narrow = [float(jnp.finfo(dtype).eps) for dtype in types if bits(dtype) < 32]
-    noise = [max(narrow, default=0.0) / 2 * size for size in sizes]
+    narrow = max((float(jnp.finfo(dtype).eps) for dtype in types if bits(dtype) < 32), default=0.0)
+    noise = [0.0] * len(sizes)
     if moved := function.with_moved_constants():
         gradient = moved.gradient()(values).leaves
         noise = larger(noise, distances(gradient, wide.autodiff.leaves))
     if answer := candidate.with_moved_constants(values):
         noise = larger(noise, distances(answer.leaves, candidate.answer.leaves))
+    if moved or answer:
+        noise = larger(noise, [narrow / 2 * size for size in sizes])
     return [change if np.isfinite(change) else 0.0 for change in noise]
