@@ -262,7 +262,7 @@ OTHERS = [
         "Newton",
         lambda o: (
             lambda y: jnp.sum(
-                o.root_find(lambda z, y: z**3 + z - y, o.Newton(1e-12, 1e-12), y, y).value
+                o.root_find(lambda z, y: z**3 + z - y, o.Newton(1e-6, 1e-6), y, y).value
             )
         ),
         (V,),

@@ -360,6 +360,8 @@ class _Reader:
     def wide_jaxpr(self, jaxpr: Any) -> Any:
         """Widens the body of a loop, or of another operation."""
         opened, consts = _opened(jaxpr)
+        if len(opened.constvars) > len(consts):
+            return jaxpr  # a library's, which keeps the constants elsewhere
         body = partial(_run_plainly, self.graph(opened, consts))
         closed = jax.make_jaxpr(body)(*(self.wide_part(v.aval) for v in opened.invars))
         return closed if isinstance(jaxpr, core.ClosedJaxpr) else _opened(closed)[0]
