@@ -9,16 +9,21 @@ gradients match; 1, one of them is wrong; 2, anything else; 130, Ctrl-C.
 """
 
 import importlib.metadata
+import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import platformdirs
 import tyro
 
 from jaxpercep._interactive import deferred_interrupt
 from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError, sentence
+
+CACHE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,12 @@ class Arguments:
 
     Attributes:
         command: what to do
+        cache: keep compiled programs in the user's cache folder, for the next run
         version: show the version and exit
     """
 
     command: Tour | Train | Predict | Compare = field(default_factory=Tour)
+    cache: bool = True
     version: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
 
@@ -43,11 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: words that are no arguments (code 2), or `--help` (code 0).
     """
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    config = (
+        tyro.conf.OmitArgPrefixes,
+        tyro.conf.OmitSubcommandPrefixes,
+        tyro.conf.CascadeSubcommandArgs,  # `train xor --no-cache`
+    )
     parsed = tyro.cli(Arguments, prog="jaxpercep", args=arguments, config=config)
     if parsed.version:
         print(f"jaxpercep {importlib.metadata.version('jaxpercep')}")
         return 0
+    if parsed.cache:
+        keep_programs()
     name = f"jaxpercep {type(parsed.command).__name__.lower()}"
     comparing = isinstance(parsed.command, Compare)
     failed = 2 if comparing else 1  # of compare, 1 is a verdict
@@ -66,6 +79,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         traceback.print_exc()
         return failed
+
+
+def keep_programs() -> None:
+    """Has JAX keep what it compiles, unless it is imported already, or the environment says where.
+
+    The programs that were not used for longest go when there are `CACHE_BYTES` of them. One that
+    was cut off while it was written is compiled again.
+    """
+    if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": platformdirs.user_cache_path("jaxpercep") / "programs",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": -1,
+        "JAX_COMPILATION_CACHE_MAX_SIZE": CACHE_BYTES,
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, str(value))
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 
 def _run(command: Tour | Train | Predict | Compare) -> int:

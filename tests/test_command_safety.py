@@ -113,6 +113,37 @@ def test_a_terminal_that_cannot_show_a_character_shows_the_rest(tmp_path: Path) 
     assert "match" in out
 
 
+# Compiled programs are kept.
+
+
+def kept_programs(folder: Path, *words: str, **changes: str) -> list[Path]:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "jaxpercep", *TRAIN, *words]
+    environment |= {"PYTHONPATH": path, **changes}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+    assert b"cache" not in done.stderr
+    return [file for file in folder.rglob("*") if file.name.endswith("-cache")]
+
+
+def test_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
+    programs = kept_programs(tmp_path)
+    assert programs
+    assert {file.parent for file in programs} == {tmp_path / "cache" / "jaxpercep" / "programs"}
+    for file in programs:
+        file.write_bytes(b"cut off")
+    assert set(kept_programs(tmp_path)) >= set(programs)  # and nothing was said of it
+
+
+def test_programs_are_not_kept_if_that_is_asked_for(tmp_path: Path) -> None:
+    assert not kept_programs(tmp_path, "--no-cache")
+    own = str(tmp_path / "own")
+    assert {
+        file.parent.name for file in kept_programs(tmp_path, JAX_COMPILATION_CACHE_DIR=own)
+    } == {"own"}
+
+
 # Signals, at random moments spread from the start of a process to its end. `make test` tries a few:
 #
 #     pytest tests/test_command_safety.py --moments 100
