@@ -17,6 +17,7 @@ from rich.console import Console
 
 import jaxpercep as jp
 from jaxpercep import _interactive, training
+from jaxpercep.datasets import digits
 
 METHODS = ("autodiff", "manual")
 SAMPLES = 10
@@ -612,3 +613,21 @@ def test_fit_refuses(options, error, message):
     with pytest.raises(error, match=message):
         jp.fit(**options)
     assert not called
+
+
+def test_digits_are_learnt_as_well_with_products_in_bfloat16():
+    data, optimizer, accuracy = digits(), optax.adam(0.003), []
+    for dtype in (None, "bfloat16"):
+        model = jp.mlp([64, 64, 10], jp.relu, dtype=dtype)
+        state = jp.init_state(model, optimizer, jax.random.key(0))
+        options = {"epochs": 20, "batch_size": 64, "key": jax.random.key(1), "method": "manual"}
+        loss = jp.SoftmaxCrossEntropy()
+        state, history = jp.fit(
+            model, loss, optimizer, state, data.train.x, data.train.y, **options
+        )
+        assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+        assert history.loss.dtype == np.float32
+        correct = jnp.argmax(model.apply(state.params, data.test.x), -1) == data.test.y
+        accuracy.append(float(jnp.mean(correct)))
+    assert accuracy[0] > 0.95
+    assert abs(accuracy[1] - accuracy[0]) <= 0.005
