@@ -8,7 +8,7 @@ others keep their numbers, and most operations are applied as they stand.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
-from operator import add
+from operator import add, mul
 from typing import Any, NamedTuple
 
 import jax
@@ -19,16 +19,17 @@ from jax.extend import core
 
 from jaxpercep.products import FUSED, multiplications, multiply_and_sum
 
-ELEMENTWISE = frozenset(
+_ELEMENTWISE = (
     "abs add add_any and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf "
     "erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic lt "
     "max min mul ne neg nextafter not or pow rem round rsqrt select_n sign sin sinh sqrt square "
-    "stop_gradient sub tan tanh xor".split()
+    "stop_gradient sub tan tanh xor"
 )
-ALONG_AXES = frozenset(
+_ALONG_AXES = (
     "argmax argmin cumsum reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum rev "
-    "squeeze".split()
+    "squeeze"
 )
+ELEMENTWISE, ALONG_AXES = frozenset(_ELEMENTWISE.split()), frozenset(_ALONG_AXES.split())
 CALLS = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "jit": "jaxpr"}
 
 WRITTEN_OUT = 32  # terms, up to which a sum is written out where that is faster
@@ -37,10 +38,17 @@ _WRITE_OUT = jax.__version_info__ >= (0, 11)
 
 
 class Lanes(NamedTuple):
-    """A value of a function in lanes: the array, and whether its last axis is the mapped one."""
+    """A value of a function in lanes.
+
+    Attributes:
+        array: the value.
+        mapped: True if its last axis is the mapped one.
+        factors: the two arrays of which it is the product, if it is one.
+    """
 
     array: jax.Array
     mapped: bool
+    factors: Sequence[jax.Array] = ()
 
 
 def in_lanes(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,7 +121,11 @@ def _apply(equation: core.JaxprEqn, operands: list[Lanes], lanes: int) -> list[L
         return _evaluate(jax.make_jaxpr(product)(*forms), operands, lanes)
     if name in ELEMENTWISE:
         shape = equation.outvars[0].aval.shape
-        results = bind(*(_aligned(operand, shape, lanes) for operand in operands))
+        aligned = [_aligned(operand, shape, lanes) for operand in operands]
+        whole = name == "mul" and all(np.ndim(array) == len(shape) + 1 for array in aligned)
+        return [Lanes(array, True, aligned if whole else ()) for array in bind(*aligned)]
+    if name == "reduce_sum" and _WRITE_OUT:
+        results = [_sum(operands[0].factors or arrays, params["axes"])]
     elif name in RULES and len(operands) == 1:
         results = [RULES[name](arrays[0], lanes, **params)]
     elif name in ALONG_AXES:
@@ -166,20 +178,21 @@ def _transpose(array: jax.Array, lanes: int, **params: Any) -> jax.Array:
     return lax.transpose(array, (*params["permutation"], array.ndim - 1))
 
 
-def _sum(array: jax.Array, lanes: int, **params: Any) -> jax.Array:
-    """Adds up the slices of one axis after the other."""
-    del lanes
-    for axis in sorted(params["axes"], reverse=True):
-        if array.shape[axis] > WRITTEN_OUT:
-            array = jnp.sum(array, axis)
+def _sum(factors: Sequence[jax.Array], axes: Sequence[int]) -> jax.Array:
+    """Adds up the slices of one axis after the other, of an array or of a product of two."""
+    for axis in sorted(axes, reverse=True):
+        if (length := factors[0].shape[axis]) > WRITTEN_OUT:
+            total = jnp.sum(reduce(mul, factors), axis)
         else:
-            indices = range(array.shape[axis])
-            array = reduce(add, (lax.index_in_dim(array, i, axis, False) for i in indices))
-    return array
+            # Slices of the factors: XLA would compute the product anew for each slice of it.
+            sliced = [[lax.index_in_dim(f, i, axis, False) for f in factors] for i in range(length)]
+            total = reduce(add, (reduce(mul, parts) for parts in sliced))
+        factors = [total]
+    return reduce(mul, factors)
 
 
 RULES: dict[str, Callable[..., jax.Array]] = {
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "transpose": _transpose,
-} | ({"reduce_sum": _sum} if _WRITE_OUT else {})
+}

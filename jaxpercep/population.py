@@ -64,8 +64,8 @@ def train_population(
     diverges leaves the others alone; a `RuntimeWarning` says how many did.
 
     Networks lie on the last axis of every array, in blocks of 128 that are trained one after the
-    other. `jax.vmap` is used instead where a product takes more than 2048 multiplications, where the
-    model has a loop (`Repeat`), and for fewer than 32 networks: it is faster there.
+    other. `jax.vmap` is used instead where a product takes more than 2048 multiplications, where
+    the model has a loop (`Repeat`), and for fewer than 32 networks.
 
     Args:
         model: a layer.
@@ -95,7 +95,7 @@ def train_population(
     check_choice("method", method, METHODS)
     rates = _checked_rates(optimizer, learning_rates, count)
     _check_record(count, steps, record_every)
-    shards = _check_mesh(mesh)
+    mesh, shards = _checked_mesh(mesh)
     tuned = optimizer if rates is None else optimizer(float(rates[0]))
     x, y = checked_data(model, loss, init_state(model, tuned, keys[0]).params, x, y)
     run = partial(_train, model, loss, optimizer, method, mesh, shards, steps, record_every)
@@ -244,10 +244,10 @@ def _check_record(count: int, steps: int, every: int) -> None:
         )
 
 
-def _check_mesh(mesh: Any) -> int:
-    """Returns the number of devices."""
+def _checked_mesh(mesh: Any) -> tuple[Mesh | None, int]:
+    """Returns the mesh, whose axis XLA may reshard along, and the number of its devices."""
     if mesh is None:
-        return 1
+        return None, 1
     if not isinstance(mesh, Mesh):
         raise TypeError(
             f"mesh={shown(mesh)} is not a jax.sharding.Mesh; jax.make_mesh((2,), ('networks',)) is "
@@ -255,4 +255,4 @@ def _check_mesh(mesh: Any) -> int:
         )
     if len(mesh.axis_names) != 1:
         raise ValueError(f"mesh has the axes {mesh.axis_names}, expected a single one.")
-    return mesh.size
+    return Mesh(mesh.devices, mesh.axis_names), mesh.size
