@@ -20,8 +20,8 @@ import jaxpercep as jp
 from benchmarks.fit_against import data
 
 CELLS = {
-    "1024 of 2-10-10-10-1": ((2, 10, 10, 10, 1), 1024, 100),
-    "65536 of 2-2-1": ((2, 2, 1), 65536, 32),
+    "1024 of 2-10-10-10-1": ((2, 10, 10, 10, 1), 1024, 256),
+    "65536 of 2-2-1": ((2, 2, 1), 65536, 256),
 }
 
 
@@ -37,7 +37,7 @@ def by_vmap(model: jp.Layer, keys: jax.Array, x: jax.Array, y: jax.Array) -> Cal
 
     def step(params: Any, _: None) -> Any:
         loss, grads = jax.vmap(jax.value_and_grad(objective))(params)
-        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), loss
+        return optax.apply_updates(params, optax.tree.scale(-0.1, grads)), loss
 
     params = [tuple(p) for p in jax.vmap(model.init)(keys) if p]
 

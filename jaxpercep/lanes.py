@@ -55,7 +55,7 @@ def in_lanes(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Returns `jax.vmap(fun, (-1, None, ...), out_axes=-1)`: the first argument alone is mapped."""
 
     def mapped(first: Any, *others: Any) -> Any:
-        one = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[:-1], a.dtype), first)
+        one = jax.tree.map(_one, first)
         closed, out = jax.make_jaxpr(fun, return_shape=True)(one, *others)
         values = [Lanes(a, True) for a in jax.tree.leaves(first)]
         values += [Lanes(a, False) for a in jax.tree.leaves(others)]
@@ -115,12 +115,12 @@ def _apply(equation: core.JaxprEqn, operands: list[Lanes], lanes: int) -> list[L
     if not any(operand.mapped for operand in operands):
         return [Lanes(array, False) for array in bind(*arrays)]
     if name == "dot_general" and not any(params["dimension_numbers"][1]):
-        axes, dtype = params["dimension_numbers"][0], equation.outvars[0].aval.dtype
+        axes, dtype = params["dimension_numbers"][0], _form(equation.outvars[0]).dtype
         forms = [_form(variable) for variable in equation.invars]
         product = partial(multiply_and_sum, axes=axes, dtype=dtype)
         return _evaluate(jax.make_jaxpr(product)(*forms), operands, lanes)
     if name in ELEMENTWISE:
-        shape = equation.outvars[0].aval.shape
+        shape = _form(equation.outvars[0]).shape
         aligned = [_aligned(operand, shape, lanes) for operand in operands]
         whole = name == "mul" and all(np.ndim(array) == len(shape) + 1 for array in aligned)
         return [Lanes(array, True, aligned if whole else ()) for array in bind(*aligned)]
@@ -139,6 +139,10 @@ def _apply(equation: core.JaxprEqn, operands: list[Lanes], lanes: int) -> list[L
 def _bind(equation: core.JaxprEqn, *arrays: Any) -> list[jax.Array]:
     out = equation.primitive.bind(*arrays, **equation.params)
     return out if equation.primitive.multiple_results else [out]
+
+
+def _one(stacked: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(stacked.shape[:-1], stacked.dtype)
 
 
 def _form(variable: Any) -> jax.ShapeDtypeStruct:

@@ -96,8 +96,7 @@ def train_population(
     rates = _checked_rates(optimizer, learning_rates, count)
     _check_record(count, steps, record_every)
     mesh, shards = _checked_mesh(mesh)
-    tuned = optimizer if rates is None else optimizer(float(rates[0]))
-    x, y = checked_data(model, loss, init_state(model, tuned, keys[0]).params, x, y)
+    x, y = checked_data(model, loss, model.init(keys[0]), x, y)
     run = partial(_train, model, loss, optimizer, method, mesh, shards, steps, record_every)
     states, losses = jax.block_until_ready(run(keys, rates, x, y))
     bad = ~np.isfinite(losses).all(axis=1)
@@ -143,7 +142,7 @@ def _train(
         return (rate, state), value
 
     carry = rates, jax.vmap(first)(keys, rates)
-    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), carry)
+    example = jax.tree.map(_form_of_one, carry)
     lanes = count >= LANES // 4 and suits_lanes(step, example, x, y)
     size = LANES if lanes else -(-count // shards)
     blocks = shards * -(-count // (size * shards))
@@ -163,10 +162,12 @@ def _train(
         def record(carry: Any, _: None) -> Any:
             carry, value = many(carry, x, y)
             # The losses of these steps are not used, so XLA leaves them out.
-            rest = lambda _, carry: many(carry, x, y)[0]  # noqa: E731
             return lax.fori_loop(1, every, rest, carry) if every > 1 else carry, value
 
-        return lax.map(lambda block: lax.scan(record, block, length=steps // every), carry)
+        def rest(_: jax.Array, carry: Any) -> Any:
+            return many(carry, x, y)[0]
+
+        return lax.map(partial(lax.scan, record, length=steps // every), carry)
 
     if mesh is not None:
         (name,) = mesh.axis_names
@@ -175,13 +176,16 @@ def _train(
             train, mesh=mesh, in_specs=(spread, whole, whole), out_specs=spread, check_vma=False
         )
     (_, states), losses = train(jax.tree.map(divided, carry), x, y)
-    states = jax.tree.map(lambda a: joined(a, axis), states)
-    return states, joined(losses, -1)
+    return jax.tree.map(partial(joined, axis=axis), states), joined(losses, -1)
+
+
+def _form_of_one(stacked: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(stacked.shape[1:], stacked.dtype)
 
 
 def _check_keys(keys: Any) -> int:
     """Returns the number of keys, or raises unless they are an array of at least one."""
-    dtype, shape = getattr(keys, "dtype", None), getattr(keys, "shape", ())
+    dtype, shape = getattr(keys, "dtype", None), tuple(getattr(keys, "shape", ()))
     typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
     raw = dtype == jnp.uint32 and len(shape) == 2 and shape[1] in (2, 4)
     if not (typed and len(shape) == 1) and not raw:
