@@ -211,8 +211,8 @@ def _checked_rates(optimizer: Any, rates: Any, count: int) -> jax.Array | None:
         )
     if is_one or not callable(optimizer):
         raise TypeError(
-            f"optimizer={shown(optimizer)} has its learning rate already, or is no function of it; "
-            "with learning_rates, pass optax.sgd, for instance, and not optax.sgd(0.1)."
+            f"optimizer={shown(optimizer)} is not a function of the learning rate, but came with "
+            f"learning_rates={shown(rates)}; pass optax.sgd, for instance, and not optax.sgd(0.1)."
         )
     rates = as_array("learning_rates", rates).astype(jnp.zeros(()).dtype)
     if rates.shape != (count,):

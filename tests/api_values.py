@@ -288,6 +288,7 @@ TABLE = {
     ),
     "method": Values(["autodiff", "manual"], NOT_CHOICE),
     "donate": Values([False, True], NOT_BOOL),
+    "scan": Values([False, True], NOT_BOOL),
     "state": STATES,
     "fit.state": STATES._replace(
         bad=[*STATES.bad, state_with(params=each_leaf(lambda leaf: leaf * jnp.nan))]
