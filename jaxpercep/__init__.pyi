@@ -49,6 +49,7 @@ from .losses import (
     SquaredError,
 )
 from .norm import LayerNorm, LayerNormParams
+from .population import Population, train_population
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import History, TrainState, fit, init_state, make_step
 
@@ -70,6 +71,7 @@ __all__ = [
     "Loss",
     "PerceptronLoss",
     "PerceptronResult",
+    "Population",
     "Repair",
     "Repeat",
     "Residual",
@@ -116,6 +118,7 @@ __all__ = [
     "step",
     "suggest_arguments",
     "tanh",
+    "train_population",
     "value_and_grad",
     "with_manual_backward",
 ]

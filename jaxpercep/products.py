@@ -25,9 +25,18 @@ def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) ->
         axes: of a, and of b, over which to sum.
         dtype: of the sums.
     """
-    multiplications = a.size * b.size // math.prod(a.shape[i] for i in axes[0])
-    if multiplications > FUSED:
+    if multiplications(a, b, axes) > FUSED:
         return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype)
+    return multiply_and_sum(a, b, axes, dtype)
+
+
+def multiplications(a: Any, b: Any, axes: tuple[Axes, Axes]) -> int:
+    """Returns the number of multiplications of the product of two arrays."""
+    return math.prod(a.shape) * math.prod(b.shape) // math.prod(a.shape[i] for i in axes[0])
+
+
+def multiply_and_sum(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) -> jax.Array:
+    """Returns the product as multiplications of arrays and a sum."""
     # Aligned on the summed axes; each is broadcast over the other's axes.
     kept_of_a = [i for i in range(a.ndim) if i not in axes[0]]
     kept_of_b = [i for i in range(b.ndim) if i not in axes[1]]

@@ -108,7 +108,7 @@ def make_step(
     """
     _check_optimizer(optimizer)
     check_bool("donate", donate)
-    step = _update(model, loss, optimizer, method)
+    step = update_of(model, loss, optimizer, method)
 
     def checked(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
         _check_state(state, optimizer)
@@ -175,7 +175,7 @@ def fit(
     check_choice("method", method, METHODS)
     if callback is not None:
         check_callable("callback", callback, "(state, losses) -> None")
-    x, y = _checked_data(model, loss, state.params, x, y)
+    x, y = checked_data(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
     total = _total_steps(state, steps, epochs, len(x) // (batch_size or len(x)))
     run = partial(_run_steps, model, loss, optimizer, method, batch_size)
@@ -286,9 +286,10 @@ def _first_state(
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
 
-def _update(
+def update_of(
     model: Layer, loss: Loss, optimizer: optax.GradientTransformation, method: Method
 ) -> Step:
+    """Returns one update that is neither jitted nor checked."""
     gradient = value_and_grad(model, loss, method)
 
     def update(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
@@ -320,7 +321,7 @@ def _run_steps(
     XLA compiles an inner loop into one kernel if it carries little. So it carries the state and its
     own losses; an outer loop shuffles, and keeps all losses.
     """
-    step = _update(model, loss, optimizer, method)
+    step = update_of(model, loss, optimizer, method)
     batches = len(x) // (batch_size or len(x))
 
     def permutation(epoch: jax.Array) -> jax.Array | None:
@@ -403,7 +404,7 @@ def _shapes(tree: Any) -> Any:
     return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-def _checked_data(
+def checked_data(
     model: Layer, loss: Loss, params: Params, x: ArrayLike, y: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the data as arrays, or raises if model or loss cannot take them."""

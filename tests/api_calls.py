@@ -35,6 +35,7 @@ RECORDS = {  # what functions return or take apart: named fields without checks 
     "LayerNormParams",
     "Loss",
     "PerceptronResult",
+    "Population",
     "Repair",
     "Separable",
     "TrainState",

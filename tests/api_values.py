@@ -288,11 +288,19 @@ TABLE = {
     ),
     "method": Values(["autodiff", "manual"], NOT_CHOICE),
     "donate": Values([False, True], NOT_BOOL),
+    "scan": Values([False, True], NOT_BOOL),
     "state": STATES,
     "fit.state": STATES._replace(
         bad=[*STATES.bad, state_with(params=each_leaf(lambda leaf: leaf * jnp.nan))]
     ),
     "steps": Values([3, np.int64(2)], [*NOT_POSITIVE, 2**31]),
+    "keys": Values(
+        [jax.random.split(KEY, 2), jax.random.split(jax.random.PRNGKey(0), 2)],
+        [*THINGS, *ARRAYS, 0, "keys", KEY, jax.random.split(KEY, 2)[:0]],
+    ),
+    "learning_rates": Values([None], [*THINGS[1:], "rates", [0.1], [0.1, 0.2]]),
+    "record_every": Values([1, 3], [*NOT_POSITIVE, 2]),
+    "mesh": Values([None], [*THINGS[1:], 2, "cpu", KEY]),
     "epochs": Values([None], OPTIONAL_NOT_POSITIVE),
     "batch_size": Values([None, 2], [*OPTIONAL_NOT_POSITIVE, 5]),
     "fit.key": Values([KEY], [*THINGS[1:], *ARRAYS, 0, "key", jax.random.split(KEY, 2)]),

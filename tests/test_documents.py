@@ -70,6 +70,10 @@ def test_the_page_on_flax_prints_what_it_says(tmp_path, capsys):
     assert languages == ["python", "text"] * 7
 
 
+def test_the_page_on_populations_prints_what_it_says(tmp_path, capsys):
+    run_blocks(ROOT / "docs" / "populations.md", tmp_path, capsys)
+
+
 @pytest.mark.parametrize("page", ["comparing-gradients", "kinds-of-rule"])
 def test_a_page_on_comparisons_prints_what_it_says(page, tmp_path, capsys):
     run_blocks(ROOT / "docs" / f"{page}.md", tmp_path, capsys)
