@@ -129,8 +129,9 @@ class Checkout:
 def compare(cell: str, here: Checkout, before: Checkout, rounds: int) -> str:
     """Times a cell, and describes how it compares."""
     others = {"fit before": (before, "manual"), "optax": (here, "optax")}
-    first = before.seconds("manual", cell, 1000)
-    steps = max(1000, min(3_000_000, int(SECONDS / first)))
+    steps = 1000
+    while steps * here.seconds("manual", cell, steps) < SECONDS:
+        steps *= 2
     ratios: dict[str, list[float]] = {name: [] for name in (*others, "autodiff")}
     times = []
     for _ in range(rounds):
