@@ -4,11 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 EXTRA_OF = {
+    "filelock": "cli",
     "jinja2": "cli",
     "markupsafe": "cli",
     "matplotlib": "cli",
     "msgspec": "cli",
     "orbax": "cli",
+    "platformdirs": "cli",
     "sklearn": "cli",
     "tyro": "cli",
 }

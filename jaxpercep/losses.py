@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
@@ -326,7 +327,8 @@ def refuse(loss: Loss, target: NDArray[Any], wrong: NDArray[Any], expected: str)
 
 def _one_hot(labels: jax.Array, p: jax.Array) -> jax.Array:
     """Returns for each class whether it is the label."""
-    return labels[..., None] == jnp.arange(p.shape[-1], dtype=labels.dtype)
+    classes = lax.broadcasted_iota(labels.dtype, p.shape, p.ndim - 1)
+    return labels[..., None] == classes
 
 
 def _check_signs(loss: Loss, target: NDArray[Any]) -> None:

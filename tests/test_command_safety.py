@@ -278,6 +278,7 @@ def work():
     return 0
 
 cli.main = work
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 raise SystemExit(__main__.main())
 """
 

@@ -37,9 +37,11 @@ struct Layer {
 
   float step(const float (*x)[in], const void* y) {
     for (int n = 0; n < BATCH; ++n) {
-      for (int j = 0; j < out; ++j) h[n][j] = b[j];
+      float z[out];  // in registers: a compiler must assume that x and h overlap
+      std::copy_n(b, out, z);
       for (int i = 0; i < in; ++i)
-        for (int j = 0; j < out; ++j) h[n][j] += x[n][i] * w[i][j];
+        for (int j = 0; j < out; ++j) z[j] += x[n][i] * w[i][j];
+      std::copy_n(z, out, h[n]);
     }
     float loss;
     if constexpr (last) {
@@ -52,24 +54,29 @@ struct Layer {
       for (int n = 0; n < BATCH; ++n)
         for (int j = 0; j < out; ++j) d[n][j] *= slope(h[n][j]);
     }
-    std::fill_n(&dw[0][0], in * out, 0.0f);
     std::fill_n(db, out, 0.0f);
-    for (int n = 0; n < BATCH; ++n) {
-      for (int i = 0; i < in; ++i)
-        for (int j = 0; j < out; ++j) dw[i][j] += x[n][i] * d[n][j];
+    for (int n = 0; n < BATCH; ++n)
       for (int j = 0; j < out; ++j) db[j] += d[n][j];
+    for (int i = 0; i < in; ++i) {
+      float sums[out] = {};
+      for (int n = 0; n < BATCH; ++n)
+        for (int j = 0; j < out; ++j) sums[j] += x[n][i] * d[n][j];
+      std::copy_n(sums, out, dw[i]);
     }
     return loss;
   }
 
   // Writes d w^T.
   void pull_back(float (*dx)[in]) const {
-    for (int n = 0; n < BATCH; ++n)
-      for (int i = 0; i < in; ++i) {
-        float sum = 0;
-        for (int j = 0; j < out; ++j) sum += d[n][j] * w[i][j];
-        dx[n][i] = sum;
-      }
+    static float wt[out][in];  // transposed, for neighbours to be added at once
+    for (int i = 0; i < in; ++i)
+      for (int j = 0; j < out; ++j) wt[j][i] = w[i][j];
+    for (int n = 0; n < BATCH; ++n) {
+      float sums[in] = {};
+      for (int j = 0; j < out; ++j)
+        for (int i = 0; i < in; ++i) sums[i] += d[n][j] * wt[j][i];
+      std::copy_n(sums, in, dx[n]);
+    }
   }
 
   // Returns the loss, and writes its gradient by h into d.
