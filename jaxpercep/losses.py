@@ -327,8 +327,8 @@ def refuse(loss: Loss, target: NDArray[Any], wrong: NDArray[Any], expected: str)
 
 def _one_hot(labels: jax.Array, p: jax.Array) -> jax.Array:
     """Returns for each class whether it is the label."""
-    classes = lax.broadcasted_iota(labels.dtype, p.shape, p.ndim - 1)
-    return labels[..., None] == classes
+    classes = lax.broadcasted_iota(jnp.int32, p.shape, p.ndim - 1)
+    return labels[..., None].astype(jnp.int32) == classes
 
 
 def _check_signs(loss: Loss, target: NDArray[Any]) -> None:

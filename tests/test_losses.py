@@ -417,3 +417,13 @@ def test_a_scalar_prediction_has_a_squared_error():
         loss = jp.SquaredError(2.0, reduction)
         np.testing.assert_array_equal(loss.apply(3.0, 1.0), 8)
         np.testing.assert_array_equal(gradient(loss, 3.0, 1.0), 8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32])
+def test_labels_of_a_narrow_type_are_those_numbers_among_many_classes(dtype):
+    prediction = np.random.default_rng(0).normal(size=(3, 300)).astype(np.float32)
+    labels, loss = np.array([0, 44, 127], dtype), jp.SoftmaxCrossEntropy()
+    due = -jax.nn.log_softmax(prediction)[np.arange(3), labels.astype(int)].mean()
+    value, residuals = loss.forward(prediction, labels)
+    np.testing.assert_allclose(value, due, rtol=1e-6)
+    assert (np.asarray(loss.backward(residuals)) < 0).sum() == 3

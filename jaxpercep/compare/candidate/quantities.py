@@ -4,8 +4,10 @@ The function's graph is run with a number added to every value and to every use 
 are 0; the gradient by them is the cotangent there. Loops and branches are run as they go.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -123,7 +125,66 @@ def _by_list(
     return transform(of_list, has_aux=True)
 
 
-class _Tapped(Plain):
+class Walker(Plain, ABC):
+    """Runs calls, branches and short loops as they go; subclasses evaluate the other operations.
+
+    Attributes:
+        points: the operations in the order of execution.
+        iterations: of the loops around the present one.
+    """
+
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+        self.iterations: tuple[int, ...] = ()
+
+    @abstractmethod
+    def evaluate(
+        self, operation: Operation, number: int, values: Sequence[Value]
+    ) -> Sequence[Value]:
+        """Returns the results of an operation, number `number` of the points."""
+
+    def branch(self, chosen: Value) -> int:
+        """Returns the branch that is taken."""
+        return int(chosen)
+
+    def held(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns what one iteration of a loop takes that does not change in it."""
+        del operation
+        return values
+
+    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns the operation's results."""
+        if operation.kind == "call":
+            return run(operation.bodies[0], values, self)
+        if operation.kind == "cond":
+            return run(operation.bodies[self.branch(values[0])], values[1:], self)
+        if operation.loop is not None and 0 < operation.loop.length <= LONGEST:
+            return self.around(operation, values)
+        self.points.append(Point(operation, self.iterations))
+        return self.evaluate(operation, len(self.points) - 1, values)
+
+    def around(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Runs a scan iteration by iteration; values may be trees of arrays."""
+        assert operation.loop is not None
+        first, carried, length, reverse = operation.loop
+        state, outer = list(values[first : first + carried]), self.iterations
+        rows: dict[int, list[Value]] = {}
+        for i in reversed(range(length)) if reverse else range(length):
+            self.iterations = (*outer, i)
+            scanned = [jax.tree.map(itemgetter(i), xs) for xs in values[first + carried :]]
+            held = self.held(operation, values[:first])
+            results = run(operation.bodies[0], [*held, *state, *scanned], self)
+            state, rows[i] = results[:carried], results[carried:]
+        self.iterations = outer
+        columns = zip(*(rows[i] for i in range(length)), strict=True)
+        return [*state, *(jax.tree.map(_stacked, *column) for column in columns)]
+
+
+def _stacked(*arrays: Any) -> Any:
+    return jnp.stack(arrays)
+
+
+class _Tapped(Walker):
     """Evaluates operations, adding an offset to every floating-point value and use."""
 
     def __init__(
@@ -133,12 +194,11 @@ class _Tapped(Plain):
         branches: list[int] | None = None,
         shapes: dict[Spot, Any] | None = None,
     ) -> None:
+        super().__init__()
         self.graph, self.offsets, self.shapes = graph, offsets or {}, shapes
         self.given = None if branches is None else iter(branches)
         self.branches: list[int] = []
-        self.points: list[Point] = []
         self.values: dict[Spot, Value] = {}
-        self.iterations: tuple[int, ...] = ()
         self.shared = _shared(graph)
 
     def outputs(self, values: Sequence[Value]) -> Value:
@@ -157,42 +217,27 @@ class _Tapped(Plain):
             self.values[spot] = value
         return value + self.offsets[spot] if spot in self.offsets else value
 
-    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
-        """Returns the operation's results."""
-        if operation.kind == "call":
-            return run(operation.bodies[0], values, self)
-        if operation.kind == "cond":
-            taken = int(values[0]) if self.given is None else next(self.given)
-            self.branches.append(taken)
-            return run(operation.bodies[taken], values[1:], self)
-        if operation.loop is not None and 0 < operation.loop.length <= LONGEST:
-            return self.around(operation, values)
+    def branch(self, chosen: Value) -> int:
+        """Returns the branch that is taken, and remembers it."""
+        self.branches.append(int(chosen) if self.given is None else next(self.given))
+        return self.branches[-1]
+
+    def held(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
+        """Returns them with the offsets of their uses in this iteration."""
         number = len(self.points)
         self.points.append(Point(operation, self.iterations))
+        return [self.at(Spot("use", number, k), value) for k, value in enumerate(values)]
+
+    def evaluate(
+        self, operation: Operation, number: int, values: Sequence[Value]
+    ) -> Sequence[Value]:
+        """Returns the operation's results."""
         moved = [
             self.at(Spot("use", number, i), v) if (operation, i) in self.shared else v
             for i, v in enumerate(values)
         ]
         results = perform(operation, Plain(), moved)
         return [self.at(Spot("result", number, i), v) for i, v in enumerate(results)]
-
-    def around(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
-        """Runs a scan iteration by iteration."""
-        assert operation.loop is not None
-        first, carried, length, reverse = operation.loop
-        state, outer = list(values[first : first + carried]), self.iterations
-        rows: dict[int, list[Value]] = {}
-        for i in reversed(range(length)) if reverse else range(length):
-            self.iterations = (*outer, i)
-            scanned = [xs[i] for xs in values[first + carried :]]
-            number = len(self.points)
-            self.points.append(Point(operation, self.iterations))
-            held = [self.at(Spot("use", number, k), v) for k, v in enumerate(values[:first])]
-            results = run(operation.bodies[0], [*held, *state, *scanned], self)
-            state, rows[i] = results[:carried], results[carried:]
-        self.iterations = outer
-        columns = zip(*(rows[i] for i in range(length)), strict=True)
-        return [*state, *map(jnp.stack, columns)]
 
 
 def _shared(graph: Graph) -> set[tuple[Operation, int]]:

@@ -6,14 +6,13 @@ Values are carried through the function's graph as dual numbers, loops and branc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercep.compare.candidate.quantities import LONGEST, Point, Quantities, Spot
+from jaxpercep.compare.candidate.quantities import Point, Quantities, Spot, Walker
 from jaxpercep.compare.program.graph import (
     RUN_ONCE,
     Graph,
@@ -77,13 +76,12 @@ class _Dual(NamedTuple):
     tangent: Value
 
 
-class _Duals(Plain):
+class _Duals(Walker):
     """Evaluates operations on dual numbers; other values do not move."""
 
     def __init__(self) -> None:
-        self.points: list[Point] = []
+        super().__init__()
         self.found: dict[Spot, _Dual] = {}
-        self.iterations: tuple[int, ...] = ()
 
     def told(self, spot: Spot, value: Value) -> Value:
         """Records a floating-point value with its tangent."""
@@ -93,16 +91,10 @@ class _Duals(Plain):
             self.found[spot] = _Dual(value, jnp.zeros_like(value))
         return value
 
-    def apply(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
-        """Returns the operation's results."""
-        if operation.kind == "call":
-            return run(operation.bodies[0], values, self)
-        if operation.kind == "cond":
-            return run(operation.bodies[int(values[0])], values[1:], self)
-        if operation.loop is not None and 0 < operation.loop.length <= LONGEST:
-            return self.around(operation, values)
-        number = len(self.points)
-        self.points.append(Point(operation, self.iterations))
+    def evaluate(
+        self, operation: Operation, number: int, values: Sequence[Value]
+    ) -> Sequence[Value]:
+        """Returns the operation's results, and records what each operand adds to the first."""
         moving = [i for i, value in enumerate(values) if isinstance(value, _Dual)]
         for i in moving if len(moving) > 1 else ():
             alone = [v if k == i else _still(v) for k, v in enumerate(values)]
@@ -111,21 +103,6 @@ class _Duals(Plain):
                 self.found[Spot("use", number, i)] = first
         results = _moved(operation, values)
         return [self.told(Spot("result", number, i), v) for i, v in enumerate(results)]
-
-    def around(self, operation: Operation, values: Sequence[Value]) -> Sequence[Value]:
-        """Runs a scan iteration by iteration."""
-        assert operation.loop is not None
-        first, carried, length, reverse = operation.loop
-        state, outer = list(values[first : first + carried]), self.iterations
-        rows: dict[int, list[Value]] = {}
-        for i in reversed(range(length)) if reverse else range(length):
-            self.iterations = (*outer, i)
-            scanned = [jax.tree.map(itemgetter(i), xs) for xs in values[first + carried :]]
-            results = run(operation.bodies[0], [*values[:first], *state, *scanned], self)
-            state, rows[i] = results[:carried], results[carried:]
-        self.iterations = outer
-        columns = zip(*(rows[i] for i in range(length)), strict=True)
-        return [*state, *(jax.tree.map(_stacked, *column) for column in columns)]
 
 
 def _moved(operation: Operation, values: Sequence[Value]) -> list[Value]:
@@ -150,7 +127,3 @@ def _moved(operation: Operation, values: Sequence[Value]) -> list[Value]:
 
 def _still(value: Value) -> Value:
     return value.value if isinstance(value, _Dual) else value
-
-
-def _stacked(*numbers: Any) -> Any:
-    return jnp.stack(numbers)
