@@ -129,9 +129,9 @@ def read_rows(
     """
     if _is_npz(path):
         return _npz_rows(path, layout)
-    table = csv.open_csv(Path(path))
-    kept, column = csv.match_columns(table, layout, target)
-    x, cells = csv.read_rows(table, kept, column)
+    with csv.open_csv(Path(path)) as table:
+        kept, column = csv.match_columns(table, layout, target)
+        x, cells = csv.read_rows(table, kept, column)
     if column is None:
         return Rows(x, x.shape[1:])
     try:
@@ -158,14 +158,14 @@ def _is_npz(path: str | os.PathLike[str]) -> bool:
 
 
 def _read_csv(path: str | os.PathLike[str], target: str | int | None) -> tuple[Dataset, Layout]:
-    table = csv.open_csv(Path(path))
-    if table.width < 2:
-        raise ValueError(
-            f"{path} has one column, but features and a target need at least two; are the cells "
-            "separated by commas?"
-        )
-    column = csv.target_column(table, target)
-    x, cells = csv.read_rows(table, [i for i in range(table.width) if i != column], column)
+    with csv.open_csv(Path(path)) as table:
+        if table.width < 2:
+            raise ValueError(
+                f"{path} has one column, but features and a target need at least two; are the "
+                "cells separated by commas?"
+            )
+        column = csv.target_column(table, target)
+        x, cells = csv.read_rows(table, [i for i in range(table.width) if i != column], column)
     layout = Layout(x.shape[1:], tuple(table.names) or None, column)
     return Dataset(x, *csv.parse_targets(table, column, cells)), layout
 

@@ -3,6 +3,7 @@ import os
 import re
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from jaxpercep.tables import load_csv, load_features, load_npz, read_examples, r
 
 XY = "width,height,kind\n1,2.5,b\n-3,4e1,a\n0,.5,b\n"
 X = np.array([[1, 2.5], [-3, 40], [0, 0.5]], np.float32)
+DESCRIPTORS = Path("/proc/self/fd")
 WH = Layout((2,), ("width", "height", "kind"), 2)
 
 
@@ -40,10 +42,16 @@ def assert_equal(array, expected, dtype):
     np.testing.assert_array_equal(array, np.array(expected, dtype))
 
 
+def is_open(path):
+    """Tells whether this process has the file open, where the system says so."""
+    return any(os.path.realpath(link) == os.path.realpath(path) for link in DESCRIPTORS.glob("*"))
+
+
 def refused(read, path, *arguments, error=ValueError, **options):
-    """Returns the message of the refusal, without the path."""
+    """Returns the message of the refusal, without the path; the file is closed by then."""
     with pytest.raises(error) as caught:
         read(path, *arguments, **options)
+    assert not is_open(path)
     assert str(path) in str(caught.value)
     return str(caught.value).replace(str(path), "FILE")
 

@@ -2,10 +2,11 @@
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,14 @@ class Table(NamedTuple):
         return f"{self.path}, line {line}, column {column + 1}{name}"
 
 
-def open_csv(path: Path) -> Table:
-    """Takes the header, if any, off the rows of a CSV file."""
-    rows = _split_lines(path)
+@contextmanager
+def open_csv(path: Path) -> Generator[Table]:
+    """Opens a CSV file and takes its header, if any, off its rows."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield _with_header(path, _split_lines(path, file))
+
+
+def _with_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Table:
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path} is empty, expected rows of comma-separated numbers.")
@@ -46,24 +52,23 @@ def open_csv(path: Path) -> Table:
     return table
 
 
-def _split_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _split_lines(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
     """Yields the line number and the cells of every line that is not blank, all of one length."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True, skipinitialspace=True)
-        width = 0
-        try:
-            for cells in filter(None, reader):
-                width = width or len(cells)
-                if len(cells) != width:
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: {counted(len(cells), 'column')}, the "
-                        f"first line has {width}."
-                    )
-                yield reader.line_num, cells
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
+    reader = csv.reader(file, strict=True, skipinitialspace=True)
+    width = 0
+    try:
+        for cells in filter(None, reader):
+            width = width or len(cells)
+            if len(cells) != width:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: {counted(len(cells), 'column')}, the first "
+                    f"line has {width}."
+                )
+            yield reader.line_num, cells
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
 
 
 def target_column(table: Table, target: Any) -> int:
