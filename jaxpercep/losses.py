@@ -177,14 +177,37 @@ class BinaryCrossEntropy(Elementwise):
         log_p, log_q = _clamped_logs(p)
         return -t * log_p - (1 - t) * log_q
 
+    def forward(
+        self, prediction: ArrayLike, target: ArrayLike
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        """Returns L, and (prediction, target).
+
+        From logits, l = (1 - t) max(p, 0) + t max(-p, 0) + log(1 + e^-|p|): the exponential is the
+        one of the slope, so that a step computes it once. `apply` keeps to the textbook's two
+        logarithms, which autodiff can differentiate twice at p = 0 too.
+        """
+        if not self.from_logits:
+            return super().forward(prediction, target)
+        p, t = _numbers(self, prediction, target)
+        wide = _widened(p)
+        linear = (1 - t) * jnp.maximum(wide, 0) + t * jnp.maximum(-wide, 0)
+        return jnp.sum(linear + jnp.log1p(_tail(wide))) / self.count(p), (p, t)
+
     def slope(self, p: jax.Array, t: jax.Array) -> jax.Array:
         """Returns the derivative of each element's cross entropy."""
         if self.from_logits:
-            return (1 - t) * jax.nn.sigmoid(p) - t * jax.nn.sigmoid(-p)
+            # sigmoid(p) = e^min(p, 0) / (1 + e^-|p|), and sigmoid(-p) likewise.
+            weighted = (1 - t) * jnp.exp(jnp.minimum(p, 0)) - t * jnp.exp(jnp.minimum(-p, 0))
+            return weighted / (1 + _tail(p))
         log_p, log_q = _clamped_logs(p)
         toward_one = jnp.where(log_p > -100, 1 / p, 0)
         toward_zero = jnp.where(log_q > -100, 1 / (1 - p), 0)
         return (1 - t) * toward_zero - t * toward_one
+
+
+def _tail(p: jax.Array) -> jax.Array:
+    """Returns e^-|p|, whose derivative is taken as 0 at p = 0, halfway between its two slopes."""
+    return jnp.exp(-jnp.maximum(p, -p))
 
 
 @dataclass(frozen=True)

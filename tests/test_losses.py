@@ -60,7 +60,7 @@ def test_value_is_the_formula(case):
 def test_forward_returns_what_apply_does(case):
     arguments = draw(case)
     applied, forwarded, _, _ = everything(case.loss, *arguments)
-    np.testing.assert_array_equal(applied, forwarded)
+    np.testing.assert_allclose(applied, forwarded, rtol=ROUNDING)
     residuals = case.loss.forward(*arguments)[1]
     assert {id(leaf) for leaf in jax.tree.leaves(residuals)} >= {id(arguments[0])}
     assert len(jax.tree.leaves(residuals)) == 2
@@ -298,13 +298,23 @@ def test_logits_may_be_huge(t, dtype):
     target = jnp.full_like(z, t)
     distance = np.asarray(z, np.float64) * (1 - 2 * t)  # how far on the wrong side
     tail = np.exp(-np.abs(distance))
-    values = jax.vmap(LOGITS.apply)(z, target)
-    np.testing.assert_allclose(values, np.maximum(distance, tail), rtol=1e-6, atol=1e-37)
+    for value in (LOGITS.apply, lambda p, t: LOGITS.forward(p, t)[0]):
+        values = jax.vmap(value)(z, target)
+        np.testing.assert_allclose(values, np.maximum(distance, tail), rtol=1e-6, atol=1e-37)
     expected = (1 - 2 * t) * np.where(distance > 0, 1, tail) / z.size
     slope = np.asarray(gradient(LOGITS, z, target), np.float64)
     np.testing.assert_allclose(slope, expected, rtol=1e-2, atol=1e-37)
     theirs = np.asarray(autodiff_gradient(LOGITS, z, target), np.float64)
     np.testing.assert_allclose(slope, theirs, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("z", [-30.0, -1.0, 0.0, 1e-30, 2.0])
+def test_gradient_at_logits_has_a_derivative_of_its_own(z, t):
+    """Its parts have kinks at z = 0, and it has none: sigmoid' is 1/4 there."""
+    second = jax.grad(partial(gradient, LOGITS))(z, t)
+    sigmoid = 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(second, sigmoid * (1 - sigmoid), rtol=1e-5)
 
 
 @in_double
