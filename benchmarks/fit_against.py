@@ -60,7 +60,10 @@ def by_fit(sizes: Sequence[int], batch: int, method: Any) -> Run:
 
 
 def by_optax(sizes: Sequence[int], batch: int) -> Run:
-    """Trains by plain jax.numpy and optax, all steps in one compiled loop that keeps the losses."""
+    """Trains by plain jax.numpy and optax, all steps in one compiled loop that keeps the losses.
+
+    The samples are arguments of the program, as they are in `fit`.
+    """
     x, y = data(sizes, batch)
     optimizer = optax.sgd(0.01)
     rng = np.random.default_rng(0)
@@ -69,7 +72,7 @@ def by_optax(sizes: Sequence[int], batch: int) -> Run:
         (jnp.asarray(rng.normal(size=s) / s[0], jnp.float32), jnp.zeros(s[1])) for s in shapes
     ]
 
-    def objective(params: Any) -> jax.Array:
+    def objective(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         h = x
         for w, b in params[:-1]:
             h = jnp.tanh(h @ w + b)
@@ -78,17 +81,18 @@ def by_optax(sizes: Sequence[int], batch: int) -> Run:
             return optax.sigmoid_binary_cross_entropy(p, y).mean()
         return optax.softmax_cross_entropy_with_integer_labels(p, y).mean()
 
-    def step(carry: Any, _: None) -> Any:
-        params, opt_state = carry
-        loss, grads = jax.value_and_grad(objective)(params)
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return (optax.apply_updates(params, updates), opt_state), loss
+    @partial(jax.jit, static_argnums=3)
+    def train(carry: Any, x: jax.Array, y: jax.Array, steps: int) -> Any:
+        def step(carry: Any, _: None) -> Any:
+            params, opt_state = carry
+            loss, grads = jax.value_and_grad(objective)(params, x, y)
+            updates, opt_state = optimizer.update(grads, opt_state)
+            return (optax.apply_updates(params, updates), opt_state), loss
 
-    @partial(jax.jit, static_argnums=1)
-    def train(carry: Any, steps: int) -> Any:
         return lax.scan(step, carry, length=steps)
 
-    return lambda steps: jax.block_until_ready(train((params, optimizer.init(params)), steps))
+    carry = params, optimizer.init(params)
+    return lambda steps: jax.block_until_ready(train(carry, x, y, steps))
 
 
 def serve() -> None:
