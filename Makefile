@@ -6,13 +6,16 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no
 WORKERS ?= auto
 COVERAGE ?=
 
-.PHONY: demo test catalogue bench install lint format types pictures clean
+.PHONY: demo test slow catalogue bench install lint format types pictures clean
 
 demo: $(VENV)/installed  ## run the lecture's experiments into out/tour/
 	$(BIN)/jaxpercep tour
 
-test: install lint types  ## lint, type-check, run every test; COVERAGE=--cov counts lines
+test: install lint types  ## lint, type-check, run the tests; COVERAGE=--cov counts lines
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
+
+slow: install  ## run the tests that take long, which `make test` leaves out
+	$(BIN)/pytest -n $(WORKERS) -m "slow and not corpus"
 
 catalogue: install  ## compare every wrong backward pass of the corpus
 	$(BIN)/pytest -n $(WORKERS) --dist=loadgroup -m corpus

@@ -9,6 +9,8 @@ import zlib
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SAMPLED = 12  # one bad value in so many
 
 

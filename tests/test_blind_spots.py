@@ -17,6 +17,8 @@ import pytest
 import jaxpercep as jp
 from jaxpercep.compare.explanation.blind_spots import BlindSpots, Search
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(7)
 
 

@@ -282,6 +282,8 @@ def scanned(w, x):
 LOOP = """
 import numpy as np
 
+pytestmark = pytest.mark.slow
+
 
 def through_time(w, x):
     hs = [x[0]]

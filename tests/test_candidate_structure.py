@@ -4,8 +4,11 @@ import inspect
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxpercep import annotate_gradients
+
+pytestmark = pytest.mark.slow
 
 IDS = np.array([0, 2, 0])
 TABLE = np.random.default_rng(1).normal(size=(3, 2))

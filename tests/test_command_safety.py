@@ -105,6 +105,7 @@ def test_help_into_a_closed_pipe_is_silent(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_a_character_shows_the_rest(tmp_path: Path) -> None:
     words = ("compare", str(ROOT / "examples" / "right_mlp.py"))
     with start(tmp_path, *words, env={"PYTHONIOENCODING": "cp1252"}) as process:
@@ -127,6 +128,7 @@ def kept_programs(folder: Path, *words: str, **changes: str) -> list[Path]:
     return [file for file in folder.rglob("*") if file.name.endswith("-cache")]
 
 
+@pytest.mark.slow
 def test_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
     programs = kept_programs(tmp_path)
     assert programs
@@ -136,6 +138,7 @@ def test_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
     assert set(kept_programs(tmp_path)) >= set(programs)  # and nothing was said of it
 
 
+@pytest.mark.slow
 def test_programs_are_not_kept_if_that_is_asked_for(tmp_path: Path) -> None:
     assert not kept_programs(tmp_path, "--no-cache")
     own = str(tmp_path / "own")
@@ -217,6 +220,7 @@ def check_folder(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] in ([], ["model"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_in_order(
     tmp_path: Path, turn: int, moment: float, duration: float
 ) -> None:
@@ -248,6 +252,7 @@ runpy.run_module("jaxpercep", run_name="__main__")
     assert out.startswith("jaxpercep ")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_the_printing_and_not_the_work(
     tmp_path: Path, moment: float, duration: float
 ) -> None:
@@ -290,6 +295,7 @@ def test_an_interrupt_is_not_lost_in_a_callback(name: str) -> None:
     assert (process.returncode, err) == (130, "jaxpercep: interrupted\n")
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(
     tmp_path: Path, duration: float
 ) -> None:
@@ -307,6 +313,7 @@ def test_sigterm_ends_a_job_in_the_background_that_ignores_ctrl_c(
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_no_model(
     trained: Path, tmp_path: Path, moment: float, duration: float
 ) -> None:
@@ -320,6 +327,7 @@ def test_a_killed_run_loses_no_model(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_a_killed_save_loses_no_model_and_the_next_one_tidies_up(
     trained: Path, tmp_path: Path, moment: float
 ) -> None:

@@ -19,6 +19,8 @@ from jaxpercep.compare import (
     compare_vjp,
 )
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 W, B = RNG.normal(size=(3, 2)).astype(np.float32), RNG.normal(size=2).astype(np.float32)
 X, Y = RNG.normal(size=(4, 3)).astype(np.float32), RNG.normal(size=(4, 2)).astype(np.float32)

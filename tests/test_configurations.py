@@ -8,6 +8,8 @@ from pathlib import Path
 import jax
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = Path(__file__).with_name("contract.py")
 CACHE = {  # of compiled programs, which this process shares
     "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir),

@@ -23,6 +23,8 @@ from jaxpercep.compare.explanation.leaf_causes import LeafCause, mend
 from jaxpercep.compare.explanation.linearity import LinearityCause
 from jaxpercep.losses import Elementwise
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 PARAMS = {
     name: (0.5 * RNG.normal(size=(3, 3)[: 2 if name[0] == "w" else 1])).astype(np.float32)

@@ -64,6 +64,7 @@ def test_the_readme_is_one_screen():
     assert len((ROOT / "README.md").read_text()) <= 8000
 
 
+@pytest.mark.slow
 def test_the_page_on_flax_prints_what_it_says(tmp_path, capsys):
     run_blocks(ROOT / "docs" / "flax.md", tmp_path, capsys)
     languages = [language for language, _ in blocks(ROOT / "docs" / "flax.md")]
@@ -74,11 +75,14 @@ def test_the_page_on_populations_prints_what_it_says(tmp_path, capsys):
     run_blocks(ROOT / "docs" / "populations.md", tmp_path, capsys)
 
 
-@pytest.mark.parametrize("page", ["comparing-gradients", "kinds-of-rule"])
+@pytest.mark.parametrize(
+    "page", ["comparing-gradients", pytest.param("kinds-of-rule", marks=pytest.mark.slow)]
+)
 def test_a_page_on_comparisons_prints_what_it_says(page, tmp_path, capsys):
     run_blocks(ROOT / "docs" / f"{page}.md", tmp_path, capsys)
 
 
+@pytest.mark.slow
 def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")

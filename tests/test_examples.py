@@ -13,6 +13,8 @@ from helpers import run
 
 from jaxpercep.tour.published import load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGE = " ".join((ROOT / "docs" / "comparing-gradients.md").read_text("utf-8").split())
 QUOTED = {"forgotten_derivative", "lecture_mnist_backprop", "stepwise_example"}

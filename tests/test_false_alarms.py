@@ -12,6 +12,8 @@ from jax import lax
 from jaxpercep import compare_gradients
 from jaxpercep.compare.evaluation import reference
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(6, 4)).astype(np.float32)
 W = RNG.normal(size=(4, 3)).astype(np.float32)

@@ -13,6 +13,8 @@ import pytest
 import jaxpercep as jp
 from jaxpercep.compare import compare_custom_jvp, compare_jvp, forward_mode
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(3, 2)).astype(np.float32), RNG.normal(size=(2, 2)).astype(np.float32)
 

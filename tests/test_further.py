@@ -9,6 +9,8 @@ import pytest
 
 from jaxpercep.compare import compare_custom_vjp, compare_vjp, further
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
 ZERO = "is zero everywhere"
 

@@ -17,6 +17,8 @@ from jaxpercep.compare.program.flow import Flow
 from jaxpercep.compare.program.graph import Span
 from jaxpercep.compare.program.jaxprs import trace
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 
 

@@ -13,6 +13,8 @@ import pytest
 from catalogue.right.drawing import DRAWS, candidates
 from jaxpercep import compare_gradients
 
+pytestmark = pytest.mark.slow
+
 ERROR = 1e-6
 
 

@@ -15,6 +15,8 @@ from jaxpercep import tour
 from jaxpercep.tour.mathml import mathml
 from jaxpercep.tour.published import load
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = (
     "digits_confusion",

@@ -15,6 +15,8 @@ from jaxpercep.compare import compare_gradients
 from jaxpercep.compare.evaluation import arbitration, compilation, noise, verdict
 from jaxpercep.compare.program.jaxprs import trace
 
+pytestmark = pytest.mark.slow
+
 W = np.array([0.3, -1.2, 0.7], np.float32)
 HALF_ON = np.array([0.0, 1.0, -2.0], np.float32)
 

@@ -43,9 +43,12 @@ MEASURE = """<script>addEventListener("load", () => {
   }));
 });</script>"""
 
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason=f"no browser to look at the report with: none of {', '.join(NAMES)}"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None, reason=f"no browser to look at the report with: none of {', '.join(NAMES)}"
+    ),
+]
 
 
 class Look(NamedTuple):

@@ -55,6 +55,7 @@ def planted(old: Results, new: Results, threshold: float = THRESHOLD) -> Change:
 # Changes that count.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "threshold"), [(0.02, 0.0), (0.1, THRESHOLD)])
 def test_two_runs_of_the_same_code_are_silent(
     noise: float, threshold: float, monkeypatch: pytest.MonkeyPatch

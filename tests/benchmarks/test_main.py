@@ -277,6 +277,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_real_processes(tmp_path: Path) -> None:
     folders = Path(__file__).parents[:2]  # of `planted` and of `helpers`
     words = [",".join(map(str, folders)), "--quick", "--out", str(tmp_path)]

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.flops import step_flops
 from benchmarks.results import Setting
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pytest_benchmark")
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
