@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -127,8 +127,7 @@ def _train(
     x: jax.Array,
     y: jax.Array,
 ) -> tuple[TrainState, jax.Array]:
-    """Trains the networks in blocks, which are padded with copies of the first network."""
-    count = len(keys)
+    """Trains the networks in blocks, one block after the other."""
 
     def tuned(rate: jax.Array | None) -> optax.GradientTransformation:
         return optimizer if rate is None else optimizer(rate)
@@ -142,41 +141,60 @@ def _train(
         return (rate, state), value
 
     carry = rates, jax.vmap(first)(keys, rates)
-    example = jax.tree.map(_form_of_one, carry)
-    lanes = count >= LANES // 4 and suits_lanes(step, example, x, y)
-    size = LANES if lanes else -(-count // shards)
-    blocks = shards * -(-count // (size * shards))
-    axis = -1 if lanes else 0
-    many = in_lanes(step) if lanes else jax.vmap(step, (0, None, None))
-
-    def divided(a: jax.Array) -> jax.Array:
-        rows = jnp.arange(blocks * size)
-        a = a[jnp.where(rows < count, rows, 0)].reshape(blocks, size, *a.shape[1:])
-        return jnp.moveaxis(a, 1, -1) if lanes else a
-
-    def joined(a: jax.Array, axis: int) -> jax.Array:
-        a = jnp.moveaxis(a, axis, 1) if axis < 0 else a
-        return a.reshape(blocks * size, *a.shape[2:])[:count]
-
-    def train(carry: Any, x: jax.Array, y: jax.Array) -> Any:
-        def record(carry: Any, _: None) -> Any:
-            carry, value = many(carry, x, y)
-            # The losses of these steps are not used, so XLA leaves them out.
-            return lax.fori_loop(1, every, rest, carry) if every > 1 else carry, value
-
-        def rest(_: jax.Array, carry: Any) -> Any:
-            return many(carry, x, y)[0]
-
-        return lax.map(partial(lax.scan, record, length=steps // every), carry)
-
+    lanes = len(keys) >= LANES // 4 and suits_lanes(step, jax.tree.map(_form_of_one, carry), x, y)
+    size = LANES if lanes else -(-len(keys) // shards)
+    number = shards * -(-len(keys) // (size * shards))
+    blocks = _Blocks(len(keys), number, size, axis=-1 if lanes else 1)
+    train = partial(_train_blocks, blocks.mapped(step), steps, every)
     if mesh is not None:
         (name,) = mesh.axis_names
         spread, whole = PartitionSpec(name), PartitionSpec()
         train = jax.shard_map(
             train, mesh=mesh, in_specs=(spread, whole, whole), out_specs=spread, check_vma=False
         )
-    (_, states), losses = train(jax.tree.map(divided, carry), x, y)
-    return jax.tree.map(partial(joined, axis=axis), states), joined(losses, -1)
+    (_, states), losses = train(jax.tree.map(blocks.divided, carry), x, y)
+    joined = partial(blocks.joined, axis=blocks.axis)
+    return jax.tree.map(joined, states), blocks.joined(losses, axis=-1)
+
+
+def _train_blocks(
+    step: Callable[..., Any], steps: int, every: int, carry: Any, x: jax.Array, y: jax.Array
+) -> Any:
+    """Trains blocks, and keeps the losses of the first of every `every` steps."""
+
+    def record(carry: Any, _: None) -> Any:
+        carry, value = step(carry, x, y)
+        # The losses of these steps are not used, so XLA leaves them out.
+        return lax.fori_loop(1, every, rest, carry) if every > 1 else carry, value
+
+    def rest(_: jax.Array, carry: Any) -> Any:
+        return step(carry, x, y)[0]
+
+    return lax.map(partial(lax.scan, record, length=steps // every), carry)
+
+
+class _Blocks(NamedTuple):
+    """How networks are divided into blocks; the last block is filled up with the first network."""
+
+    networks: int
+    number: int
+    size: int
+    axis: int  # of the networks of a block: -1 in lanes, else 1
+
+    def mapped(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a step of all networks of a block."""
+        return in_lanes(step) if self.axis < 0 else jax.vmap(step, (0, None, None))
+
+    def divided(self, a: jax.Array) -> jax.Array:
+        """Returns `[networks, ...]` as `[number, size, ...]`, in lanes as `[number, ..., size]`."""
+        rows = jnp.arange(self.number * self.size)
+        a = a[jnp.where(rows < self.networks, rows, 0)]
+        return jnp.moveaxis(a.reshape(self.number, self.size, *a.shape[1:]), 1, self.axis)
+
+    def joined(self, a: jax.Array, axis: int) -> jax.Array:
+        """Returns blocks, whose networks are on an axis, as `[networks, ...]`."""
+        a = jnp.moveaxis(a, axis, 1)
+        return a.reshape(self.number * self.size, *a.shape[2:])[: self.networks]
 
 
 def _form_of_one(stacked: jax.Array) -> jax.ShapeDtypeStruct:

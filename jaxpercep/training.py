@@ -40,6 +40,8 @@ SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enoug
 STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
 STEPS_PER_BLOCK = 64  # of the innermost loop
 
+_MASKED = np.ma.MaskedArray  # looked up once, for every call of a step asks
+
 
 class TrainState(NamedTuple):
     """Everything a step changes: the number of steps taken, parameters, optimizer state."""
@@ -222,7 +224,7 @@ class _Step:
         self, state: TrainState, x: ArrayLike, y: ArrayLike
     ) -> tuple[TrainState, jax.Array]:
         try:
-            if isinstance(x, np.ma.MaskedArray) or isinstance(y, np.ma.MaskedArray):
+            if isinstance(x, _MASKED) or isinstance(y, _MASKED):
                 raise TypeError("jax.jit would take a masked array, without its mask.")
             return self._jitted(state, x, y)
         except (TypeError, ValueError):
