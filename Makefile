@@ -38,6 +38,8 @@ format: $(VENV)/installed-dev
 
 pictures: demo  ## renew the pictures of docs/
 	cp out/tour/*.png docs/images/
+	$(BIN)/jaxpercep sweep xor
+	for name in learned losses; do cp out/sweep/$$name.png docs/images/sweep_$$name.png; done
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .coverage .pytest_cache .ruff_cache .hypothesis

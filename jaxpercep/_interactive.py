@@ -11,23 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(total: int) -> Generator[Callable[[int, float], None]]:
-    """Shows steps, time left and loss on a terminal's standard error, and nothing elsewhere."""
+def progress_bar(total: int) -> Generator[Callable[[int, str], None]]:
+    """Shows what is done, time left and a remark on a terminal's standard error, else nothing."""
     console = Console(stderr=True)
     columns = (
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[remark]}"),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task("training", total=total, loss="")
+        task = bar.add_task("training", total=total, remark="")
 
-        def advance(count: int, loss: float) -> None:
-            bar.update(task, advance=count, loss=f"loss {loss:.6g}")
+        def advance(count: int, remark: str) -> None:
+            bar.update(task, advance=count, remark=remark)
 
         yield advance
 

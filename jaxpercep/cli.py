@@ -21,7 +21,7 @@ import platformdirs
 import tyro
 
 from jaxpercep._interactive import deferred_interrupt
-from jaxpercep.commands.arguments import Compare, Predict, Tour, Train, UsageError, sentence
+from jaxpercep.commands.arguments import Compare, Predict, Sweep, Tour, Train, UsageError, sentence
 
 CACHE_BYTES = 2**28
 
@@ -36,7 +36,7 @@ class Arguments:
         version: show the version and exit
     """
 
-    command: Tour | Train | Predict | Compare = field(default_factory=Tour)
+    command: Tour | Train | Predict | Sweep | Compare = field(default_factory=Tour)
     cache: bool = True
     version: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
@@ -100,7 +100,7 @@ def keep_programs() -> None:
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 
-def _run(command: Tour | Train | Predict | Compare) -> int:
+def _run(command: Tour | Train | Predict | Sweep | Compare) -> int:
     """Runs the command, importing what it needs, and returns the exit code."""
     match command:
         case Tour():
@@ -119,6 +119,12 @@ def _run(command: Tour | Train | Predict | Compare) -> int:
             from jaxpercep.commands.actions import predict
 
             return predict(command)
+        case Sweep():
+            command.check()
+            with deferred_interrupt():
+                from jaxpercep.commands.sweep import sweep
+
+                return sweep(command)
         case Compare():
             command.check()
             from jaxpercep.commands.comparison import compare

@@ -28,7 +28,7 @@ with needed_by("jaxpercep.plots"):
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 
-_STYLE = {
+STYLE = {
     "font.size": 12,
     "axes.titlesize": 13,
     "axes.grid": True,
@@ -66,7 +66,7 @@ def loss_curves(
     drawn = {name: _array(f"curves[{name!r}]", curve, ["steps"]) for name, curve in curves.items()}
     if log and not any((curve > 0).any() for curve in drawn.values()):
         raise ValueError(f"curves={shown(curves)} have nothing above 0 to draw; pass log=False.")
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, (axes,) = _panels(1, width=7.5, height=4.2)
         for i, (name, curve) in enumerate(drawn.items()):
             axes.plot(curve, label=name, color=PALETTE[i % 7], linestyle=DASHES[i % 4], linewidth=2)
@@ -104,7 +104,7 @@ def decision_boundaries(
     low, high = x.min(axis=0) - 0.4, x.max(axis=0) + 0.4
     grid = np.meshgrid(*(np.linspace(a, b, 201) for a, b in zip(low, high, strict=True)))
     points = np.stack([g.ravel() for g in grid], axis=1).astype(x.dtype)
-    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure, panels = _panels(len(models), width=4.4, height=4.4)
         for axes, (title, predict) in zip(panels, models.items(), strict=True):
             p = _array(f"models[{title!r}](x)", np.ravel(predict(points)), [len(points)])
@@ -153,7 +153,7 @@ def gradient_norms(stacks: Mapping[str, np.ndarray], steps: Sequence[int]) -> Fi
         raise ValueError(
             f"steps={shown(steps)} are {len(marks)}, but stacks has the norms of {shape[0]} steps."
         )
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, panels = _panels(len(drawn), width=5.2, height=4.4, sharey=True)
         for axes, (title, norms) in zip(panels, drawn.items(), strict=True):
             colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, norms.shape[1]))
@@ -199,7 +199,7 @@ def confusion_matrix(counts: np.ndarray, classes: Sequence[str], *, title: str) 
         )
     if ((counts < 0) | (counts % 1 != 0)).any():
         raise ValueError(f"counts={counts.tolist()} must be whole numbers, at least 0.")
-    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
         figure, (axes,) = _panels(1, width=6.2, height=5.6)
         image = axes.imshow(counts, cmap="cividis", norm=LogNorm(0.8, max(counts.max(), 1), True))
         for (row, column), count in np.ndenumerate(counts):
@@ -243,7 +243,7 @@ def misread(
     truth = _array("truth", truth, [len(images)])
     read = _array("read", read, [len(images)])
     confidence = _array("confidence", confidence, [len(images)])
-    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
         columns = min(len(images), 6)
         rows = -(-len(images) // columns)
         figure = Figure(figsize=(1.55 * columns, 2.0 * rows + 0.6), layout="constrained")

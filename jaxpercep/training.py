@@ -204,7 +204,7 @@ def fit(
                 diverged, state = _step_back(take, calls, len(losses) - 1)
             history.append(losses)
             done += count
-            advance(count, float(losses[-1]))
+            advance(count, f"loss {float(losses[-1]):.6g}")
             if callback is not None:
                 callback(state, losses)
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))

@@ -44,13 +44,14 @@ def moons(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Answered without JAX.
 
 COMMANDS = [
-    ("--help", 0, "{tour,train,predict,compare}"),
+    ("--help", 0, "{tour,train,predict,sweep,compare}"),
     ("--version", 0, "jaxpercep "),
     ("train --activation rellu xor", 2, "invalid choice 'rellu'"),
     ("predict model mons", 2, "Did you mean 'moons'?"),
     ("predict nowhere moons", 2, "MODEL='nowhere': there is no such folder."),
     ("train xor --epochs 0", 2, "jaxpercep train: error: --epochs 0: expected at least 1."),
     ("train xor --out .", 2, "--out . is not a saved model: it has no model.json."),
+    ("sweep xor --networks 0", 2, "--networks 0: expected at least 1 and at most 1000000."),
     ("train parity-99", 2, "DATA='parity-99': expected parity-1 to parity-20."),
 ]
 

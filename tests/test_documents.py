@@ -92,7 +92,7 @@ def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
         for line in block.splitlines()
         if line.startswith("jaxpercep ")
     ]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command, _, remark in commands:
         code = 1 if "exits with 1" in remark else 0
         assert main(shlex.split(command)[1:]) == code, capfd.readouterr().err

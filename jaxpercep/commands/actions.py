@@ -2,19 +2,16 @@
 
 import csv
 import io
-import itertools
 import math
-import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -25,19 +22,13 @@ from jaxpercep.commands import checkpoint, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
 from jaxpercep.commands.checkpoint import Description
 from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
+from jaxpercep.commands.networks import OPTIMIZERS, check_memory
 from jaxpercep.commands.sources import Scale
 from jaxpercep.compose import Serial
 from jaxpercep.layer import Params
 from jaxpercep.plots import loss_curves
 from jaxpercep.tables import Rows, read_rows
 from jaxpercep.training import History, TrainState, fit, init_state
-
-OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
-    "sgd": optax.sgd,
-    "momentum": partial(optax.sgd, momentum=0.9),
-    "adam": optax.adam,
-    "adamw": optax.adamw,
-}
 
 
 class Part(NamedTuple):
@@ -70,7 +61,7 @@ def train(arguments: Train) -> int:
         test_fraction=arguments.test_fraction,
     )
     model = description.model()
-    _check_memory(description.sizes)
+    check_memory(description.sizes)
     print(f"{arguments.data}: {_counted(parts)}, {counted(features, 'feature')}")
     print(f"{model!r}\n{head.loss!r}")
 
@@ -112,17 +103,6 @@ def predict(arguments: Predict) -> int:
     if remark:
         _note(f"no metrics: {remark}")
     return 0
-
-
-def _check_memory(sizes: Sequence[int]) -> None:
-    """Raises a `UsageError` if the parameters and their gradient do not fit into memory."""
-    needed = 2 * 4 * sum((n + 1) * m for n, m in itertools.pairwise(sizes))
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > present:
-        raise UsageError(
-            f"--hidden {' '.join(map(str, sizes[1:-1]))}: the parameters and their gradient take "
-            f"{needed / 1e9:,.1f} GB, this machine has {present / 1e9:,.1f} GB."
-        )
 
 
 def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None, Layout]:

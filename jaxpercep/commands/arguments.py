@@ -4,14 +4,15 @@ Nothing here imports JAX, so that `--help` and wrong arguments are answered with
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
+from jaxpercep._files import writing
 from jaxpercep.commands.folder import check_replaceable
 
 ActivationName: TypeAlias = Literal[
@@ -33,9 +34,11 @@ MethodName: TypeAlias = Literal["autodiff", "manual"]
 DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
 PARITY = re.compile(r"parity-([0-9]{1,9})")
 PREDICTION = b"prediction"  # how every file of predictions begins
+SWEEP = ("sweep.csv", "learned.png", "losses.png")  # the files of a sweep
 MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
 Data: TypeAlias = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+Rates: TypeAlias = Annotated[tuple[float, ...], tyro.conf.arg(metavar="[RATE ...]")]
 Target: TypeAlias = Annotated[
     int | str | None,
     tyro.conf.arg(metavar="COLUMN", help_behavior_hint="(default: the last)"),
@@ -119,29 +122,80 @@ class Train:
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         check_data(self.data, self.target)
-        try:
-            check_replaceable(self.out)
-        except ValueError as error:
-            raise UsageError(f"--out {error}") from error
-        if self.activation == "step":
-            raise UsageError(
-                "--activation step: its derivative is 0 everywhere, so gradients train nothing "
-                "before it. A single threshold neuron is trained by jaxpercep.perceptron_rule; for "
-                "a network choose another activation."
-            )
-        for name, fits, expected in (
+        _check_out(check_replaceable, self.out)
+        _check_activation(self.activation)
+        _check_options(
+            self,
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
-            ("learning_rate", 1e-45 < self.learning_rate < 2**128, "a float32 number above 0"),
+            ("learning_rate", _is_rate(self.learning_rate), "a float32 number above 0"),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
             ("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1"),
-        ):
-            if not fits:
-                option = name.replace("_", "-")
-                came = getattr(self, name)
-                came = " ".join(map(str, came)) if isinstance(came, tuple) else came
-                raise UsageError(f"--{option} {came}: expected {expected}.")
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Count how often a network learns, over hidden width and learning rate.
+
+    DATA is what train takes, with classes or a column of zeros and ones to learn. A network learns
+    if it gets every sample right, or as many as --accuracy says, after the last step.
+
+    Writes a table as CSV, a map of the shares that learned, and the final losses of the smallest
+    network, with the losses of its local minima. Every width and learning rate starts from the same
+    random keys. Ctrl-C keeps the networks that are done.
+
+    Attributes:
+        data: a dataset's name or a path
+        target: the column of a CSV file to predict, by name or index
+        hidden: hidden widths to try
+        layers: hidden layers, each of that width
+        learning_rates: learning rates to try
+        networks: networks for each width and learning rate
+        steps: updates of each network, on all samples
+        activation: function of the hidden neurons
+        optimizer: how gradients become updates; momentum is sgd with momentum 0.9
+        accuracy: share of the samples that a network has to get right
+        seed: of the parameters and of drawn datasets
+        out: folder for the results; those of an earlier sweep are replaced
+    """
+
+    data: Data
+    target: Target = None
+    hidden: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[N ...]")] = (2, 3, 4, 8)
+    layers: int = 1
+    learning_rates: Rates = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    networks: int = 1000
+    steps: int = 2000
+    activation: ActivationName = "tanh"
+    optimizer: OptimizerName = "sgd"
+    accuracy: float = 1.0
+    seed: int = 0
+    out: Path = Path("out/sweep")
+
+    def check(self) -> None:
+        """Raises a `UsageError` for arguments that cannot work, before any file is read."""
+        check_data(self.data, self.target)
+        _check_out(self.check_replaceable, self.out)
+        _check_activation(self.activation)
+        rates, most = self.learning_rates, 10**6
+        are_rates = bool(rates) and all(map(_is_rate, rates))
+        _check_options(
+            self,
+            ("hidden", min(self.hidden, default=0) >= 1, "one size or more, of at least 1"),
+            ("layers", 1 <= self.layers <= 1000, "at least 1 and at most 1000"),
+            ("learning_rates", are_rates, "float32 numbers above 0, at least one"),
+            ("networks", 1 <= self.networks <= most, f"at least 1 and at most {most}"),
+            ("steps", 1 <= self.steps < 2**31, "at least 1 and below 2**31"),
+            ("accuracy", 0 < self.accuracy <= 1, "above 0 and at most 1"),
+            ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
+        )
+
+    @staticmethod
+    def check_replaceable(out: Path) -> None:
+        """Raises a `ValueError` unless a sweep may be written to `out` without losing anything."""
+        writing.check_replaceable(out, "sweep", SWEEP[0], SWEEP)
 
 
 @dataclass(frozen=True)
@@ -255,3 +309,32 @@ def check_data(data: str, target: int | str | None) -> None:
         raise UsageError(
             f"--target {target}: DATA={data!r} is not a CSV file, so it has no columns."
         )
+
+
+def _check_out(check: Callable[[Path], None], out: Path) -> None:
+    try:
+        check(out)
+    except ValueError as error:
+        raise UsageError(f"--out {error}") from error
+
+
+def _check_activation(name: ActivationName) -> None:
+    if name == "step":
+        raise UsageError(
+            "--activation step: its derivative is 0 everywhere, so gradients train nothing "
+            "before it. A single threshold neuron is trained by jaxpercep.perceptron_rule; for "
+            "a network choose another activation."
+        )
+
+
+def _check_options(command: Any, *options: tuple[str, bool, str]) -> None:
+    """Raises a `UsageError` for the first option, of (name, fits, what is expected), not to fit."""
+    for name, fits, expected in options:
+        if not fits:
+            came = getattr(command, name)
+            came = " ".join(map(str, came)) if isinstance(came, tuple) else came
+            raise UsageError(f"--{name.replace('_', '-')} {came}: expected {expected}.")
+
+
+def _is_rate(rate: float) -> bool:
+    return 1e-45 < rate < 2**128

@@ -42,10 +42,14 @@ class Classes(
         """Returns the number of each label's class, `[n]`."""
         return _numbered(self.names, as_classes(data))
 
+    def right(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Returns which of the samples are right, `[..., n]`."""
+        return outputs.argmax(axis=-1) == targets
+
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         """Returns the loss and the accuracy."""
-        correct = outputs.argmax(axis=1) == targets
-        return {"loss": _value(self.loss, outputs, targets), "accuracy": float(correct.mean())}
+        accuracy = float(self.right(outputs, targets).mean())
+        return {"loss": _value(self.loss, outputs, targets), "accuracy": accuracy}
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns the likeliest class and its probability."""
@@ -75,17 +79,18 @@ class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="l
             raise ValueError(f"the targets are not {columns} of zeros and ones.")
         return y.astype(np.float32)
 
+    def right(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
+        """Returns which of the samples are right in every output, `[..., n]`."""
+        return ((outputs > 0) == (targets > 0)).all(axis=-1)
+
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         """Returns the loss and the accuracy; of several labels, that of each and of all at once."""
-        correct = (outputs > 0) == (targets > 0)
+        right = float(self.right(outputs, targets).mean())
         found = {"loss": _value(self.loss, outputs, targets)}
         if self.outputs == 1:
-            return found | {"accuracy": float(correct.mean())}
-        exact = correct.all(axis=1)
-        return found | {
-            "accuracy per label": float(correct.mean()),
-            "all labels right": float(exact.mean()),
-        }
+            return found | {"accuracy": right}
+        per_label = float(((outputs > 0) == (targets > 0)).mean())
+        return found | {"accuracy per label": per_label, "all labels right": right}
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns, for each output, the likelier class and its probability."""
