@@ -22,6 +22,8 @@ from jaxpercep import (
 from jaxpercep.compare.candidate import runs, trials
 from jaxpercep.compare.candidate.grammar import edits, tidy
 
+pytestmark = pytest.mark.slow
+
 LOSS = """
 import jax
 import jax.numpy as jnp
@@ -281,8 +283,6 @@ def scanned(w, x):
 
 LOOP = """
 import numpy as np
-
-pytestmark = pytest.mark.slow
 
 
 def through_time(w, x):

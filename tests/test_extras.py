@@ -9,6 +9,8 @@ import pytest
 
 from jaxpercep._extras import EXTRA_OF
 
+pytestmark = pytest.mark.slow
+
 NEEDED = {
     "tyro": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "orbax": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
@@ -27,7 +29,6 @@ ARGUMENTS = {"orbax": "['train', 'xor']", "jinja2": "['tour']"}
 CORE = """
 import jax, optax, jaxpercep as jp
 
-pytestmark = pytest.mark.slow
 data = jp.datasets.logic_gate("XOR")
 model, loss, optimizer = jp.mlp([2, 3, 1], jp.tanh), jp.BinaryCrossEntropy(), optax.adam(0.1)
 state = jp.init_state(model, optimizer, jax.random.key(0))

@@ -325,6 +325,7 @@ def rounding(model, params, x):
     return max(ROUNDING, 64 * max(relative_error(run, expected) for run in runs))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @settings(deadline=None, max_examples=12, print_blob=True)
 @given(model=architectures(), seed=st.integers(0, 2**32 - 1))

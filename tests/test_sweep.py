@@ -72,6 +72,7 @@ def test_a_row_is_what_fit_makes_of_its_networks(
     assert f"{high['fraction'][2:4]}.0 %" in result.out
 
 
+@pytest.mark.slow
 def test_samples_that_may_be_wrong(tmp_path: Path) -> None:
     options = (*QUICK, "--learning-rates", 1, "--out", tmp_path / "sweep")
     counts = {}
@@ -81,6 +82,7 @@ def test_samples_that_may_be_wrong(tmp_path: Path) -> None:
     assert counts[1.0] < counts[0.5] == 10
 
 
+@pytest.mark.slow
 def test_classes_and_files_are_learnt_too(tmp_path: Path) -> None:
     x = np.array([[100, 0], [200, 0], [300, 0], [400, 0], [500, 0], [600, 0]])
     lines = [f"{a},{b},{'low' if a < 350 else 'high'}" for a, b in x]
@@ -236,6 +238,7 @@ def test_an_earlier_sweep_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "mine.txt"])
 
 
+@pytest.mark.slow
 def test_a_sweep_that_cannot_be_saved_leaves_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +293,7 @@ def test_an_interrupt_keeps_the_networks_that_are_done(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_any_network_is_done_saves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +306,7 @@ def test_an_interrupt_before_any_network_is_done_saves_nothing(
 # The page.
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
     """Some of its fields: the others have other networks, or learning rates too high to repeat."""
     page = (ROOT / "docs" / "populations.md").read_text()
