@@ -12,6 +12,8 @@ import jaxpercep as jp
 from jaxpercep.compare import compare_gradients
 from jaxpercep.compare.evaluation import reference
 
+pytestmark = pytest.mark.slow
+
 X = np.array([0.3, -1.2, 0.7], np.float32)
 
 

@@ -28,7 +28,6 @@ ARGUMENTS = {"orbax": "['train', 'xor']", "jinja2": "['tour']"}
 
 CORE = """
 import jax, optax, jaxpercep as jp
-
 data = jp.datasets.logic_gate("XOR")
 model, loss, optimizer = jp.mlp([2, 3, 1], jp.tanh), jp.BinaryCrossEntropy(), optax.adam(0.1)
 state = jp.init_state(model, optimizer, jax.random.key(0))

@@ -11,6 +11,8 @@ import pytest
 from jaxpercep.compare import compare_custom_vjp, compare_vjp, comparison
 from jaxpercep.compare.evaluation.cotangents import Cotangents
 
+pytestmark = pytest.mark.slow
+
 # What a user draws first from seed 0, and what upstream gradients once were.
 DRAWN = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 X = np.random.default_rng(1).normal(size=(3, 2)).astype(np.float32)

@@ -13,6 +13,8 @@ from jaxpercep.compare.evaluation import trees
 from jaxpercep.compare.evaluation.function import Function
 from jaxpercep.compare.program.jaxprs import trace
 
+pytestmark = pytest.mark.slow
+
 W = np.random.default_rng(3).normal(size=4).astype(np.float32)
 M = np.eye(4, dtype=np.float32) + 0.1
 
