@@ -150,7 +150,7 @@ def full() -> Profile:
         patience=90,
         memory=_keys([*_batch_sweep([1, 8192]), *_depth_sweep([1, 16, 64])]),
         dispatch=_depths(settings),
-        compiling=_shallow_curves([*settings, *map(goal_setting, (16, 64, 256))]),
+        compiling=_keys(s for s in settings if "batch" in s.sweeps),
         goals=((16, 0.05), (64, 0.2), (256, 0.8)),
     )
 
@@ -256,11 +256,6 @@ def _small(widths: Sequence[int], batches: Sequence[int]) -> list[Setting]:
 
 def _keys(settings: Iterable[Setting]) -> frozenset[str]:
     return frozenset(setting.key for setting in settings)
-
-
-def _shallow_curves(settings: Iterable[Setting]) -> frozenset[str]:
-    """Returns where slow compilers take part: not in the rest of the grid, nor in deep networks."""
-    return _keys(s for s in settings if s.sweeps != ("grid",) and s.depth <= 8)
 
 
 def _depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:

@@ -269,6 +269,7 @@ METHODS: Sequence[Method] = (
         "jax",
         ours=True,
         populations=True,
+        workloads=("xor",),
     ),
     Method(
         "vmap(grad)",
@@ -277,6 +278,7 @@ METHODS: Sequence[Method] = (
         "jax",
         function="build_vmap",
         populations=True,
+        workloads=("xor",),
     ),
     Method(
         "torch, one by one",
@@ -286,6 +288,7 @@ METHODS: Sequence[Method] = (
         requires=("torch",),
         function="build_one_by_one",
         populations=True,
+        workloads=("xor",),
         one_by_one=True,
     ),
 )
