@@ -175,7 +175,7 @@ def distinct_batches(setting: Setting) -> int:
     anew each time, for more steps, so that the start of a training is not what is timed.
     """
     if setting.networks is not None:
-        return min(1024, max(64, 2**18 // setting.networks))
+        return min(2048, max(64, int(1e9 / step_flops(setting) / setting.networks)))
     return min(8, max(2, int(1e9 / step_flops(setting))))
 
 

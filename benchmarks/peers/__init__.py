@@ -282,7 +282,7 @@ METHODS: Sequence[Method] = (
     ),
     Method(
         "torch, one by one",
-        f"eager, one network after the other, timed on {SAMPLE} of them",
+        f"eager, one network after the other on one core, timed on {SAMPLE} and scaled",
         f"{__name__}.pytorch",
         "torch",
         requires=("torch",),

@@ -46,9 +46,11 @@ def build(
 
 
 def build_one_by_one(workload: Workload, setting: Setting, initial: Parameters) -> "OneByOne":
-    """Builds the trainer of some networks of a population."""
+    """Builds the trainer of some networks of a population; on one core, for they are small."""
     rows = sampled(len(initial[0][0]))
-    return OneByOne([build(workload, setting, network_of(initial, i)) for i in rows])
+    trainers = [build(workload, setting, network_of(initial, i)) for i in rows]
+    torch.set_num_threads(1)
+    return OneByOne(trainers)
 
 
 class TorchTrainer(Trainer):

@@ -121,7 +121,7 @@ def test_a_training_of_a_population_is_long_enough_to_be_timed() -> None:
     steps = {
         n: distinct_batches(Setting("xor", (2, 2, 1), 4, networks=n)) for n in (1, 1024, 65_536)
     }
-    assert steps == {1: 1024, 1024: 256, 65_536: 64}
+    assert steps == {1: 2048, 1024: 2048, 65_536: 136}
 
 
 def test_slow_compilers_have_few_cells_in_a_quick_run() -> None:
