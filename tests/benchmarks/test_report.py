@@ -480,7 +480,9 @@ def populated() -> Results:
         found = [replace(m, method=name, ratio=ours.ratio) for m, name in times]
         found[1].ratio = None
         results.cells.append(
-            replace(cell, setting=setting, measurements=found, absences=[], best_peer=MANY[1])
+            replace(
+                cell, setting=setting, flops=1, measurements=found, absences=[], best_peer=MANY[1]
+            )
         )
         results.planned.append(setting.key)
     results.ours = [*results.ours, MANY[0]]
