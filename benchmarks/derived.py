@@ -83,10 +83,11 @@ def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
 
 
 def break_even(results: Results) -> list[BreakEven]:
-    """Compares each of jaxpercep's methods with each peer, in each cell."""
+    """Compares each of jaxpercep's methods with each peer, in each cell of a network alone."""
     return [
         BreakEven(cell.setting.key, mine.method, peer.method, steps_to_break_even(mine, peer))
         for cell in results.cells
+        if cell.setting.networks is None
         for mine in cell.measurements
         for peer in cell.measurements
         if mine.method in results.ours and peer.method not in (*results.ours, *results.limits)

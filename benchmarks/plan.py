@@ -1,7 +1,9 @@
 """The cells and the limits of a run: one profile each for quick, default and full."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from benchmarks.flops import step_flops
 from benchmarks.peers import Method
@@ -47,6 +49,16 @@ class Profile:
     compiling: frozenset[str]
     goals: tuple[tuple[int, float], ...]
 
+    def has_dispatch(self, setting: Setting) -> bool:
+        """Returns whether dispatch is measured in a cell."""
+        alone = setting.networks is None
+        return alone and (setting.workload, setting.depth) in self.dispatch
+
+    def with_methods(self, methods: Sequence[Method]) -> "Profile":
+        """Returns the profile without the cells in which none of the methods has a place."""
+        kept = [s for s in self.settings if any(left_out(self, m, s) is None for m in methods)]
+        return replace(self, settings=tuple(kept))
+
 
 def quick() -> Profile:
     """Plans a first impression: the ends and the middle of each curve, the other workloads once."""
@@ -76,35 +88,36 @@ def quick() -> Profile:
 
 
 def default() -> Profile:
-    """Plans the curves in powers of 4, a coarse grid, and the other workloads at a few points."""
-    batches = [*(4**i for i in range(7)), 8192]
-    depths = [*(4**i for i in range(6))]
-    widths = [16, 64, WIDTH, 256, 1024]
+    """Plans short curves, a coarse grid, small networks, and the rest at a point.
+
+    A slow compiler takes 10 s a cell, dispatch another program for each method, and peak memory a
+    fresh process, a minute a cell and more: this run measures the first two in a few cells.
+    """
     settings = merged(
         [
-            *_batch_sweep(batches),
-            *_depth_sweep(depths),
-            *_width_sweep(widths),
-            *_grid([1, 16, BATCH, 1024], [1, 4, 16, 64]),
-            *(Setting("classification-adam", _sizes(), batch) for batch in (1, BATCH, 4096)),
-            *(Setting("regression", _regression(), batch) for batch in (1, BATCH, 4096)),
+            *_batch_sweep([1, 8, BATCH, 512, 4096]),
+            *_depth_sweep([1, DEPTH, 16, 64, 512]),
+            *_width_sweep([16, WIDTH, 256, 1024]),
             *_xor(),
             *_small([8, 16, 32], [1, 8, BATCH]),
+            *_populations([1, 64, 1024, 65_536], [1024]),
+            *_grid([1, BATCH, 512], [1, DEPTH, 16]),
+            Setting("classification-adam", _sizes(), BATCH),
+            Setting("regression", _regression(), BATCH),
         ]
     )
-    ends = [*_batch_sweep([8192]), *_depth_sweep([64]), *_width_sweep([1024]), *_xor()[:1]]
     return Profile(
         name="default",
         settings=settings,
         seconds=1140,
-        rounds=8,
+        rounds=6,
         sample=0.02,
         first_call=8,
-        patience=30,
-        memory=_keys(ends),
-        dispatch=_depths(settings),
-        compiling=_shallow_curves([*settings, *map(goal_setting, (32, 256))]),
-        goals=((32, 0.1), (256, 0.8)),
+        patience=60,
+        memory=frozenset(),
+        dispatch=frozenset([("classification", 2), ("classification", DEPTH), ("xor", 1)]),
+        compiling=_keys([*_batch_sweep([BATCH, 4096]), *_xor()[:1]]),
+        goals=((64, 0.2),),
     )
 
 
@@ -124,6 +137,7 @@ def full() -> Profile:
             *_sweep("regression", _regression(), coarse),
             *_xor(),
             *_small([8, 16, 32], [2**i for i in range(7)]),
+            *_populations([1, 8, 64, 512, 1024, 8192, 65_536], [1, 64, 1024, 8192]),
         ]
     )
     return Profile(
@@ -134,9 +148,9 @@ def full() -> Profile:
         sample=0.02,
         first_call=30,
         patience=90,
-        memory=_keys(settings),
+        memory=_keys([*_batch_sweep([1, 8192]), *_depth_sweep([1, 16, 64])]),
         dispatch=_depths(settings),
-        compiling=_shallow_curves([*settings, *map(goal_setting, (16, 64, 256))]),
+        compiling=_keys(s for s in settings if "batch" in s.sweeps),
         goals=((16, 0.05), (64, 0.2), (256, 0.8)),
     )
 
@@ -150,15 +164,18 @@ def merged(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     for setting in settings:
         sweeps = found[setting.key].sweeps if setting.key in found else ()
         sweeps = tuple(dict.fromkeys((*sweeps, *setting.sweeps)))
-        found[setting.key] = Setting(setting.workload, setting.sizes, setting.batch, sweeps)
+        found[setting.key] = structs.replace(setting, sweeps=sweeps)
     return tuple(found.values())
 
 
 def distinct_batches(setting: Setting) -> int:
     """Returns how many batches a method cycles through and is checked on: 8, fewer of large ones.
 
-    At least 2, so that the second one sees the update of the first one.
+    At least 2, so that the second one sees the update of the first one. A population is trained
+    anew each time, for more steps, so that the start of a training is not what is timed.
     """
+    if setting.networks is not None:
+        return min(2048, max(64, int(1e9 / step_flops(setting) / setting.networks)))
     return min(8, max(2, int(1e9 / step_flops(setting))))
 
 
@@ -223,6 +240,12 @@ def _xor() -> list[Setting]:
     return [Setting("xor", sizes, 4) for sizes in XOR]
 
 
+def _populations(counts: Sequence[int], deeper: Sequence[int]) -> list[Setting]:
+    """Returns populations of the small network for XOR, and of the deeper one."""
+    pairs = zip(XOR, (counts, deeper), strict=True)
+    return [Setting("xor", sizes, 4, networks=n) for sizes, numbers in pairs for n in numbers]
+
+
 def _small(widths: Sequence[int], batches: Sequence[int]) -> list[Setting]:
     """Returns where networks are small: frameworks cost more than the arithmetic."""
     published = [Setting("classification", sizes, batch) for sizes, batch in PUBLISHED]
@@ -233,11 +256,6 @@ def _small(widths: Sequence[int], batches: Sequence[int]) -> list[Setting]:
 
 def _keys(settings: Iterable[Setting]) -> frozenset[str]:
     return frozenset(setting.key for setting in settings)
-
-
-def _shallow_curves(settings: Iterable[Setting]) -> frozenset[str]:
-    """Returns where slow compilers take part: not in the rest of the grid, nor in deep networks."""
-    return _keys(s for s in settings if s.sweeps != ("grid",) and s.depth <= 8)
 
 
 def _depths(settings: Iterable[Setting]) -> frozenset[tuple[str, int]]:

@@ -54,12 +54,14 @@ class Setting(Record, frozen=True):
         batch: samples a step.
         sweeps: the curves that it is a point of: `"batch"`, `"depth"`, `"width"`, `"grid"`; several
             where it is on several.
+        networks: size of the population, whose networks share the batch; None for a network alone.
     """
 
     workload: str
     sizes: Annotated[tuple[Size, ...], Meta(min_length=2)]
     batch: Size
     sweeps: tuple[str, ...] = ()
+    networks: Size | None = None
 
     @property
     def depth(self) -> int:
@@ -77,11 +79,12 @@ class Setting(Record, frozen=True):
         sizes = "-".join(map(str, self.sizes))
         if self.depth > 6:
             sizes = f"{self.sizes[0]}-{self.width}x{self.depth}-{self.sizes[-1]}"
-        return f"{self.workload} {sizes} batch {self.batch}"
+        population = f", {self.networks} networks" if self.networks else ""
+        return f"{self.workload} {sizes} batch {self.batch}{population}"
 
 
 class Measurement(Record):
-    """One method in one cell.
+    """One method in one cell; in a population, a step is a step of one of its networks.
 
     Attributes:
         method: its name, as `"jaxpercep manual"`.
@@ -130,11 +133,12 @@ class Measurement(Record):
 
 
 class Reason(Enum):
-    """Why a method was not timed: the first five are planned, the rest came up in the run."""
+    """Why a method was not timed: the first six are planned, the rest came up in the run."""
 
     NOT_INSTALLED = "not installed"
     NOT_SELECTED = "not selected"  # by --methods
     UNSUITABLE = "unsuitable"  # the method cannot train such a network, or is not for it
+    OTHER_KIND = "other kind"  # it is for populations, or for networks alone: no record has it
     SLOW_TO_COMPILE = "slow to compile"  # the profile leaves it to other cells
     LONG_FIRST_CALL = "long first call"  # expected from shallower networks
     OUT_OF_TIME = "out of time"  # the run's time limit

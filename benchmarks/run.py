@@ -26,7 +26,7 @@ def main(command: Run) -> int:
         UsageError: The run to resume was another one, or of another machine.
         OSError: A file cannot be written.
     """
-    profile = PROFILES[command.profile]()
+    profile = PROFILES[command.profile]().with_methods(participants(command))
     results = started(command, profile)
     folder = unfinished(command.folder)
     if command.resume:

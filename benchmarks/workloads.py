@@ -48,14 +48,15 @@ class Workload:
         Bengio 2010, He et al. 2015): signal and error keep their size through many layers. In the
         last layer it is divided by the number of hidden layers, each of which its error moves: deep
         and wide networks train at the learning rate of small ones. b is small and not zero: a wrong
-        bias gradient could hide behind zeros.
+        bias gradient could hide behind zeros. In a population, networks are the leading axis.
         """
         rng = np.random.default_rng([seed, 0])
         gain = 2 if self.activation == "relu" else 1
+        lead = () if setting.networks is None else (setting.networks,)
 
         def layer(n: int, m: int, share: int) -> tuple[Floats, Floats]:
             scale = np.sqrt(2 * gain / (n + m) / share)
-            w, b = scale * rng.normal(size=(n, m)), 0.1 * rng.normal(size=m)
+            w, b = scale * rng.normal(size=(*lead, n, m)), 0.1 * rng.normal(size=(*lead, m))
             return w.astype(np.float32), b.astype(np.float32)
 
         *hidden, last = pairwise(setting.sizes)
@@ -107,6 +108,19 @@ WORKLOADS: dict[str, Workload] = {
     )
 }
 """By name."""
+
+SAMPLE = 3  # networks of a population that are checked
+
+
+def sampled(networks: int) -> list[int]:
+    """Returns the networks of a population that are checked, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, networks - 1, min(networks, SAMPLE))})
+
+
+def network_of(parameters: Parameters, i: int) -> Parameters:
+    """Returns the parameters of one network, of those of several."""
+    return [(w[i], b[i]) for w, b in parameters]
+
 
 SHALLOW = 4  # hidden layers up to which a workload's learning rate is as it stands
 

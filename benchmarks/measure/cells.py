@@ -84,10 +84,11 @@ class CellMeasurer:
         found = []
         for method in self.methods:
             absence = left_out(self.profile, method, cell.setting)
-            if absence := absence or self._long_first_call(method, cell.setting, earlier):
-                cell.absences.append(absence)
-            else:
+            absence = absence or self._long_first_call(method, cell.setting, earlier)
+            if absence is None:
                 found.append(method)
+            elif absence.reason is not Reason.OTHER_KIND:
+                cell.absences.append(absence)
         return found
 
     def _long_first_call(
@@ -108,8 +109,9 @@ class CellMeasurer:
     ) -> None:
         """Adds the cost of a call beside the computation: a step of the smallest such network."""
         setting, profile = cell.setting, self.profile
-        if (setting.workload, setting.depth) not in profile.dispatch:
-            cell.notes.append(f"dispatch: a {profile.name} run measures it at other depths")
+        if not profile.has_dispatch(setting):
+            note = f"a {profile.name} run does not measure it in this cell"
+            cell.notes.append(f"dispatch: {note}")
             return
         for measurement in cell.measurements:
             name = measurement.method
@@ -153,6 +155,7 @@ class CellMeasurer:
 def _measurement(cell: Cell, instance: Instance, seed: int) -> Measurement:
     """Summarizes the samples of a method."""
     preparation, seconds = instance.built.preparation, median_interval(instance.times, seed)
+    count, of = instance.method.networks(cell.setting), cell.setting.networks or 1
     return Measurement(
         method=instance.name,
         times=instance.times,
@@ -165,6 +168,7 @@ def _measurement(cell: Cell, instance: Instance, seed: int) -> Measurement:
         trace=preparation.trace,
         compile=preparation.compile,
         temporary_bytes=preparation.temporary_bytes,
+        notes=[f"timed on {count} of {of} networks, and scaled"] if count < of else [],
     )
 
 

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from benchmarks.flops import step_flops
 from benchmarks.measure.worker import WARM_UP
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, distinct_batches, left_out
+from benchmarks.plan import Profile, distinct_batches, goal_setting, left_out
 from benchmarks.results import Setting
 
 RATE = 1e11  # floating point operations a second
 TURN = 0.015  # seconds between two samples
-START = 0.35  # seconds to build, compile and check a method
-START_PER_LAYER = 0.006
-SLOW = 5.0  # seconds more for a method that is slow to compile
-FRESH = 1.0  # seconds to start a process, with one on each core
-GOAL = 1.0  # seconds for each method and batch size
+SMALL_RATE = 5e9  # the same in populations of small networks
+ONE_BY_ONE = 2e-4  # seconds a step, where networks are trained one after the other
+START = 0.5  # seconds to build, compile and check a method
+START_PER_LAYER = 0.02
+SLOW = 9.0  # seconds more for a method that is slow to compile
+FRESH = 5.0  # seconds to start a process, with one on each core
+GOAL = 2.0  # seconds for each method and batch size
 
 
 def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
@@ -25,34 +27,46 @@ def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float
 def sampling_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the part of it in which the methods are built, checked and timed in turn."""
     present = _present(profile, setting, methods)
-    one_pass = distinct_batches(setting) * step_flops(setting) / RATE
-    turn = max(WARM_UP, one_pass) + max(profile.sample, one_pass) + TURN
-    twin = _start(setting, present[:1])
-    return _start(setting, present) + twin + (len(present) + 1) * (1 + profile.rounds) * turn
+    instances = [*present, *present[:1]]  # one is measured twice
+    turns = sum(_turn(profile, setting, method) for method in instances)
+    return _start(profile, setting, instances) + (1 + profile.rounds) * turns
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the rest: dispatch in the first cell of each depth, memory where it is measured."""
     present, seconds = _present(profile, setting, methods), 0.0
     if setting.key in profile.memory:
-        seconds += FRESH * len(present) + _start(setting, present) / 2
+        seconds += FRESH * len(present) + _start(profile, setting, present) / 2
     kind = setting.workload, setting.depth
     first = next(s for s in profile.settings if (s.workload, s.depth) == kind)
-    if kind in profile.dispatch and setting.key == first.key:
-        seconds += _start(setting, present)
+    if profile.has_dispatch(setting) and setting.key == first.key:
+        seconds += _start(profile, setting, present)
     return seconds
 
 
 def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
     """Estimates the time to an accuracy, which is measured after all cells."""
-    return GOAL * len(methods) * len(profile.goals)
+    settings = [goal_setting(batch) for batch, _ in profile.goals]
+    return GOAL * sum(len(_present(profile, setting, methods)) for setting in settings)
 
 
 def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
     return [method for method in methods if left_out(profile, method, setting) is None]
 
 
-def _start(setting: Setting, methods: Sequence[Method]) -> float:
-    """Estimates the time of building, compiling and checking them."""
-    slow = sum(method.slow_to_compile for method in methods)
-    return len(methods) * (START + START_PER_LAYER * setting.depth) + slow * SLOW
+def _turn(profile: Profile, setting: Setting, method: Method) -> float:
+    """Estimates the time of a sample, with the warm-up before it."""
+    step = step_flops(setting) / (SMALL_RATE if method.populations else RATE)
+    steps = distinct_batches(setting) * method.networks(setting)
+    one_pass = steps * (ONE_BY_ONE if method.one_by_one else step)
+    return max(WARM_UP, one_pass) + max(profile.sample, one_pass) + TURN
+
+
+def _start(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
+    """Estimates the time of building, compiling and checking them; few compile what is too deep."""
+    slow, layers = (
+        sum(method.slow_to_compile for method in methods),
+        START_PER_LAYER * setting.depth,
+    )
+    each = START + (layers if layers < profile.first_call else 0.0)
+    return len(methods) * each + slow * SLOW

@@ -74,17 +74,20 @@ class Runner:
         if not results.peak_gflops:  # a resumed run keeps its yardstick
             self._progress.show("this machine's peaks")
             results.peak_gflops, results.copy_bandwidth = self.pool.call("jax", Worker.peaks)
-        for process in dict.fromkeys(method.process for method in self.methods):
+        processes: dict[str, Method] = {}
+        for method in self.methods:
+            if method.unsuitable(BURSTING) is None:
+                processes.setdefault(method.process, method)
+        for process, method in processes.items():
             self._progress.show(f"threads of {process}")
             try:
-                self._count_threads(process)
+                self._count_threads(process, method)
             except CallError as failure:
                 self._warn(f"threads of {process}: {failure.detail}")
         self.pool.drop()
 
-    def _count_threads(self, process: str) -> None:
+    def _count_threads(self, process: str, method: Method) -> None:
         environment, call = self.results.environment, self.pool.call
-        method = next(method for method in self.methods if method.process == process)
         workload, steps = WORKLOADS["classification"], distinct_batches(BURSTING)
         task = Task(method, workload, BURSTING, steps, self.results.seed)
         call(process, Worker.build, "burst", task)
@@ -113,7 +116,11 @@ class Runner:
 
     def _unreached(self, setting: Setting) -> Cell:
         cell = empty_cell(setting)
-        cell.absences += [m.absent(Reason.OUT_OF_TIME, OUT_OF_TIME) for m in self.methods]
+        cell.absences += [
+            method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME)
+            for method in self.methods
+            if left_out(self.profile, method, setting) is None
+        ]
         return cell
 
     def _add(self, cell: Cell, estimate: float) -> None:
@@ -138,11 +145,9 @@ class Runner:
                     self._train_to_goal(trainer, method)
 
     def _train_to_goal(self, trainer: GoalTrainer, method: Method) -> None:
-        what = f"time to accuracy of {method.name}"
-        if absence := left_out(self.profile, method, goal_setting(trainer.batch)):
-            self._warn(f"{what}: {absence.detail}")
+        if left_out(self.profile, method, goal_setting(trainer.batch)):
             return
-        what += f", batch {trainer.batch}"
+        what = f"time to accuracy of {method.name}, batch {trainer.batch}"
         if self._left() <= 0:
             self.results.interrupted = "time limit"
             self._warn(f"time to accuracy: {OUT_OF_TIME}")

@@ -13,7 +13,8 @@ from benchmarks.measure.worker import Worker, settle
 from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
 from benchmarks.results import Absence, Reason, Setting
-from benchmarks.workloads import workload_of
+from benchmarks.truth import Reference, reference
+from benchmarks.workloads import Floats, Parameters, network_of, sampled, workload_of
 
 MIN_ROUNDS = 6  # fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
@@ -34,7 +35,7 @@ class Instance:
         second: whether it is the second instance of its method.
         passes: over the batches, that make a sample.
         turn: seconds that a sample takes, with the warm-up before it.
-        times: seconds a step, of each round.
+        times: seconds a step of a network, of each round.
     """
 
     name: str
@@ -75,9 +76,11 @@ class Sampler:
         self._deadline = deadline  # of the run, on the pool's clock
         self._workload = workload_of(setting)
         self._steps = distinct_batches(setting)
-        self._initial = self._workload.initial(setting, seed)
+        initial = self._workload.initial(setting, seed)
         batches = self._workload.batches(setting, self._steps, seed)
-        self._truth = truth.reference(self._workload, self._initial, *batches)
+        alone, rows = setting.networks is None, sampled(setting.networks or 1)
+        networks = [initial] if alone else [network_of(initial, i) for i in rows]
+        self._truths = [(one, reference(self._workload, one, *batches)) for one in networks]
         settle()  # our own threads have worked
 
     def sample(self, seconds: float) -> list[Instance]:
@@ -118,12 +121,22 @@ class Sampler:
             if failure.ended:
                 raise StartOverError from failure
             return None
-        result = self._initial, built.parameters, built.losses, self._truth
-        if wrong := truth.check(*result):
+        results = self._results(built)
+        if wrong := next(filter(None, (truth.check(*result) for result in results)), None):
             self._remove(method, Reason.WRONG, wrong)
             self._pool.call(method.process, Worker.drop, name)
             return None
-        return Instance(name, method, built, truth.deviation(*result))
+        return Instance(name, method, built, max(truth.deviation(*one) for one in results))
+
+    def _results(self, built: Built) -> list[tuple[Parameters, Parameters, Floats, Reference]]:
+        """Returns the arguments of `truth.check`, for each network that is checked."""
+        parameters, losses = built.parameters, built.losses
+        if self._setting.networks is None:
+            found = [(parameters, losses)]
+        else:
+            found = [(network_of(parameters, i), one) for i, one in enumerate(losses)]
+        pairs = zip(self._truths, found, strict=True)
+        return [(initial, *result, true) for (initial, true), result in pairs]
 
     def _time_all(self, instances: list[Instance], seconds: float) -> list[Instance]:
         for instance in instances:
@@ -135,7 +148,8 @@ class Sampler:
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
                 seconds = self._ask(instance, Worker.sample, instance.name, instance.passes)
-                instance.times.append(seconds / (instance.passes * self._steps))
+                steps = instance.passes * self._steps * instance.method.networks(self._setting)
+                instance.times.append(seconds / steps)
         return instances
 
     def _fit(self, instances: list[Instance], seconds: float) -> tuple[list[Instance], int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.flops import step_flops
 from benchmarks.results import Absence, Reason, Setting
-from benchmarks.workloads import Parameters, Workload
+from benchmarks.workloads import SAMPLE, Parameters, Workload, sampled
 
 
 class Preparation(NamedTuple):
@@ -30,7 +30,11 @@ class Preparation(NamedTuple):
 
 
 class Trainer(Protocol):
-    """A network of one setting with its optimizer, as users of one framework train it."""
+    """A network of one setting with its optimizer, as users of one framework train it.
+
+    In a population, losses and parameters are those of the networks in `workloads.sampled`, with a
+    leading axis of networks; and each pass may begin anew, from the first parameters.
+    """
 
     def place(self, x: np.ndarray, y: np.ndarray) -> Any:
         """Converts the data of some steps, `[steps, batch, ...]`, for the framework; not timed."""
@@ -80,6 +84,9 @@ class Method:
         slow_to_compile: whether compiling takes several seconds whatever the network.
         limit: whether it is no framework but what the machine can do, which is told apart.
         most_flops: of a step, up to which it has a place in a cell.
+        populations: whether it is for populations of networks, and not for networks alone.
+        one_by_one: whether it trains the networks of a population one after the other: it is timed
+            on a sample of them.
         function: of the module, `build` unless it has several.
         compiles_with: programs of which one has to be there.
     """
@@ -96,6 +103,8 @@ class Method:
     slow_to_compile: bool = False
     limit: bool = False
     most_flops: float = math.inf
+    populations: bool = False
+    one_by_one: bool = False
     function: str = "build"
     compiles_with: tuple[str, ...] = ()
 
@@ -114,6 +123,9 @@ class Method:
 
     def unsuitable(self, setting: Setting) -> Absence | None:
         """Says why the method has no place in a cell of this setting; None if it has one."""
+        if self.populations != (setting.networks is not None):
+            kind = "populations" if self.populations else "networks alone"
+            return self.absent(Reason.OTHER_KIND, f"it is for {kind}")
         if self.workloads is not None and setting.workload not in self.workloads:
             return self.absent(Reason.UNSUITABLE, f"it cannot train {setting.workload}")
         if setting.depth < self.least_depth:
@@ -122,6 +134,11 @@ class Method:
         if step_flops(setting) > self.most_flops:
             return self.absent(Reason.UNSUITABLE, "plain loops are not the limit of large products")
         return None
+
+    def networks(self, setting: Setting) -> int:
+        """Returns how many networks it trains in a cell of this setting."""
+        count = setting.networks or 1
+        return len(sampled(count)) if self.one_by_one else count
 
     def absent(self, reason: Reason, detail: str) -> Absence:
         """Returns the absence of this method."""
@@ -244,6 +261,35 @@ METHODS: Sequence[Method] = (
         "MLPClassifier or MLPRegressor, a partial_fit for each batch",
         f"{__name__}.sklearn_mlp",
         "scikit-learn",
+    ),
+    Method(
+        "jaxpercep population",
+        "jp.train_population, by hand",
+        f"{__name__}.populations",
+        "jax",
+        ours=True,
+        populations=True,
+        workloads=("xor",),
+    ),
+    Method(
+        "vmap(grad)",
+        "jax.vmap of jax.value_and_grad in plain JAX, all steps in one program",
+        f"{__name__}.populations",
+        "jax",
+        function="build_vmap",
+        populations=True,
+        workloads=("xor",),
+    ),
+    Method(
+        "torch, one by one",
+        f"eager, one network after the other on one core, timed on {SAMPLE} and scaled",
+        f"{__name__}.pytorch",
+        "torch",
+        requires=("torch",),
+        function="build_one_by_one",
+        populations=True,
+        workloads=("xor",),
+        one_by_one=True,
     ),
 )
 """In the order of the tables."""

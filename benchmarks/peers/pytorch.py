@@ -4,7 +4,7 @@ import atexit
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from benchmarks.machine import affinity
 from benchmarks.peers import Preparation, Trainer
 from benchmarks.results import Setting
-from benchmarks.workloads import Floats, Parameters, Workload
+from benchmarks.workloads import Floats, Parameters, Workload, network_of, sampled
 
 Tensor = torch.Tensor
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -43,6 +43,14 @@ def build(
     torch.set_num_threads(len(affinity()))
     trainer = CompiledTrainer if compiled else TorchTrainer
     return trainer(workload, make_model(workload, setting, initial))
+
+
+def build_one_by_one(workload: Workload, setting: Setting, initial: Parameters) -> "OneByOne":
+    """Builds the trainer of some networks of a population; on one core, for they are small."""
+    rows = sampled(len(initial[0][0]))
+    trainers = [build(workload, setting, network_of(initial, i)) for i in rows]
+    torch.set_num_threads(1)
+    return OneByOne(trainers)
 
 
 class TorchTrainer(Trainer):
@@ -103,6 +111,31 @@ class CompiledTrainer(TorchTrainer):
         start = time.perf_counter()
         self._objective(*batches[0]).backward()
         return Preparation(compile=time.perf_counter() - start)
+
+
+class OneByOne(Trainer):
+    """Trains one network after the other."""
+
+    def __init__(self, trainers: Sequence[TorchTrainer]) -> None:
+        self._trainers = trainers
+
+    def place(self, x: Floats, y: np.ndarray) -> Any:
+        """Returns the batches, which the networks share."""
+        return self._trainers[0].place(x, y)
+
+    def run(self, batches: Any, passes: int) -> list[list[Tensor]]:
+        """Trains them."""
+        return [trainer.run(batches, passes) for trainer in self._trainers]
+
+    def losses(self, result: list[list[Tensor]]) -> np.ndarray:
+        """Converts them to numbers."""
+        return torch.stack([torch.stack(losses) for losses in result]).numpy()
+
+    def parameters(self) -> Parameters:
+        """Returns copies of them."""
+        networks = [trainer.parameters() for trainer in self._trainers]
+        layers = (zip(*layer, strict=True) for layer in zip(*networks, strict=True))
+        return [(np.stack(w), np.stack(b)) for w, b in layers]
 
 
 def make_model(workload: Workload, setting: Setting, initial: Parameters) -> nn.Sequential:

@@ -8,6 +8,7 @@ from typing import Literal
 from benchmarks.results import Cell, Results, Setting
 
 Sweep = Literal["batch", "depth", "width"]
+POPULATIONS = "Populations, per network and step"
 SWEEPS: tuple[Sweep, ...] = ("batch", "depth", "width")
 
 
@@ -82,7 +83,7 @@ def grids(results: Results) -> list[Grid]:
 
 
 def listings(results: Results) -> list[Listing]:
-    """Lists every curve and grid in full, then the remaining measured cells by workload."""
+    """Lists every curve and grid in full, then the others by workload, and populations."""
     found = [
         Listing(
             f"{curve.title}, by {sweep}",
@@ -100,8 +101,9 @@ def listings(results: Results) -> list[Listing]:
     for cell in measured(results):
         workload, key = cell.setting.workload, cell.setting.key
         if key not in listed:
-            alone[workload].append((key.removeprefix(f"{workload} "), cell))
-    return [*found, *(Listing(workload, cells) for workload, cells in alone.items())]
+            title = workload if cell.setting.networks is None else POPULATIONS
+            alone[title].append((key.removeprefix(f"{workload} "), cell))
+    return [*found, *(Listing(title, cells) for title, cells in alone.items())]
 
 
 def once(found: Sequence[Listing]) -> list[Listing]:

@@ -12,13 +12,19 @@ from benchmarks.report.verdicts import standing
 from benchmarks.results import Cell, Results
 
 CELLS = 5
+RATIO = ", and its ratio to the best peer (= is no difference)"
 
 
 def render(results: Results) -> str:
     """Returns the text: command and machine, which method leads in which cells, some in full."""
     shown = [tables.by_method(results), tables.behind(results), tables.limits(results)]
-    if chosen := spread(results.cells):
-        shown.append(beside(results, chosen))
+    alone = [cell for cell in results.cells if cell.setting.networks is None]
+    if chosen := spread(alone):
+        cells = words.count(len(chosen), "cell")
+        caption = f"Time per step{RATIO}, in {cells} spread evenly by operations per step"
+        shown.append(beside(results, chosen, caption))
+    if populations := [cell for cell in groups.measured(results) if cell.setting.networks]:
+        shown.append(beside(results, populations, groups.POPULATIONS + RATIO))
     shown += [first_calls(results, curve) for curve in groups.curves(results, "depth")]
     shown.append(tables.absences(results))
     warned = [f"Warning: {text}." for text in results.warnings]
@@ -40,14 +46,10 @@ def spread(cells: Sequence[Cell]) -> list[Cell]:
     return [ordered[round(i * (len(ordered) - 1) / (count - 1))] for i in range(count)]
 
 
-def beside(results: Results, cells: Sequence[Cell]) -> Table:
+def beside(results: Results, cells: Sequence[Cell], caption: str) -> Table:
     """Shows every method in these cells: time per step, and the ratio to the best peer."""
     methods = [m for m in results.methods if any(cell.of(m) for cell in cells)]
     rows = [[method, *(_short(results, cell, method) for cell in cells)] for method in methods]
-    caption = (
-        "Time per step, and its ratio to the best peer (= is no difference), in "
-        f"{words.count(len(cells), 'cell')} spread evenly by operations per step"
-    )
     header = ["method", *(cell.setting.key for cell in cells)]
     return Table(caption, header, rows, marked=tables.ours(results, rows))
 

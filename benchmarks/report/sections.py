@@ -131,6 +131,8 @@ _OUTCOMES = {
 
 def _cell(results: Results, cell: Cell) -> Block:
     said = [f"{words.number(cell.flops / 1e6)} MFLOP and {words.bytes_(cell.bytes)} per step."]
+    if cell.setting.networks is not None:
+        said.append("All numbers are per network and step.")
     if cell.null is not None:
         said.append(f"A/A ratio of {cell.null_method}: {words.ratio(cell.null)}.")
     said += [f"{a.method}: {a.kind}: {a.detail}." for a in cell.absences]

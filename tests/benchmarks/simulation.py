@@ -12,7 +12,7 @@ from benchmarks.measure.worker import Worker, one_line
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method, Preparation
 from benchmarks.results import Setting
-from benchmarks.workloads import Floats, Parameters, Workload
+from benchmarks.workloads import Floats, Parameters, Workload, network_of, sampled
 
 MIB = 2**20
 
@@ -45,9 +45,13 @@ class Trainer:
         gradient: float,
         fails: str,
         learns: bool,
+        one_by_one: bool,
     ) -> None:
         self._workload, self._parameters = workload, initial
+        self._alone, self._rows = setting.networks is None, sampled(setting.networks or 1)
+        networks = len(self._rows) if one_by_one else setting.networks or 1
         self._step, self._compile = call + sample * setting.batch, compiling * setting.depth
+        self._step *= networks
         self._noise, self._gradient, self._fails = noise, gradient, fails
         self._learns, self._first = learns, True
         TIME.trainers += 1
@@ -68,16 +72,29 @@ class Trainer:
         x, y = batches
         TIME.now += passes * len(x) * self._step * self._rng.lognormal(0, self._noise)
         if self._first or (self._learns and not self._fails):
-            self._first, first, g = False, self._parameters, self._gradient
-            self._losses, trained = truth.train(self._workload, first, x, y)
+            self._first, first = False, self._parameters
+            if self._alone:
+                self._losses, self._parameters = self._trained(first, x, y)
+                return self._losses
+            results = [self._trained(network_of(first, i), x, y) for i in self._rows]
+            self._losses = np.stack([losses for losses, _ in results])
+            layers = zip(*(parameters for _, parameters in results), strict=True)
             self._parameters = [
-                ((w + g * (v - w)).astype(np.float32), (b + g * (c - b)).astype(np.float32))
-                for (w, b), (v, c) in zip(first, trained, strict=True)
+                (np.stack([w for w, _ in layer]), np.stack([b for _, b in layer]))
+                for layer in layers
             ]
             return self._losses
         if self._fails == "sample":
             raise CallError("its process ended by SIGSEGV", ended=True)
         return self._losses * (np.nan if self._fails == "diverge" else 1)
+
+    def _trained(self, first: Parameters, x: Any, y: Any) -> tuple[Floats, Parameters]:
+        losses, trained = truth.train(self._workload, first, x, y)
+        g = self._gradient
+        return losses, [
+            ((w + g * (v - w)).astype(np.float32), (b + g * (c - b)).astype(np.float32))
+            for (w, b), (v, c) in zip(first, trained, strict=True)
+        ]
 
     def losses(self, result: Any) -> Any:
         return result
@@ -105,6 +122,8 @@ def method(
     workloads: tuple[str, ...] | None = None,
     least_depth: int = 0,
     slow_to_compile: bool = False,
+    populations: bool = False,
+    one_by_one: bool = False,
 ) -> Method:
     """Takes `call + sample * batch` seconds a step, and `compiling * depth` to compile."""
     options = {
@@ -115,6 +134,7 @@ def method(
         "gradient": gradient,
         "fails": fails,
         "learns": learns,
+        "one_by_one": one_by_one,
     }
     return Method(
         name,
@@ -127,6 +147,8 @@ def method(
         workloads,
         least_depth,
         slow_to_compile,
+        populations=populations,
+        one_by_one=one_by_one,
     )
 
 

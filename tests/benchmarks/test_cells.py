@@ -239,6 +239,39 @@ def test_methods_without_a_place_in_the_cell() -> None:
     }
 
 
+POPULATION = Setting("xor", (2, 2, 1), 4, networks=100)
+MANY = method("jaxpercep population", 1e-7, 0.0, ours=True, populations=True)
+VMAP = method("vmap(grad)", 4e-7, 0.0, populations=True)
+LOOP = method("torch, one by one", 2e-4, 0.0, populations=True, one_by_one=True)
+
+
+def test_times_of_a_population_are_per_network_and_step() -> None:
+    cell = measure([MANY, VMAP, LOOP], POPULATION)
+    assert cell.absences == []
+    seconds = [m.seconds.median for m in cell.measurements]
+    assert seconds == pytest.approx([1e-7, 4e-7, 2e-4], rel=0.05)
+    assert [m.notes for m in cell.measurements] == [
+        [],
+        [],
+        ["timed on 3 of 100 networks, and scaled"],
+    ]
+    assert cell.best_peer == VMAP.name
+    assert (ratio := cell.measurements[0].ratio) is not None
+    assert ratio.median == pytest.approx(0.25, rel=0.05)
+
+
+def test_methods_of_the_other_kind_leave_no_trace_in_a_cell() -> None:
+    for setting, there, other in ((SETTING, OURS, MANY), (POPULATION, MANY, OURS)):
+        cell = measure([there, other], setting)
+        assert [m.method for m in cell.measurements] == [there.name]
+        assert cell.absences == []
+
+
+def test_a_population_with_a_wrong_gradient_is_refused() -> None:
+    wrong = method("wrong", gradient=1.01, populations=True)
+    assert reasons(measure([MANY, wrong], POPULATION))["wrong"][0] is Reason.WRONG
+
+
 def test_a_cell_without_any_method() -> None:
     cell = measure([method("broken", fails="build")])
     assert (cell.measurements, cell.best_peer, cell.null) == ([], None, None)
@@ -248,7 +281,7 @@ def test_a_cell_without_any_method() -> None:
 def test_what_is_measured_elsewhere_is_noted() -> None:
     cell = measure(PEERS, memory=frozenset(), dispatch=frozenset())
     assert cell.notes == [
-        "dispatch: a test run measures it at other depths",
+        "dispatch: a test run does not measure it in this cell",
         "peak memory: a test run does not measure it in this cell",
     ]
     for measurement in cell.measurements:

@@ -18,16 +18,16 @@ from msgspec.structs import replace
 from benchmarks import truth
 from benchmarks.peers import METHODS, Method
 from benchmarks.results import Setting
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, network_of, sampled
 
 ROOT = Path(__file__).parents[2]
 BY_NAME = {method.name: method for method in METHODS}
 COMPILED = BY_NAME["torch.compile"]  # takes seconds to compile: it has a test of its own
-EAGER = [method for method in METHODS if method is not COMPILED]
+POPULATIONS = [method for method in METHODS if method.populations]
+ALONE = [method for method in METHODS if not method.populations]
+EAGER = [method for method in ALONE if method is not COMPILED]
 SHUFFLED = {"jaxpercep fit"}  # in every pass but the first
-IN_JAX = [
-    m for m in METHODS if m.process == "jax" and m.name not in SHUFFLED
-]  # fit has no `prepare`
+IN_JAX = [m for m in ALONE if m.process == "jax" and m.name not in SHUFFLED]  # fit has no `prepare`
 SETTINGS = {
     "classification": Setting("classification", (6, 12, 9, 5), 8),
     "classification-adam": Setting("classification-adam", (6, 12, 9, 5), 8),
@@ -128,6 +128,27 @@ def test_single_samples_need_no_preparation(method):
     assert_true(trainer, trainer.losses(trainer.run(batches, 1)), case)
 
 
+@pytest.mark.parametrize("networks", [1, 130])
+@pytest.mark.parametrize("method", POPULATIONS, ids=lambda method: method.name)
+def test_a_population_trains_as_float64_does(method, networks):
+    setting = Setting("xor", (2, 3, 1), 4, networks=networks)
+    trainer, batches, (workload, initial, x, y) = build(method, setting)
+    rows = sampled(networks)
+    assert_same(trainer.parameters(), [(w[rows], b[rows]) for w, b in initial])
+    losses, parameters = trainer.losses(trainer.run(batches, 1)), trainer.parameters()
+    assert losses.shape == (len(rows), STEPS)
+    for i, row in enumerate(rows):
+        first = network_of(initial, row)
+        reference = truth.reference(workload, first, x, y)
+        assert truth.check(first, network_of(parameters, i), losses[i], reference) is None
+    trained = method.networks(setting)
+    assert trained == (len(rows) if method.process == "torch" else networks)
+
+
+def test_networks_of_a_population_are_sampled_from_the_first_to_the_last():
+    assert [sampled(n) for n in (1, 2, 130)] == [[0], [0, 1], [0, 64, 129]]
+
+
 # Compilation
 
 
@@ -208,6 +229,7 @@ def test_names_are_unique_and_every_method_says_what_it_is():
         "jaxpercep manual, one program",
         "jaxpercep manual, repeated",
         "jaxpercep fit",
+        "jaxpercep population",
     ]
 
 

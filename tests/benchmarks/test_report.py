@@ -441,7 +441,7 @@ def test_the_markdown_takes_cells_evenly_from_small_to_large(results: Results) -
 
 def test_the_markdown_shows_times_and_ratios(results: Results) -> None:
     chosen = markdown.spread(results.cells)
-    table = markdown.beside(results, chosen)
+    table = markdown.beside(results, chosen, "")
     entries = {(row[0], i): text for row in table.rows for i, text in enumerate(row[1:])}
     for i, cell in enumerate(chosen):
         assert str(entries[cell.best_peer or "", i]).endswith("(best peer)")
@@ -463,6 +463,50 @@ def test_the_markdown_shows_what_compiling_costs_by_depth(results: Results) -> N
         for cell, text in zip(curve.cells, texts, strict=True):
             m = cell.of(str(method))
             assert text == (words.seconds(m.first_call) if m else words.NOTHING)
+
+
+MANY = ["jaxpercep population", "vmap(grad)", "torch, one by one"]
+
+
+@pytest.fixture
+def populated() -> Results:
+    """A run that ends with populations, which have methods of their own."""
+    results = example(0)
+    alone = [cell for cell in results.cells if cell.setting.workload == "xor"]
+    for cell, networks in zip(alone, (1024, 64), strict=True):
+        ours, *peers = cell.measurements[:3]
+        setting = replace(cell.setting, networks=networks)
+        times = zip((ours, *peers), MANY, strict=True)
+        found = [replace(m, method=name, ratio=ours.ratio) for m, name in times]
+        found[1].ratio = None
+        results.cells.append(
+            replace(
+                cell, setting=setting, flops=1, measurements=found, absences=[], best_peer=MANY[1]
+            )
+        )
+        results.planned.append(setting.key)
+    results.ours = [*results.ours, MANY[0]]
+    results.methods |= dict.fromkeys(MANY, "many networks")
+    return results
+
+
+def test_populations_have_a_table_of_their_own(populated: Results, tmp_path: Path) -> None:
+    tables_ = markdown.render(populated).split("\n\n")
+    (spread_,) = (t for i, t in enumerate(tables_) if tables_[i - 1].startswith("Time per step"))
+    (own,) = (t for i, t in enumerate(tables_) if "per network and step" in tables_[i - 1])
+    assert "networks" not in spread_
+    in_own, in_spread = (
+        [line.split("|")[1].strip(" *") for line in text.splitlines()[2:]]
+        for text in (own, spread_)
+    )
+    assert in_own == MANY
+    assert in_spread == list(METHODS)
+    assert "skipped" not in own
+    assert "networks" not in str(break_even(populated))
+    assert [x.title for x in groups.listings(populated)][-1] == groups.POPULATIONS
+    page = written(populated, tmp_path)
+    assert "All numbers are per network and step." in " ".join(page.text)
+    assert len(fastest_standings(populated)) == len(populated.cells)
 
 
 def test_the_document_shows_the_run_that_is_kept() -> None:
