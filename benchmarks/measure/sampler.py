@@ -141,7 +141,8 @@ class Sampler:
     def _time_all(self, instances: list[Instance], seconds: float) -> list[Instance]:
         for instance in instances:
             self._show(f"calibrating {instance.name}")
-            found = self._ask(instance, Worker.calibrate, instance.name, self._profile.sample)
+            target = self._profile.sample * instance.method.longer
+            found = self._ask(instance, Worker.calibrate, instance.name, target)
             instance.passes, instance.turn = found
         instances, rounds = self._fit(instances, seconds)
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):

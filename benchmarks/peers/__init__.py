@@ -87,6 +87,7 @@ class Method:
         populations: whether it is for populations of networks, and not for networks alone.
         one_by_one: whether it trains the networks of a population one after the other: it is timed
             on a sample of them.
+        longer: how many times as long its samples are, where each call has costs of its own.
         function: of the module, `build` unless it has several.
         compiles_with: programs of which one has to be there.
     """
@@ -105,6 +106,7 @@ class Method:
     most_flops: float = math.inf
     populations: bool = False
     one_by_one: bool = False
+    longer: int = 1
     function: str = "build"
     compiles_with: tuple[str, ...] = ()
 
@@ -191,6 +193,7 @@ METHODS: Sequence[Method] = (
         "jax",
         function="build_fit",
         ours=True,
+        longer=10,
     ),
     Method(
         "c++",
@@ -199,7 +202,7 @@ METHODS: Sequence[Method] = (
         "c++",
         compiles_with=COMPILERS,
         limit=True,
-        most_flops=1e7,
+        most_flops=2e6,
     ),
     Method("numpy", "by hand, in place", f"{__name__}.numpy_by_hand", "numpy"),
     Method("optax", "plain jax.numpy and optax", f"{__name__}.optax_plain", "jax"),
