@@ -123,6 +123,7 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
     results.environment["load_after"] = machine.load()
     results.environment["background"] = machine.background(before, Usage.now())
     save(results, folder / RESULTS)
+    results = load(folder / RESULTS)  # the report is that of the digits that are kept
     report.write(results, folder)
     Console().print(report.table(results))
     if results.complete:

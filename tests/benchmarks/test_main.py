@@ -75,6 +75,7 @@ class Suite:
         return self.pool
 
     def _write(self, results: Results, folder: Path) -> None:
+        self.reported = results
         (folder / "report.md").write_text(f"{len(results.cells)} cells", "utf-8")
 
     @property
@@ -110,6 +111,7 @@ def test_a_run_leaves_its_results(suite: Suite, capsys: pytest.CaptureFixture[st
     assert results.environment["threads"] == {"jax": 2, "torch": 2}
     assert results.environment["load_after"]
     assert results.warnings == []
+    assert suite.reported == results  # to the last digit
     assert content(suite.out) == {"quick"}
     assert content(suite.folder) == {"results.json", "report.md"}
     out, err = capsys.readouterr()
