@@ -1,6 +1,8 @@
 # The public names and where each is defined: imported lazily by __init__.py.
-from . import compare, datasets, interop, plots
+from . import compare, datasets, interop, losses, plots
 from .activations import (
+    Activation,
+    activation,
     elu,
     gelu,
     identity,
@@ -38,10 +40,13 @@ from .compare import (
 )
 from .compose import Repeat, Residual, Serial, mlp, perceptron
 from .dense import Dense, DenseParams
+from .evaluation import accuracy, evaluate
 from .gradients import value_and_grad, with_manual_backward
 from .layer import AutodiffLayer, Layer
 from .losses import (
+    AutodiffLoss,
     BinaryCrossEntropy,
+    Elementwise,
     Hinge,
     Loss,
     PerceptronLoss,
@@ -54,13 +59,16 @@ from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import History, TrainState, fit, init_state, make_step
 
 __all__ = [
+    "Activation",
     "AnnotatedBackward",
     "AutodiffLayer",
+    "AutodiffLoss",
     "BinaryCrossEntropy",
     "BlindSpots",
     "Dense",
     "DenseParams",
     "Diagnosis",
+    "Elementwise",
     "GradientReport",
     "Hinge",
     "History",
@@ -80,6 +88,8 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredError",
     "TrainState",
+    "accuracy",
+    "activation",
     "annotate_gradients",
     "append_bias",
     "assert_custom_jvp",
@@ -100,12 +110,14 @@ __all__ = [
     "compare_vjp",
     "datasets",
     "elu",
+    "evaluate",
     "fit",
     "gelu",
     "identity",
     "init_state",
     "interop",
     "leaky_relu",
+    "losses",
     "make_step",
     "mlp",
     "perceptron",

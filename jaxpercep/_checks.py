@@ -39,9 +39,14 @@ def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
         raise ValueError(f"{argument}={shown(value)} is not one of {', '.join(choices)}.{hint}")
 
 
+def is_function(value: Any) -> bool:
+    """Returns True for what can be called, but not for a layer, which only answers by the fix."""
+    return callable(value) and not hasattr(value, "backward")
+
+
 def check_callable(argument: str, value: Any, signature: str) -> None:
     """Raises a `TypeError` unless `value` is a function, which is called as `signature` says."""
-    if not callable(value):
+    if not is_function(value):
         raise TypeError(f"{argument}={shown(value)} is not callable; pass a function {signature}.")
 
 
@@ -111,6 +116,8 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
             "its .filled(number)."
         )
     came = f"{argument} is a {type(value).__name__}, not an array of numbers"
+    if hasattr(value, "toarray"):  # a sparse matrix, of SciPy or another library
+        raise TypeError(f"{came}; use its .toarray().")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:  # a ragged list, random keys, traced numbers
@@ -121,6 +128,8 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
         raise TypeError(
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
+    if array.dtype == np.longdouble:  # more digits than JAX has
+        array = array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -7,22 +7,38 @@ it costs no memory; its input x otherwise. At a kink f' is what `jax.nn` has the
 says which value that is.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep.layer import check_cotangent, check_input, check_key, check_params
+from jaxpercep._checks import check_callable, check_choice, nearest_name
+from jaxpercep.layer import (
+    AutodiffLayer,
+    Described,
+    Layer,
+    check_cotangent,
+    check_input,
+    check_key,
+    check_layer,
+    check_params,
+)
 
 ScalarFunction: TypeAlias = Callable[[jax.Array], jax.Array]
 
+LayerLike: TypeAlias = Layer | Callable[[jax.Array], jax.Array]
+"""A layer, or a function of one array: `as_layer` says which layer that is."""
+
 
 @dataclass(frozen=True, repr=False)
-class Activation:
+class Activation(Described):
     """A layer without parameters: y = f(x) elementwise, dx = f'(x) dy.
 
     Parameters are the empty tuple; the residual is the one array that f' is written in.
@@ -33,13 +49,19 @@ class Activation:
         keeps: `"output"` if f' is a function of y, `"input"` if of x.
 
     Raises:
-        TypeError: The parameters are not a tuple, or x is not floating point.
-        ValueError: The parameters are not empty, or x is.
+        TypeError: f or f' is not callable, the parameters are not a tuple, or x is not floating
+            point.
+        ValueError: `keeps` is neither of the two, the parameters are not empty, or x is.
     """
 
     function: ScalarFunction
     derivative: ScalarFunction
     keeps: Literal["input", "output"]
+
+    def __post_init__(self) -> None:
+        check_callable("function", self.function, "x -> y")
+        check_callable("derivative", self.derivative, "of what is kept")
+        check_choice("keeps", self.keeps, ("input", "output"))
 
     def __repr__(self) -> str:
         return self.derivative.__name__
@@ -75,7 +97,14 @@ class Activation:
 def activation(
     function: ScalarFunction, *, keeps: Literal["input", "output"]
 ) -> Callable[[ScalarFunction], Activation]:
-    """Decorates a derivative f' into the activation whose value is `function`."""
+    """Decorates a derivative f' into the activation whose value is `function`.
+
+    Raises:
+        TypeError: `function` is not callable.
+        ValueError: `keeps` is neither `"input"` nor `"output"`.
+    """
+    check_callable("function", function, "x -> y")
+    check_choice("keeps", keeps, ("input", "output"))
 
     def decorate(derivative: ScalarFunction) -> Activation:
         layer = Activation(function, derivative, keeps)
@@ -193,3 +222,47 @@ def gelu(x: jax.Array) -> jax.Array:
     t = jnp.tanh(scale * (x + cubic * x**3))
     du = scale * (1 + 3 * cubic * x**2)
     return 0.5 * (1 + t) + 0.5 * x * (1 + t) * (1 - t) * du
+
+
+_ACTIVATIONS = (identity, step, sigmoid, tanh, relu, leaky_relu, elu, softplus, silu, gelu)
+_OF_FUNCTIONS = {layer.function: layer for layer in _ACTIVATIONS}
+_OF_FUNCTIONS |= {lax.tanh: tanh, lax.logistic: sigmoid, jax.nn.identity: identity}
+
+
+def as_layer(argument: str, value: Any) -> Layer:
+    """Returns a layer as it is, and a function of one array as a layer without parameters.
+
+    `jnp.tanh`, `jax.nn.relu` and the other functions whose value one of the activations has become
+    that activation; any other becomes an `AutodiffLayer`.
+
+    Raises:
+        TypeError: It is neither a layer nor a function.
+    """
+    if isinstance(value, str):
+        names = [repr(layer) for layer in _ACTIVATIONS]
+        fix = f" Pass jaxpercep.{value}." if value in names else nearest_name(value, names)
+        raise TypeError(f"{argument}={value!r} is a string, not a layer or a function.{fix}")
+    if inspect.isroutine(value) or isinstance(value, partial) or hasattr(value, "__wrapped__"):
+        layer: Any = _OF_FUNCTIONS.get(value) or AutodiffLayer(_no_params, _OfOneArray(value))
+        return layer
+    check_layer(argument, value)
+    return value
+
+
+def _no_params(key: jax.Array) -> tuple[()]:
+    check_key(key)
+    return ()
+
+
+@dataclass(frozen=True)
+class _OfOneArray:
+    """(params, x) -> function(x)."""
+
+    function: Callable[[jax.Array], jax.Array]
+
+    def __call__(self, params: tuple[()], x: jax.Array) -> jax.Array:
+        del params
+        return self.function(x)
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))

@@ -13,22 +13,22 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_bool, check_positive_int, shown
-from jaxpercep.activations import identity, sigmoid
+from jaxpercep.activations import LayerLike, as_layer, identity, sigmoid
 from jaxpercep.dense import Dense
 from jaxpercep.layer import (
+    Described,
     Layer,
     Params,
     as_array,
     check_cotangent,
     check_input,
     check_key,
-    check_layer,
 )
 from jaxpercep.residuals import StoredOnce, store_once
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class Serial:
+class Serial(Described):
     """y = f_n(... f_2(f_1(x))), one layer after the other.
 
     With h_0 = x, h_k = f_k(params_k, h_k-1), y = h_n and dh_n = dy, the chain rule goes backwards:
@@ -39,10 +39,11 @@ class Serial:
     layer k and layer k+1 keep is stored once.
 
     Attributes:
-        layers: the layers, first to last.
+        layers: the layers, first to last; a function of one array, such as `jnp.sin`, becomes a
+            layer without parameters, and `jnp.tanh` and its like the activation of that value.
 
     Raises:
-        TypeError: An argument is not a layer.
+        TypeError: An argument is neither a layer nor a function.
         ValueError: There is no layer, or the parameters are for another number of layers.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), algorithm 6.4.
@@ -50,12 +51,11 @@ class Serial:
 
     layers: tuple[Layer, ...]
 
-    def __init__(self, *layers: Layer) -> None:
+    def __init__(self, *layers: LayerLike) -> None:
         if not layers:
             raise ValueError("layers=(): Serial needs at least one layer; `identity` does nothing.")
-        for i, layer in enumerate(layers):
-            check_layer(f"layers[{i}]", layer)
-        object.__setattr__(self, "layers", layers)
+        parts = (as_layer(f"layers[{i}]", layer) for i, layer in enumerate(layers))
+        object.__setattr__(self, "layers", tuple(parts))
 
     def __repr__(self) -> str:
         return f"Serial({', '.join(map(repr, self.layers))})"
@@ -113,7 +113,7 @@ class Serial:
 
 
 @dataclass(frozen=True, repr=False)
-class Repeat:
+class Repeat(Described):
     """y = f(p_n, ... f(p_2, f(p_1, x))): one layer `times` times, with parameters of its own each.
 
     Parameters are those of the layer, stacked on axis 0. Forward and backward are `lax.scan`s, so
@@ -137,7 +137,7 @@ class Repeat:
     times: int
 
     def __post_init__(self) -> None:
-        check_layer("layer", self.layer)
+        object.__setattr__(self, "layer", as_layer("layer", self.layer))
         check_positive_int("times", self.times)
 
     def __repr__(self) -> str:
@@ -224,7 +224,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, repr=False)
-class Residual:
+class Residual(Described):
     """y = x + f(x), so dx = dy + f.backward(dy): the gradient takes both paths.
 
     Parameters and residuals are those of the layer.
@@ -243,7 +243,7 @@ class Residual:
     layer: Layer
 
     def __post_init__(self) -> None:
-        check_layer("layer", self.layer)
+        object.__setattr__(self, "layer", as_layer("layer", self.layer))
 
     def __repr__(self) -> str:
         return f"Residual({self.layer!r})"
@@ -299,21 +299,20 @@ def _name(layer: Layer) -> str:
     return repr(layer) if repr(layer).isidentifier() else type(layer).__name__
 
 
-def perceptron(in_features: int, activation: Layer = sigmoid) -> Serial:
+def perceptron(in_features: int, activation: LayerLike = sigmoid) -> Serial:
     """y = activation(x w + b): one neuron, `Serial(Dense(in_features, 1), activation)`.
 
     With `step` it is the threshold neuron, with `sigmoid` the differentiable perceptron.
 
     Source: Rosenblatt, "The perceptron", Psychological Review 65 (1958).
     """
-    check_layer("activation", activation)
-    return Serial(Dense(in_features, 1), activation)
+    return Serial(Dense(in_features, 1), as_layer("activation", activation))
 
 
 def mlp(
     sizes: Iterable[int],
-    activation: Layer = sigmoid,
-    output: Layer = identity,
+    activation: LayerLike = sigmoid,
+    output: LayerLike = identity,
     *,
     scan: bool = False,
     **dense_options: Any,
@@ -322,7 +321,8 @@ def mlp(
 
     Args:
         sizes: features from input to output; `[2, 2, 1]` is two dense layers.
-        activation: the layer after every dense layer but the last.
+        activation: the layer after every dense layer but the last, or a function of one array, as
+            in `Serial`.
         output: the layer after the last; `identity` adds nothing.
         scan: make equal hidden layers one `Repeat`, which compiles once whatever the depth; their
             parameters are then stacked.
@@ -330,7 +330,8 @@ def mlp(
 
     Raises:
         ValueError: There are fewer than two sizes, or one is below 1.
-        TypeError: A size is not an integer, an activation is not a layer, or `scan` not a bool.
+        TypeError: A size is not an integer, an activation is neither a layer nor a function, or
+            `scan` is not a bool.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
         raise TypeError(f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs].")
@@ -339,8 +340,7 @@ def mlp(
         raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")
     for i, size in enumerate(sizes):
         check_positive_int(f"sizes[{i}]", size)
-    check_layer("activation", activation)
-    check_layer("output", output)
+    activation, output = as_layer("activation", activation), as_layer("output", output)
     check_bool("scan", scan)
     denses = [Dense(n, m, **dense_options) for n, m in itertools.pairwise(sizes)]
     hidden: list[Layer] = []

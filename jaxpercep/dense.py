@@ -10,8 +10,16 @@ import numpy as np
 from jax.nn import initializers
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxpercep._checks import check_bool, check_choice, check_hashable, check_positive_int, shown
+from jaxpercep._checks import (
+    check_bool,
+    check_choice,
+    check_hashable,
+    check_positive_int,
+    is_function,
+    shown,
+)
 from jaxpercep.layer import (
+    Described,
     accumulator,
     as_array,
     check_cotangent,
@@ -49,7 +57,7 @@ class DenseParams(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Dense:
+class Dense(Described):
     """y = x w + b, with x `[..., in]`, w `[in, out]`, b `[out]`, y `[..., out]`.
 
     Derivation. Sample n's output is y_nj = sum_i x_ni w_ij + b_j. For a scalar L with
@@ -96,7 +104,7 @@ class Dense:
         check_positive_int("out_features", self.out_features)
         check_bool("use_bias", self.use_bias)
         for name, named in (("w_init", W_INITIALIZERS), ("b_init", B_INITIALIZERS)):
-            if callable(init := getattr(self, name)):
+            if is_function(init := getattr(self, name)):
                 check_hashable(name, init, "pass a plain function (key, shape, dtype) -> array")
             else:
                 check_choice(name, init, [*named, "torch_linear"])

@@ -131,10 +131,13 @@ def check_pair(model: Any, loss: Any) -> None:
     """Raises unless `model` is a layer and `loss` a loss that takes what the model returns."""
     check_layer("model", model)
     if isinstance(loss, type) or not isinstance(loss, Loss):
+        fix = "SquaredError() and SoftmaxCrossEntropy() are losses"
+        if callable(loss) and not isinstance(loss, type):
+            fix = "AutodiffLoss(lambda prediction, target: ...) makes one of any scalar function"
         raise TypeError(
             f"loss={shown(loss)} is not a loss (an object with apply, forward, backward, check and "
-            "takes_logits). SquaredError() and SoftmaxCrossEntropy() are losses; write one of your "
-            "own as a subclass of jaxpercep.losses.Elementwise."
+            f"takes_logits). {fix}; write one with a rule of its own as a subclass of "
+            "jaxpercep.Elementwise."
         )
     check_hashable("loss", loss, "declare it @dataclass(frozen=True)")
     if loss.takes_logits and _ends_in_sigmoid(model):

@@ -106,34 +106,47 @@ def _evaluate(closed: core.ClosedJaxpr, args: Sequence[Lanes], lanes: int) -> li
 
 
 def _apply(equation: core.JaxprEqn, operands: list[Lanes], lanes: int) -> list[Lanes]:
-    """Applies one operation to values in lanes, by `jax.vmap` if there is no rule here."""
+    """Applies one operation to values in lanes."""
     name, params = equation.primitive.name, equation.params
-    arrays = [operand.array for operand in operands]
-    bind = partial(_bind, equation)
     if name in CALLS:
         return _evaluate(params[CALLS[name]], operands, lanes)
     if not any(operand.mapped for operand in operands):
-        return [Lanes(array, False) for array in bind(*arrays)]
+        arrays = _bind(equation, *(operand.array for operand in operands))
+        return [Lanes(array, False) for array in arrays]
     if name == "dot_general" and not any(params["dimension_numbers"][1]):
         axes, dtype = params["dimension_numbers"][0], _form(equation.outvars[0]).dtype
         forms = [_form(variable) for variable in equation.invars]
         product = partial(multiply_and_sum, axes=axes, dtype=dtype)
         return _evaluate(jax.make_jaxpr(product)(*forms), operands, lanes)
     if name in ELEMENTWISE:
-        shape = _form(equation.outvars[0]).shape
-        aligned = [_aligned(operand, shape, lanes) for operand in operands]
-        whole = name == "mul" and all(np.ndim(array) == len(shape) + 1 for array in aligned)
-        return [Lanes(array, True, aligned if whole else ()) for array in bind(*aligned)]
+        return _apply_elementwise(equation, operands, lanes)
+    return [Lanes(array, True) for array in _apply_to_axes(equation, operands, lanes)]
+
+
+def _apply_elementwise(equation: core.JaxprEqn, operands: list[Lanes], lanes: int) -> list[Lanes]:
+    """Applies it as it stands, and notes the factors of a product."""
+    shape = _form(equation.outvars[0]).shape
+    aligned = [_aligned(operand, shape, lanes) for operand in operands]
+    whole = equation.primitive.name == "mul" and all(
+        np.ndim(array) == len(shape) + 1 for array in aligned
+    )
+    return [Lanes(array, True, aligned if whole else ()) for array in _bind(equation, *aligned)]
+
+
+def _apply_to_axes(
+    equation: core.JaxprEqn, operands: list[Lanes], lanes: int
+) -> Sequence[jax.Array]:
+    """Applies an operation that names axes, by `jax.vmap` if there is no rule here."""
+    name, params = equation.primitive.name, equation.params
+    arrays = [operand.array for operand in operands]
     if name == "reduce_sum" and _WRITE_OUT:
-        results = [_sum(operands[0].factors or arrays, params["axes"])]
-    elif name in RULES and len(operands) == 1:
-        results = [RULES[name](arrays[0], lanes, **params)]
-    elif name in ALONG_AXES:
-        results = bind(*arrays)
-    else:
-        axes = [-1 if operand.mapped else None for operand in operands]
-        results = jax.vmap(bind, axes, out_axes=-1)(*arrays)
-    return [Lanes(array, True) for array in results]
+        return [_sum(operands[0].factors or arrays, params["axes"])]
+    if name in RULES and len(operands) == 1:
+        return [RULES[name](arrays[0], lanes, **params)]
+    if name in ALONG_AXES:
+        return _bind(equation, *arrays)
+    axes = [-1 if operand.mapped else None for operand in operands]
+    return jax.vmap(partial(_bind, equation), axes, out_axes=-1)(*arrays)
 
 
 def _bind(equation: core.JaxprEqn, *arrays: Any) -> list[jax.Array]:

@@ -21,7 +21,7 @@ Nature 323 (1986); Goodfellow, Bengio & Courville, Deep Learning (2016), section
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +70,14 @@ class Layer(Protocol):
         ...
 
 
+class Described:
+    """A description: it answers a call, which is not how a layer is applied, by the fix."""
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises a `TypeError`."""
+        raise TypeError(f"{self!r} is a layer, not a function; use its apply(params, x).")
+
+
 def check_layer(argument: str, value: object) -> None:
     """Raises a `TypeError` that names the argument unless `value` has the four methods."""
     if isinstance(value, type) or not isinstance(value, Layer):
@@ -81,6 +89,8 @@ def check_layer(argument: str, value: object) -> None:
             fix = f"Call it to make one: {value.__name__}(...)."
         if isinstance(value, (list, tuple)):
             fix = "Pass layers one by one: Serial(*layers)."
+        if isinstance(value, np.ufunc):
+            fix = f"JAX cannot differentiate NumPy's functions: pass jax.numpy.{value.__name__}."
         raise TypeError(
             f"{argument}={shown(value)} is not a layer (an object with init, apply, forward and "
             f"backward). {fix}"
@@ -231,7 +241,7 @@ def accumulator(dtype: Any) -> jnp.dtype:
 
 
 @dataclass(frozen=True, repr=False)
-class AutodiffLayer:
+class AutodiffLayer(Described):
     """Gives any foreign pair of pure functions (a flax module's, say) the layer protocol.
 
     y = apply(params, x). The residual is x alone; `backward` runs `apply` again under `jax.vjp`,

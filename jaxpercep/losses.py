@@ -6,6 +6,7 @@ numbers, they are converted to the type of the computation.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_bool, check_choice, check_real
+from jaxpercep._checks import check_bool, check_callable, check_choice, check_hashable, check_real
 from jaxpercep.layer import Residuals, accumulator, as_array, check_input
 
 
@@ -340,6 +341,61 @@ class SoftmaxCrossEntropy:
             f"{self!r}: target has shape {list(t.shape)} and prediction {list(p.shape)}; expected "
             f"labels of shape {list(p.shape[:-1])} or one-hot vectors of shape {list(p.shape)}."
         )
+
+
+@dataclass(frozen=True, repr=False)
+class AutodiffLoss:
+    """L = fun(prediction, target), differentiated by JAX: the twin of `AutodiffLayer`.
+
+    The residuals are prediction and target; `backward` runs `fun` again under `jax.grad`.
+
+    Attributes:
+        fun: `(prediction, target) -> scalar`, differentiable by JAX. Of a loss that returns a value
+            for each sample, as those of optax do, take the mean.
+
+    Raises:
+        TypeError: `fun` is not callable or has no hash, or the prediction is not floating point.
+        ValueError: `fun` returns an array that is not a scalar, or there are no data.
+    """
+
+    fun: Callable[[jax.Array, jax.Array], jax.Array]
+
+    def __post_init__(self) -> None:
+        check_callable("fun", self.fun, "(prediction, target) -> scalar")
+        check_hashable("fun", self.fun, "pass a plain function")
+
+    def __repr__(self) -> str:
+        return f"AutodiffLoss({getattr(self.fun, '__qualname__', repr(self.fun))})"
+
+    @property
+    def takes_logits(self) -> bool:
+        """False: what `fun` takes is not known."""
+        return False
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Accepts every target."""
+        del prediction_shape, target
+
+    def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
+        """Returns fun(prediction, target)."""
+        p = check_input(self, prediction, argument="prediction")
+        value = self.fun(p, as_array("target", target))
+        if jnp.shape(value):
+            raise ValueError(
+                f"{self!r}: fun returned shape {list(jnp.shape(value))}, expected a scalar; take "
+                "its mean: AutodiffLoss(lambda p, t: fun(p, t).mean())."
+            )
+        return value
+
+    def forward(
+        self, prediction: ArrayLike, target: ArrayLike
+    ) -> tuple[jax.Array, tuple[ArrayLike, ArrayLike]]:
+        """Returns L, and (prediction, target)."""
+        return self.apply(prediction, target), (prediction, target)
+
+    def backward(self, residuals: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """Returns dL/dprediction by `jax.grad`."""
+        return jax.grad(self.apply)(*residuals)
 
 
 def refuse(loss: Loss, target: NDArray[Any], wrong: NDArray[Any], expected: str) -> None:

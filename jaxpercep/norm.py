@@ -9,7 +9,14 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_positive_int, check_real
-from jaxpercep.layer import accumulator, check_cotangent, check_input, check_key, check_params
+from jaxpercep.layer import (
+    Described,
+    accumulator,
+    check_cotangent,
+    check_input,
+    check_key,
+    check_params,
+)
 
 
 class LayerNormParams(NamedTuple):
@@ -20,7 +27,7 @@ class LayerNormParams(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class LayerNorm:
+class LayerNorm(Described):
     """y = scale * n + bias with n = (x - mean) * r, r = 1 / sqrt(var + epsilon).
 
     Mean and (biased) variance are taken over the features, the last axis, in float32 at least; y

@@ -15,7 +15,14 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice, check_finite, check_positive_int, counted, shown
+from jaxpercep._checks import (
+    check_choice,
+    check_finite,
+    check_positive_int,
+    counted,
+    is_function,
+    shown,
+)
 from jaxpercep.gradients import METHODS, Method, check_pair
 from jaxpercep.lanes import in_lanes, suits_lanes
 from jaxpercep.layer import Layer, as_array
@@ -212,7 +219,7 @@ def _check_keys(keys: Any) -> int:
             "jax.random.split(jax.random.key(seed), networks)."
         )
     if not shape[0]:
-        raise ValueError("keys has no key; expected at least one, for each network one.")
+        raise ValueError(f"keys has shape {list(shape)}, and no key; expected one per network.")
     return shape[0]
 
 
@@ -222,12 +229,12 @@ def _checked_rates(optimizer: Any, rates: Any, count: int) -> jax.Array | None:
     if rates is None:
         if is_one:
             return None
-        made = "a function; " if callable(optimizer) else "not an optax gradient transformation; "
+        kind = "a function" if is_function(optimizer) else "not an optax gradient transformation"
         raise TypeError(
-            f"optimizer={shown(optimizer)} is {made}pass optax.sgd(0.1), for instance, or a "
+            f"optimizer={shown(optimizer)} is {kind}; pass optax.sgd(0.1), for instance, or a "
             "function such as optax.sgd with learning_rates, one per network."
         )
-    if is_one or not callable(optimizer):
+    if is_one or not is_function(optimizer):
         raise TypeError(
             f"optimizer={shown(optimizer)} is not a function of the learning rate, but came with "
             f"learning_rates={shown(rates)}; pass optax.sgd, for instance, and not optax.sgd(0.1)."

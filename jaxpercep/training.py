@@ -50,6 +50,20 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: optax.OptState
 
+    @classmethod
+    def create(cls, params: Params, optimizer: optax.GradientTransformation) -> "TrainState":
+        """Returns the state at step 0 of parameters that are there already.
+
+        Raises:
+            TypeError: A parameter is not an array of floating point, or `optimizer` is not an optax
+                gradient transformation.
+        """
+        _check_optimizer(optimizer)
+        params = as_floating("params", params)
+        # Copied, for some optimizers keep the first parameters, and no buffer can be donated twice.
+        opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+        return cls(jnp.zeros((), jnp.int32), params, opt_state)
+
 
 @dataclass(frozen=True)
 class History:
@@ -282,10 +296,7 @@ def _step_back(
 def _first_state(
     model: Layer, optimizer: optax.GradientTransformation, key: jax.Array
 ) -> TrainState:
-    params = model.init(key)
-    # Copied, for some optimizers keep the first parameters, and no buffer can be donated twice.
-    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
-    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
+    return TrainState.create(model.init(key), optimizer)
 
 
 def update_of(
@@ -378,16 +389,17 @@ def _check_untraced(*arguments: Any) -> None:
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
-            f"optimizer={shown(optimizer)} is not an optax gradient transformation; "
-            "optax.sgd(0.1) is one."
+            f"optimizer={_shown(optimizer)} is not an optax gradient transformation; "
+            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, x, y)."
         )
 
 
 def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
     if not isinstance(state, TrainState):
         raise TypeError(
-            f"state={shown(state)} is not a TrainState; make one with "
-            "init_state(model, optimizer, key)."
+            f"state={_shown(state)} is not a TrainState; make one with "
+            "init_state(model, optimizer, key), or of parameters that are there already with "
+            "TrainState.create(params, optimizer)."
         )
     params = as_floating("state.params", state.params)
     step = as_array("state.step", state.step)
@@ -400,6 +412,12 @@ def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
             "parameters; make the state with init_state(model, optimizer, key), or put "
             "optimizer.init(state.params) into it."
         )
+
+
+def _shown(value: Any) -> str:
+    """Reads as the argument in the call; a whole state or optimizer by its type."""
+    whole = isinstance(value, (TrainState, optax.GradientTransformation))
+    return f"a {type(value).__name__}" if whole else shown(value)
 
 
 def _shapes(tree: Any) -> Any:

@@ -28,6 +28,7 @@ RECORDS = {  # what functions return or take apart: named fields without checks 
     "BlindSpots",
     "DenseParams",
     "Diagnosis",
+    "Elementwise",
     "GradientReport",
     "History",
     "Inseparable",

@@ -122,7 +122,7 @@ NOT_LAYERS = [
     *ARRAYS,
     3,
     "relu",
-    jnp.tanh,
+    np.tanh,
     jp.Dense,
     jp.SquaredError(),
     [jp.tanh, jp.relu],
@@ -217,6 +217,10 @@ def foreign_apply(params, x):
     return jnp.sin(x @ params["w"])
 
 
+def mean_square(prediction, target):
+    return jnp.mean((prediction - target.astype(prediction.dtype)) ** 2)
+
+
 def half(points):
     return np.full(len(points), 0.5)
 
@@ -250,13 +254,14 @@ POINTS = Values(
 )
 TABLE = {
     # models and training
-    "model": Values([MODEL, jp.mlp([2, 3, 1], jp.relu)], NOT_LAYERS),
-    "with_manual_backward.model": LAYERS,
-    "activation": Values([jp.tanh, jp.step, jp.Serial(jp.relu)], NOT_LAYERS),
-    "output": Values([jp.identity, jp.sigmoid], NOT_LAYERS),
-    "layer": LAYERS,
+    "model": Values([MODEL, jp.mlp([2, 3, 1], jp.relu)], [*NOT_LAYERS, jnp.tanh]),
+    "with_manual_backward.model": LAYERS._replace(bad=[*NOT_LAYERS, jnp.tanh]),
+    "activation": Values([jp.tanh, jp.step, jp.Serial(jp.relu), jnp.tanh, jnp.sin], NOT_LAYERS),
+    "output": Values([jp.identity, jp.sigmoid, jnp.sin], NOT_LAYERS),
+    "layer": LAYERS._replace(good=[*LAYERS.good, jnp.tanh]),
     "layers": Values(
-        [(jp.Dense(2, 2), jp.tanh), (jp.relu,)], [(), *((layer,) for layer in NOT_LAYERS)]
+        [(jp.Dense(2, 2), jp.tanh), (jp.relu,), (jnp.sin,)],
+        [(), *((layer,) for layer in NOT_LAYERS)],
     ),
     "sizes": Values(
         [[2, 3, 1], (2, 1), np.array([2, 3]), Of("an iterator", iter)],
@@ -287,6 +292,10 @@ TABLE = {
         [*THINGS, *ARRAYS, 0, "key", jax.random.split(KEY, 2), jax.random.PRNGKey(0)[:1]],
     ),
     "method": Values(["autodiff", "manual"], NOT_CHOICE),
+    "AutodiffLoss.fun": Values([mean_square], [*NOT_CALLABLE, Unhashable()]),
+    "function": Values([jnp.cbrt, lambda x: x], NOT_CALLABLE),
+    "derivative": Values([jnp.square, lambda x: x], NOT_CALLABLE),
+    "keeps": Values(["output", "input"], NOT_CHOICE),
     "donate": Values([False, True], NOT_BOOL),
     "scan": Values([False, True], NOT_BOOL),
     "state": STATES,
@@ -322,6 +331,13 @@ TABLE = {
     "step.y": Values([Y, AS_NUMPY, WHOLE, SWAPPED], [*NOT_ARRAYS, ROW_LESS], ("y", "target")),
     "params": Values([MODEL.init(KEY), AS_NUMPY], NOT_PARAMS),
     "Activation.params": Values([()], [*THINGS, *ARRAYS[:2], 3, "text", (X,)]),
+    "refuse.loss": Values([jp.SquaredError()], []),
+    "refuse.target": Values([np.zeros((4, 1))], []),
+    "wrong": Values([np.zeros((4, 1), bool)], []),
+    "expected": Values(["targets of another kind"], []),
+    "AutodiffLoss.target": Values([Y, AS_NUMPY, AS_LIST, SWAPPED], NOT_ARRAYS),
+    "accuracy.threshold": Values([0.5, 0, 1], NOT_REAL),
+    "evaluate.batch_size": Values([None, 2, 100], OPTIONAL_NOT_POSITIVE),
     "AutodiffLayer.params": Values([foreign_init(KEY)], []),  # what `apply` takes
     "layer.x": Values([X, AS_NUMPY, AS_LIST, SWAPPED], NOT_FLOATING),
     "residuals": Values([None], []),  # what `forward` returned
@@ -475,3 +491,4 @@ TABLE = {
     "learning_rate": Values([0.1], [*NOT_REAL[:6], 0, -1]),
     "blind_spots": Values(["ignore"], NOT_CHOICE),
 }
+TABLE |= {"evaluate.x": TABLE["fit.x"], "evaluate.y": TABLE["fit.y"]}

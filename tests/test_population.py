@@ -126,7 +126,7 @@ def test_networks_are_spread_over_the_devices_of_a_mesh():
     ("options", "error", "message"),
     [
         ({"keys": KEYS[0]}, TypeError, r"keys=.*jax\.random\.split"),
-        ({"keys": KEYS[:0]}, ValueError, "keys has no key"),
+        ({"keys": KEYS[:0]}, ValueError, "and no key"),
         ({"optimizer": optax.sgd}, TypeError, r"is a function; pass optax\.sgd\(0\.1\)"),
         ({"learning_rates": [0.1] * 130}, TypeError, "pass optax.sgd, for instance, and not"),
         (

@@ -1,0 +1,106 @@
+"""What a trained network is worth on data: its outputs, its loss, and the share it gets right."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxpercep._checks import check_positive_int, check_real
+from jaxpercep.layer import Layer, Params, as_array, check_input
+from jaxpercep.losses import Loss
+from jaxpercep.training import checked_data
+
+
+def evaluate(
+    model: Layer,
+    loss: Loss,
+    params: Params,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    batch_size: int | None = None,
+) -> float:
+    """Returns L = loss(model(params, x), y) over all of the data.
+
+    Args:
+        model: a layer.
+        loss: a loss.
+        params: parameters of the model.
+        x: inputs `[n, ...]`.
+        y: targets `[n, ...]`.
+        batch_size: samples that go through the model at a time, so that the activations of all of
+            them need not fit into memory; the loss is that of all outputs together, whatever it is.
+
+    Raises:
+        ValueError: x and y differ in length, hold NaN or infinity, or targets that the loss is not
+            defined for; or `batch_size` is below 1.
+        TypeError: An argument is of the wrong kind.
+    """
+    x, y = checked_data(model, loss, params, x, y)
+    return float(loss.apply(outputs(model, params, x, batch_size), y))
+
+
+def accuracy(prediction: ArrayLike, target: ArrayLike, *, threshold: float | None = None) -> float:
+    """Returns the share of samples that are right.
+
+    With several outputs `[n, classes]` a sample is right if the largest output is that of its label
+    (`[n]`, integers) or of the largest number of its row (`[n, classes]`, one-hot). With a single
+    output, `[n]` or `[n, 1]` and targets of 0 and 1, it is right if the output is above the
+    threshold exactly where the target is 1.
+
+    Args:
+        prediction: outputs of a model.
+        target: labels, one-hot rows, or zeros and ones.
+        threshold: for a single output: 0 for logits, 0.5 for probabilities.
+
+    Raises:
+        ValueError: The shapes do not go together, there are no samples, a single output comes
+            without a threshold, or several outputs with one.
+        TypeError: `prediction` is not floating point, `target` not numbers, or several outputs come
+            with targets that are neither labels nor one-hot.
+    """
+    p, t = check_input("accuracy", prediction, argument="prediction"), as_array("target", target)
+    single = p.ndim == 1 or (p.ndim == 2 and p.shape[1] == 1)
+    if single != (threshold is not None):
+        fix = "pass threshold=0 for logits, 0.5 for probabilities" if single else "leave it out"
+        raise ValueError(
+            f"threshold={threshold} with a prediction of shape {list(p.shape)}: {fix}."
+        )
+    if single:
+        is_one = _column(p, t).astype(p.dtype) > 0.5
+        return float(jnp.mean((p.reshape(len(p)) > check_real("threshold", threshold)) == is_one))
+    if p.ndim != 2 or t.shape not in (p.shape, p.shape[:1]):
+        raise ValueError(
+            f"target has shape {list(t.shape)} and prediction {list(p.shape)}; expected "
+            "predictions [n, classes] with labels [n] or one-hot rows [n, classes]."
+        )
+    if t.ndim == 1 and not jnp.issubdtype(t.dtype, jnp.integer):
+        raise TypeError(f"target has dtype {t.dtype}, expected integer labels.")
+    labels = t if t.ndim == 1 else jnp.argmax(t, axis=1)
+    return float(jnp.mean(jnp.argmax(p, axis=1) == labels))
+
+
+def _column(p: jax.Array, t: jax.Array) -> jax.Array:
+    """Returns the targets of a single output as `[n]`."""
+    if t.size != p.size or t.ndim > 2:
+        raise ValueError(
+            f"target has shape {list(t.shape)} and prediction {list(p.shape)}; expected a 0 or a 1 "
+            "for each."
+        )
+    return t.reshape(len(p))
+
+
+def outputs(model: Layer, params: Params, x: jax.Array, batch_size: int | None = None) -> jax.Array:
+    """Returns model(params, x), of `batch_size` samples at a time."""
+    if batch_size is not None:
+        check_positive_int("batch_size", batch_size)
+    return _outputs(model, params, x, batch_size)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _outputs(model: Layer, params: Params, x: jax.Array, batch_size: int | None) -> jax.Array:
+    if batch_size is None:
+        return model.apply(params, x)
+    return lax.map(partial(model.apply, params), x, batch_size=min(batch_size, len(x)))

@@ -1,0 +1,165 @@
+"""What people type first works, or is answered by the fix for it."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.sparse
+
+import jaxpercep as jp
+from jaxpercep.datasets import logic_gate
+
+X, Y, _ = logic_gate("XOR")
+MODEL = jp.mlp([2, 3, 1], jp.tanh)
+LOSS, OPTIMIZER = jp.BinaryCrossEntropy(), optax.sgd(0.5)
+STATE = jp.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+STEPS = {"x": X, "y": Y, "steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("function", "layer"),
+    [
+        (jnp.tanh, jp.tanh),
+        (jax.lax.tanh, jp.tanh),
+        (jax.nn.sigmoid, jp.sigmoid),
+        (jax.nn.relu, jp.relu),
+        (jax.nn.leaky_relu, jp.leaky_relu),
+        (jax.nn.elu, jp.elu),
+        (jax.nn.softplus, jp.softplus),
+        (jax.nn.silu, jp.silu),
+        (jax.nn.swish, jp.silu),
+        (jax.nn.gelu, jp.gelu),
+        (jax.nn.identity, jp.identity),
+    ],
+)
+def test_a_function_of_jax_is_the_activation_of_its_value(function, layer):
+    assert jp.mlp([2, 3, 1], function) == jp.mlp([2, 3, 1], layer)
+    assert jp.perceptron(2, function) == jp.perceptron(2, layer)
+    for made in (jp.Repeat(function, 2), jp.Residual(function), jp.Serial(function).layers[0]):
+        assert getattr(made, "layer", made) is layer
+
+
+@pytest.mark.parametrize("function", [jnp.sin, lambda x: 0.5 * x, partial(jax.nn.elu, alpha=2.0)])
+def test_any_other_function_is_a_layer_without_parameters(function):
+    model = jp.mlp([2, 3, 1], function)
+    assert model == jp.mlp([2, 3, 1], function)
+    params = model.init(jax.random.key(0))
+    assert params[1] == ()
+    report = jp.compare_model(model, LOSS, params, X, Y)
+    assert report.verdict == "match", str(report)
+
+
+def test_any_scalar_function_is_a_loss():
+    def mean(prediction, target):
+        return optax.sigmoid_binary_cross_entropy(prediction, target).mean()
+
+    loss = jp.AutodiffLoss(mean)
+    assert loss == jp.AutodiffLoss(mean)
+    assert repr(loss).endswith("mean)")
+    by_optax, by_hand = (
+        jp.fit(MODEL, one, OPTIMIZER, STATE, X, Y, steps=50, method="manual")[1].loss
+        for one in (loss, LOSS)
+    )
+    np.testing.assert_allclose(by_optax, by_hand, rtol=1e-5)
+    assert jp.compare_model(MODEL, loss, STATE.params, X, Y).verdict == "match"
+
+
+def test_a_state_is_made_of_parameters_that_are_there():
+    optimizer = optax.adam(0.1)
+    made = jp.TrainState.create(jax.tree.map(np.asarray, STATE.params), optimizer)
+    expected = jp.init_state(MODEL, optimizer, jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, made, expected)
+    with pytest.raises(TypeError, match=r"params\['w'\] has dtype int32, expected floating point"):
+        jp.TrainState.create({"w": jnp.arange(3)}, optimizer)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3, 4, 100])
+@pytest.mark.parametrize("loss", [LOSS, jp.SquaredError(0.5, "sum")])
+def test_the_loss_of_all_data_does_not_depend_on_the_batches(loss, batch_size):
+    expected = loss.apply(MODEL.apply(STATE.params, X), Y)
+    found = jp.evaluate(MODEL, loss, STATE.params, X, Y, batch_size=batch_size)
+    assert isinstance(found, float)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_the_accuracy_is_the_share_of_samples_that_are_right():
+    logits, labels = jnp.array([[2.0, 1, 0], [0, 1, 2], [0, 3, 1], [1, 0, 0]]), [0, 2, 1, 2]
+    assert jp.accuracy(logits, labels) == 0.75
+    assert jp.accuracy(logits, jax.nn.one_hot(jnp.array(labels), 3)) == 0.75
+    one = jnp.array([[-1.0], [0.3], [0.7], [2.0]])
+    assert jp.accuracy(one, [[0], [1], [1], [1]], threshold=0) == 1
+    assert jp.accuracy(one[:, 0], [0, 1, 1, 1], threshold=0.5) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "options", "message"),
+    [
+        ([[1.0], [2.0]], [1, 0], {}, "pass threshold=0 for logits, 0.5 for probabilities"),
+        (np.eye(2), [1, 0], {"threshold": 0.5}, "leave it out"),
+        (np.eye(3), [1, 0], {}, r"target has shape \[2\] and prediction \[3, 3\]"),
+        ([[1.0], [2.0]], [1, 0, 1], {"threshold": 0}, "expected a 0 or a 1 for each"),
+        (np.eye(2), [1.0, 0.0], {}, "expected integer labels"),
+        (np.eye(2, dtype=int), [1, 0], {}, "expected floating point"),
+    ],
+)
+def test_an_accuracy_that_would_mean_nothing_is_refused(prediction, target, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        jp.accuracy(np.asarray(prediction), np.asarray(target), **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: jp.mlp([2, 1], "tanh"), r"activation='tanh' is a string.* Pass jaxpercep.tanh\."),
+        (lambda: jp.mlp([2, 1], "tahn"), r"Did you mean 'tanh'\?"),
+        (lambda: jp.mlp([2, 1], np.tanh), r"pass jax\.numpy\.tanh"),
+        (lambda: jp.Serial([jp.Dense(2, 1), jp.tanh]), r"Serial\(\*layers\)"),
+        (lambda: jp.Serial(jp.Dense), r"Dense\(\.\.\.\)"),
+        (lambda: MODEL(STATE.params, X), r"use its apply\(params, x\)"),
+        (lambda: jp.tanh(X), r"use its apply\(params, x\)"),
+        (lambda: jp.fit(MODEL, optax.l2_loss, OPTIMIZER, STATE, **STEPS), r"AutodiffLoss\(lambda"),
+        (lambda: jp.fit(MODEL, LOSS, STATE, OPTIMIZER, **STEPS), r"optimizer=a TrainState is not"),
+        (lambda: jp.fit(MODEL, LOSS, OPTIMIZER, OPTIMIZER, **STEPS), r"TrainState\.create"),
+    ],
+)
+def test_what_does_not_work_is_answered_by_its_fix(call, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        call()
+    assert len(str(caught.value)) < 400
+
+
+def test_a_loss_for_each_sample_is_answered_by_its_mean():
+    loss = jp.AutodiffLoss(optax.sigmoid_binary_cross_entropy)
+    with pytest.raises(ValueError, match=r"returned shape \[4, 1\].*\.mean\(\)"):
+        jp.fit(MODEL, loss, OPTIMIZER, STATE, X, Y, steps=1)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.longdouble,
+        lambda x: x.astype(">f4"),
+        lambda x: x.astype(">f8"),
+        lambda x: x.tolist(),
+        lambda x: x.astype(np.float16).astype(np.float32),
+    ],
+)
+def test_any_float_type_byte_order_and_list_is_taken(convert):
+    _, history = jp.fit(MODEL, LOSS, OPTIMIZER, STATE, convert(X), Y, steps=1)
+    _, expected = jp.fit(MODEL, LOSS, OPTIMIZER, STATE, X, Y, steps=1)
+    np.testing.assert_array_equal(history.loss, expected.loss)
+
+
+@pytest.mark.parametrize("make", [scipy.sparse.csr_array, scipy.sparse.csr_matrix])
+def test_a_sparse_matrix_is_answered_by_toarray(make):
+    with pytest.raises(TypeError, match=r"x is a csr_\w+, .* use its \.toarray\(\)"):
+        jp.fit(MODEL, LOSS, OPTIMIZER, STATE, make(X), Y, steps=1)
+
+
+def test_the_modules_of_the_core_are_there():
+    assert jp.losses.BinaryCrossEntropy is jp.BinaryCrossEntropy
+    assert isinstance(jp.activation(jnp.cbrt, keeps="output")(jnp.square), jp.Activation)
+    assert issubclass(jp.SquaredError, jp.Elementwise)
