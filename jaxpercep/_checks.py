@@ -128,8 +128,6 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
         raise TypeError(
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
-    if array.dtype == np.longdouble:  # more digits than JAX has
-        array = array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

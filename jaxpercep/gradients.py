@@ -131,9 +131,9 @@ def check_pair(model: Any, loss: Any) -> None:
     """Raises unless `model` is a layer and `loss` a loss that takes what the model returns."""
     check_layer("model", model)
     if isinstance(loss, type) or not isinstance(loss, Loss):
-        fix = "SquaredError() and SoftmaxCrossEntropy() are losses"
+        fix = "SquaredError() is one"
         if callable(loss) and not isinstance(loss, type):
-            fix = "AutodiffLoss(lambda prediction, target: ...) makes one of any scalar function"
+            fix = "AutodiffLoss(fun) makes one of any scalar function (prediction, target)"
         raise TypeError(
             f"loss={shown(loss)} is not a loss (an object with apply, forward, backward, check and "
             f"takes_logits). {fix}; write one with a rule of its own as a subclass of "

@@ -108,7 +108,7 @@ BAD_ARGUMENTS = {
     "method": ((MODEL, LOSS, "backprop"), ValueError, r"method='backprop' is not one of autodiff"),
     "nearest": ((MODEL, LOSS, "manuel"), ValueError, r"Did you mean 'manual'\?"),
     "model": ((jnp.tanh, LOSS), TypeError, r"model=.* is not a layer"),
-    "loss": ((MODEL, jnp.square), TypeError, r"loss=.* is not a loss.*SquaredError\(\)"),
+    "loss": ((MODEL, jnp.square), TypeError, r"loss=.* is not a loss.*AutodiffLoss\(fun\)"),
     "loss class": ((MODEL, jp.SquaredError), TypeError, r"loss=.*SquaredError.* is not a loss"),
 }
 

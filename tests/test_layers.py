@@ -389,10 +389,10 @@ BAD_DESCRIPTIONS = {
     "unknown dtype": (lambda: jp.Dense(1, 1, dtype="blfoat16"), TypeError, r"dtype='?blfoat16"),
     "use_bias": (lambda: jp.Dense(1, 1, use_bias=0), TypeError, r"use_bias=0 must be True or"),
     "no layer": (lambda: jp.Serial(), ValueError, r"needs at least one layer"),
-    "a function": (
-        lambda: jp.Serial(DENSE, jnp.tanh),
+    "NumPy's function": (
+        lambda: jp.Serial(DENSE, np.tanh),
         TypeError,
-        r"layers\[1\]=.* is not a layer.*jaxpercep\.relu",
+        r"layers\[1\]=.* is not a layer.*jax\.numpy\.tanh",
     ),
     "a class": (lambda: jp.Repeat(jp.Dense, 2), TypeError, r"layer=.*Dense.* is not a layer"),
     "residual": (lambda: jp.Residual(3), TypeError, r"layer=3 is not a layer"),
@@ -412,7 +412,7 @@ BAD_DESCRIPTIONS = {
     "a string": (lambda: jp.mlp("22"), TypeError, r"sizes='22': expected numbers"),
     "no sequence": (lambda: jp.mlp(2), TypeError, r"sizes=2: expected numbers"),
     "zero width": (lambda: jp.mlp([2, 0, 1]), ValueError, r"sizes\[1\]=0 must be at least 1"),
-    "name": (lambda: jp.mlp([2, 1], "relu"), TypeError, r"activation='relu' is not a layer"),
+    "name": (lambda: jp.mlp([2, 1], "relu"), TypeError, r"activation='relu' is a string"),
     "scan": (lambda: jp.mlp([2, 1], scan=1), TypeError, "scan=1"),
     "output": (lambda: jp.mlp([2, 1], output=None), TypeError, r"output=None is not a layer"),
 }
