@@ -61,12 +61,12 @@ class Profile:
 
 
 def quick() -> Profile:
-    """Plans a first impression: the ends and the middle of each curve, the other workloads once."""
+    """Plans a first impression: a few points of each curve, the other workloads once."""
     settings = merged(
         [
             *_batch_sweep([1, BATCH, 4096]),
             *_depth_sweep([1, DEPTH, 8]),
-            *_width_sweep([16, WIDTH, 512]),
+            *_width_sweep([16, WIDTH]),
             Setting("classification-adam", _sizes(), BATCH),
             Setting("regression", _regression(), BATCH),
             *_xor(),
@@ -81,7 +81,7 @@ def quick() -> Profile:
         first_call=8,
         patience=60,
         memory=frozenset(),
-        dispatch=frozenset([("classification", DEPTH)]),
+        dispatch=frozenset(),
         compiling=_keys(_batch_sweep([BATCH])),
         goals=((64, 0.2),),
     )

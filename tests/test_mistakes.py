@@ -1,7 +1,8 @@
 """The mistakes of the catalogue are detected and named, as README.md and the documentation say.
 
-`make test` compares three, `pytest -n auto --dist=loadgroup -m corpus` all; mistakes of one network
-share a process, and so what JAX has compiled for it.
+`make test` compares three, `make slow` one of each cause, and
+`pytest -n auto --dist=loadgroup -m corpus` all; mistakes of one network share a process, and what
+JAX has compiled for it.
 """
 
 import re
@@ -17,7 +18,9 @@ from catalogue.table import (
     findings,
     has_place,
     is_answered,
+    is_detected,
     is_misnamed,
+    is_named,
     is_placed,
     peers,
     report_of,
@@ -33,6 +36,8 @@ HEADLINE = (
     r"with cause and place, or repaired where the mistake was made; (\d+) are given a wrong cause\."
 )
 
+ONE_OF_EACH = {mistake.cause: mistake.name for mistake in reversed(MISTAKES)}
+
 
 def in_group(name, mistake):
     group = pytest.mark.xdist_group(mistake.fun.__name__)
@@ -40,7 +45,17 @@ def in_group(name, mistake):
 
 
 EVERY = [in_group(mistake.name, mistake) for mistake in MISTAKES]
+SAMPLE = [param for param in EVERY if param.id in ONE_OF_EACH.values()]
 ignoring = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # candidates may divide by 0
+
+
+@pytest.mark.slow
+@ignoring
+@pytest.mark.parametrize("mistake", SAMPLE)
+def test_a_mistake_of_each_cause_is_detected_and_named(mistake):
+    report = report_of(mistake)
+    assert is_detected(report), str(report)
+    assert is_named(mistake, report), str(report)
 
 
 @pytest.mark.corpus

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from jaxpercep import evaluation
 from jaxpercep._checks import counted
 from jaxpercep._files.layout import Layout, described
 from jaxpercep._files.writing import write_whole
@@ -182,7 +184,7 @@ def _loss_curve(arguments: Train, history: History, samples: int) -> Figure:
 
 
 def _outputs(model: Serial, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(jax.jit(model.apply)(params, x))
+    return np.asarray(evaluation.outputs(model, params, jnp.asarray(x)))
 
 
 def _scaled(scale: Scale | None, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ def test_cells_that_are_named_are_there(profile: Profile) -> None:
 def test_the_estimate_fits_the_limit(profile: Profile) -> None:
     total = sum(cost(profile, setting, METHODS) for setting in profile.settings)
     total += goals_cost(profile, METHODS)
-    margin = 0.7 if profile.name == "default" else 1.35  # it ends on slow machines too
+    margin = 0.7 if profile.name == "default" else 1.2  # it ends on slow machines too
     assert total < margin * profile.seconds
 
 
