@@ -60,7 +60,9 @@ def test_value_is_the_formula(case):
 def test_forward_returns_what_apply_does(case):
     arguments = draw(case)
     applied, forwarded, _, _ = everything(case.loss, *arguments)
-    np.testing.assert_array_equal(applied, forwarded)
+    # The cross entropy of logits is written twice, see its `forward`; others are equal bit for bit.
+    rtol = ROUNDING if case.loss == LOGITS else 0
+    np.testing.assert_allclose(applied, forwarded, rtol=rtol)
     residuals = case.loss.forward(*arguments)[1]
     assert {id(leaf) for leaf in jax.tree.leaves(residuals)} >= {id(arguments[0])}
     assert len(jax.tree.leaves(residuals)) == 2
