@@ -1,6 +1,7 @@
 """One gradient, two methods: `jax.grad` of the functions, or the layers' own chain rule."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax
@@ -153,8 +154,13 @@ def check_values(model: Layer, loss: Loss, params: Params, x: ArrayLike, y: Arra
     params, x, y = as_floating("params", params), check_input(model, x), as_array("y", y)
     check_finite("x", x)
     check_finite("y", y)
-    prediction = jax.eval_shape(model.apply, params, x)
-    loss.check(prediction.shape, np.asarray(y))
+    loss.check(_outputs.eval_shape(model, params, x).shape, np.asarray(y))
+
+
+@partial(jax.jit, static_argnums=0)
+def _outputs(model: Layer, params: Params, x: jax.Array) -> jax.Array:
+    """Applies a model; jitted, it is traced once for all calls with these shapes."""
+    return model.apply(params, x)
 
 
 def _ends_in_sigmoid(model: Layer) -> bool:

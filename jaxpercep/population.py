@@ -25,7 +25,7 @@ from jaxpercep._checks import (
 )
 from jaxpercep.gradients import METHODS, Method, check_pair
 from jaxpercep.lanes import in_lanes, suits_lanes
-from jaxpercep.layer import Layer, as_array
+from jaxpercep.layer import Layer, Params, as_array
 from jaxpercep.losses import Loss
 from jaxpercep.training import TrainState, checked_data, init_state, update_of
 
@@ -103,7 +103,7 @@ def train_population(
     rates = _checked_rates(optimizer, learning_rates, count)
     _check_record(count, steps, record_every)
     mesh, shards = _checked_mesh(mesh)
-    x, y = checked_data(model, loss, model.init(keys[0]), x, y)
+    x, y = checked_data(model, loss, _first_params(model, keys[0]), x, y)
     run = partial(_train, model, loss, optimizer, method, mesh, shards, steps, record_every)
     states, losses = jax.block_until_ready(run(keys, rates, x, y))
     bad = ~np.isfinite(losses).all(axis=1)
@@ -117,6 +117,11 @@ def train_population(
             stacklevel=2,
         )
     return Population(states, losses, bad)
+
+
+@partial(jax.jit, static_argnums=0)
+def _first_params(model: Layer, key: jax.Array) -> Params:
+    return model.init(key)
 
 
 @partial(jax.jit, static_argnums=range(8))

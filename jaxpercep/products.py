@@ -17,7 +17,8 @@ def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) ->
 
     Products of up to `FUSED` multiplications are written as multiplications and a sum. XLA compiles
     that into one kernel with the operations around it, and a loop over small steps into one kernel,
-    too. Larger products are calls of a matrix library, which is faster from there on.
+    too. Larger products are calls of a matrix library, which is faster from there on. A product of
+    one row, a vector times a matrix, is left to XLA at any size: it writes the loops itself.
 
     Args:
         a: the first factor.
@@ -25,7 +26,8 @@ def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) ->
         axes: of a, and of b, over which to sum.
         dtype: of the sums.
     """
-    if multiplications(a, b, axes) > FUSED:
+    rows = math.prod(size for axis, size in enumerate(a.shape) if axis not in axes[0])
+    if rows == 1 or multiplications(a, b, axes) > FUSED:
         return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype)
     return multiply_and_sum(a, b, axes, dtype)
 

@@ -13,20 +13,38 @@ PRODUCTS = {
     "forward": ((4, 3, 5), (5, 2), ((2,), (0,)), "abi,ij->abj"),
     "by the weights": ((4, 3, 5), (4, 3, 2), ((0, 1), (0, 1)), "abi,abj->ij"),
     "by the inputs": ((4, 3, 2), (5, 2), ((2,), (1,)), "abj,ij->abi"),
+    "by the inputs, one output": ((4, 3, 1), (5, 1), ((2,), (1,)), "abj,ij->abi"),
+}
+ONE_ROW = {
     "one sample": ((5,), (5, 2), ((0,), (0,)), "i,ij->j"),
+    "a batch of one": ((1, 5), (5, 2), ((1,), (0,)), "bi,ij->bj"),
+    "by the inputs": ((1, 2), (5, 2), ((1,), (1,)), "bj,ij->bi"),
 }
 
 
-@pytest.mark.parametrize("larger", [1, 16])
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_a_product_is_the_sum_of_products_whatever_its_size(name, larger):
-    a, b, axes, letters = PRODUCTS[name]
+def check(product, larger):
+    """Compares a product with NumPy's; returns whether it is a call, and its multiplications."""
+    a, b, axes, letters = product
     a, b = (RNG.normal(size=[larger * n for n in shape]).astype(np.float32) for shape in (a, b))
     found = jax.jit(lambda a, b: contract(a, b, axes, jnp.float32))(a, b)
     np.testing.assert_allclose(found, np.einsum(letters, a, b), rtol=2e-4, atol=2e-4)
     operations = str(jax.make_jaxpr(lambda a, b: contract(a, b, axes, jnp.float32))(a, b))
     multiplications = a.size * b.size // np.prod([a.shape[i] for i in axes[0]])
-    assert ("dot_general" in operations) == (multiplications > FUSED)
+    return "dot_general" in operations, multiplications
+
+
+@pytest.mark.parametrize("larger", [1, 16])
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)
+def test_a_product_is_written_by_its_size(product, larger):
+    called, multiplications = check(product, larger)
+    assert called == (multiplications > FUSED)
+
+
+@pytest.mark.parametrize("product", ONE_ROW.values(), ids=ONE_ROW)
+def test_a_product_of_one_row_is_left_to_xla(product):
+    called, multiplications = check(product, 1)
+    assert called
+    assert multiplications < FUSED
 
 
 def test_narrow_factors_are_summed_in_the_wider_type():
