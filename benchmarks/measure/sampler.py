@@ -101,6 +101,9 @@ class Sampler:
     def _build_all(self) -> list[Instance]:
         found: list[Instance] = []
         for method in list(self._methods):
+            # All are imported first: importing Flax makes JAX compile again what it has compiled.
+            self._try(method, Worker.load, method.module)
+        for method in list(self._methods):
             if self._pool.clock() > self._deadline:
                 self._remove(method, Reason.OUT_OF_TIME, OUT_OF_TIME)
             elif instance := self._build(method.name, method):
@@ -114,12 +117,8 @@ class Sampler:
     def _build(self, name: str, method: Method) -> Instance | None:
         """Builds and checks an instance; None if the method is out, and the others are not hurt."""
         self._show(f"building {name}")
-        try:
-            built = self._pool.call(method.process, Worker.build, name, self.task(method))
-        except CallError as failure:
-            self._remove(method, failure.reason, failure.detail)
-            if failure.ended:
-                raise StartOverError from failure
+        built = self._try(method, Worker.build, name, self.task(method))
+        if built is None:
             return None
         results = self._results(built)
         if wrong := next(filter(None, (truth.check(*result) for result in results)), None):
@@ -181,6 +180,22 @@ class Sampler:
         self._remove(slowest.method, reason, detail)
         return [instance for instance in instances if instance.method != slowest.method]
 
+    def _try(
+        self,
+        method: Method,
+        function: Callable[Concatenate[Worker, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R | None:
+        """Calls the worker of a method; if the call fails, the method is out."""
+        try:
+            return self._pool.call(method.process, function, *args, **kwargs)
+        except CallError as failure:
+            self._remove(method, failure.reason, failure.detail)
+            if failure.ended:
+                raise StartOverError from failure
+            return None
+
     def _ask(
         self,
         instance: Instance,
@@ -188,12 +203,11 @@ class Sampler:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Calls the worker of an instance; if the call fails, its method is out."""
-        try:
-            return self._pool.call(instance.method.process, function, *args, **kwargs)
-        except CallError as failure:
-            self._remove(instance.method, failure.reason, failure.detail)
-            raise StartOverError from failure
+        """Calls the worker of an instance; if the call fails, what was built is gone with it."""
+        result = self._try(instance.method, function, *args, **kwargs)
+        if result is None:
+            raise StartOverError
+        return result
 
     def _remove(self, method: Method, reason: Reason, detail: str) -> None:
         self._methods = [other for other in self._methods if other != method]

@@ -7,6 +7,7 @@ result)` or `(False, detail)`.
 
 import contextlib
 import gc
+import importlib
 import math
 import os
 import signal
@@ -46,6 +47,10 @@ class Worker:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self._ready: dict[str, tuple[Trainer, Any]] = {}
+
+    def load(self, module: str) -> None:
+        """Imports a module of a method, which may import a framework."""
+        importlib.import_module(module)
 
     def build(self, name: str, task: Task) -> Built:
         """Builds a method and takes its first steps, one on each batch.
