@@ -13,6 +13,7 @@ from .activations import (
     tanh,
 )
 from .certificates import Inseparable, Separable, certify
+from .checkpoints import load, save
 from .compare import (
     AnnotatedBackward,
     BlindSpots,
@@ -106,12 +107,14 @@ __all__ = [
     "init_state",
     "interop",
     "leaky_relu",
+    "load",
     "make_step",
     "mlp",
     "perceptron",
     "perceptron_rule",
     "plots",
     "relu",
+    "save",
     "sigmoid",
     "silu",
     "softplus",

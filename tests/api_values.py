@@ -238,8 +238,11 @@ NOT_PATHS = [*THINGS, *ARRAYS, 3, 1.5, b"bytes", "zero\0byte", ["a"]]
 
 def files(folder: Path) -> dict[str, Values]:
     """Returns the entries of the table for files, which are written to the folder."""
+    jp.save(folder / "saved", MODEL, STATE.params)
     return {
         "folder": Values([write_mnist(folder), str(folder)], NOT_PATHS),
+        "save.folder": Values([folder / "new", str(folder / "saved")], NOT_PATHS),
+        "load.folder": Values([folder / "saved", str(folder / "saved")], NOT_PATHS),
         "path": Values([write_idx(folder / "data", np.zeros(2, np.uint8))], NOT_PATHS),
     }
 
