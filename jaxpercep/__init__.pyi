@@ -52,7 +52,8 @@ from .losses import (
 from .norm import LayerNorm, LayerNormParams
 from .population import Population, train_population
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
-from .training import History, TrainState, fit, init_state, make_step
+from .training import TrainState, fit, init_state, make_step
+from .validation import EarlyStopping, History
 
 __all__ = [
     "AnnotatedBackward",
@@ -62,6 +63,7 @@ __all__ = [
     "Dense",
     "DenseParams",
     "Diagnosis",
+    "EarlyStopping",
     "GradientReport",
     "Hinge",
     "History",
