@@ -15,6 +15,7 @@ from .activations import (
     tanh,
 )
 from .certificates import Inseparable, Separable, certify
+from .checkpoints import load, save
 from .compare import (
     AnnotatedBackward,
     BlindSpots,
@@ -56,7 +57,8 @@ from .losses import (
 from .norm import LayerNorm, LayerNormParams
 from .population import Population, train_population
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
-from .training import History, TrainState, fit, init_state, make_step
+from .training import TrainState, fit, init_state, make_step
+from .validation import EarlyStopping, History
 
 __all__ = [
     "Activation",
@@ -69,6 +71,7 @@ __all__ = [
     "DenseParams",
     "Diagnosis",
     "Elementwise",
+    "EarlyStopping",
     "GradientReport",
     "Hinge",
     "History",
@@ -118,12 +121,14 @@ __all__ = [
     "interop",
     "leaky_relu",
     "losses",
+    "load",
     "make_step",
     "mlp",
     "perceptron",
     "perceptron_rule",
     "plots",
     "relu",
+    "save",
     "sigmoid",
     "silu",
     "softplus",

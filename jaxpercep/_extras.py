@@ -9,7 +9,6 @@ EXTRA_OF = {
     "markupsafe": "cli",
     "matplotlib": "cli",
     "msgspec": "cli",
-    "orbax": "cli",
     "platformdirs": "cli",
     "sklearn": "cli",
     "tyro": "cli",

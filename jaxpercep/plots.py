@@ -46,6 +46,7 @@ def loss_curves(
     xlabel: str = "training step",
     ylabel: str = "loss",
     log: bool = True,
+    steps: Mapping[str, np.ndarray] | None = None,
 ) -> Figure:
     """Draws one named curve per entry.
 
@@ -55,10 +56,12 @@ def loss_curves(
         xlabel: the label of the horizontal axis.
         ylabel: the label of the vertical axis.
         log: True for a logarithmic vertical axis.
+        steps: name -> `[steps]`, where each entry of that curve lies, instead of 0, 1, 2, ...
 
     Raises:
         TypeError: An argument is of the wrong kind.
-        ValueError: There is no curve, a curve is not `[steps]`, or all are 0 on a logarithmic axis.
+        ValueError: There is no curve, a curve is not `[steps]`, its steps are not as many, or all
+            are 0 on a logarithmic axis.
     """
     _check_named("curves", curves)
     _check_texts(title=title, xlabel=xlabel, ylabel=ylabel)
@@ -66,10 +69,18 @@ def loss_curves(
     drawn = {name: _array(f"curves[{name!r}]", curve, ["steps"]) for name, curve in curves.items()}
     if log and not any((curve > 0).any() for curve in drawn.values()):
         raise ValueError(f"curves={shown(curves)} have nothing above 0 to draw; pass log=False.")
+    places = {name: np.arange(len(curve)) for name, curve in drawn.items()}
+    if steps is not None:
+        _check_named("steps", steps)
+        for name, given in steps.items():
+            if name not in places:
+                raise ValueError(f"steps={shown(steps)} has {name!r}, which curves does not.")
+            places[name] = _array(f"steps[{name!r}]", given, [len(drawn[name])])
     with mpl.rc_context(STYLE):
         figure, (axes,) = _panels(1, width=7.5, height=4.2)
         for i, (name, curve) in enumerate(drawn.items()):
-            axes.plot(curve, label=name, color=PALETTE[i % 7], linestyle=DASHES[i % 4], linewidth=2)
+            style = {"color": PALETTE[i % 7], "linestyle": DASHES[i % 4], "linewidth": 2}
+            axes.plot(places[name], curve, label=name, **style)
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
         if log:
             axes.set_yscale("log")

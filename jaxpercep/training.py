@@ -4,7 +4,6 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
@@ -35,10 +34,12 @@ from jaxpercep.layer import (
     check_layer,
 )
 from jaxpercep.losses import Loss
+from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping, wants_to_end
 
 SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
 STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
 STEPS_PER_BLOCK = 64  # of the innermost loop
+STEPS_PER_VALIDATION = 100  # of the full batch
 
 _MASKED = np.ma.MaskedArray  # looked up once, for every call of a step asks
 
@@ -63,22 +64,6 @@ class TrainState(NamedTuple):
         # Copied, for some optimizers keep the first parameters, and no buffer can be donated twice.
         opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
         return cls(jnp.zeros((), jnp.int32), params, opt_state)
-
-
-@dataclass(frozen=True)
-class History:
-    """The record of a call of `fit`.
-
-    Attributes:
-        loss: `[steps]`, the loss of each step's batch before that step's update.
-        interrupted: True if Ctrl-C ended the run early.
-        diverged: the step whose loss was NaN or infinite, which ended the run, or None. That loss
-            is the last one in `loss`.
-    """
-
-    loss: np.ndarray
-    interrupted: bool = False
-    diverged: int | None = None
 
 
 Step = Callable[[TrainState, ArrayLike, ArrayLike], tuple[TrainState, jax.Array]]
@@ -146,7 +131,10 @@ def fit(
     batch_size: int | None = None,
     key: jax.Array | None = None,
     method: Method = "autodiff",
-    callback: Callable[[TrainState, np.ndarray], None] | None = None,
+    callback: Callable[[TrainState, np.ndarray], bool | None] | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validate_every: int | None = None,
+    early_stopping: EarlyStopping | None = None,
 ) -> tuple[TrainState, History]:
     """Trains for `steps` updates, or for `epochs` passes over the data.
 
@@ -161,6 +149,12 @@ def fit(
     are left out of that epoch. Epochs are counted from `state.step`, so training on from a state
     that `fit` returned, with the same key and batch size, gives what one longer call would have.
 
+    With `validation`, the loss on those data is measured whenever `state.step` is a multiple of
+    `validate_every`, and after the last step; nothing else changes. With `early_stopping`, the
+    state that is returned is the one whose validation loss was lowest, however the run ends;
+    `history.best` says at which step that was. Before the first validation there is none, and a run
+    that ends there returns the state reached.
+
     Args:
         model: a layer.
         loss: a loss.
@@ -173,41 +167,50 @@ def fit(
         batch_size: samples a step; None is the full batch, in the order given.
         key: for the order of the samples; needed with `batch_size`.
         method: `"autodiff"` or `"manual"`.
-        callback: called between compiled calls with the state and the losses since the last time.
+        callback: called between compiled calls, and after each validation, with the state and the
+            losses since the last time; if it returns True, the run ends.
+        validation: inputs `[m, ...]` and targets `[m, ...]`, of which the loss is measured at once.
+        validate_every: how many updates there are between validations; None is one epoch with
+            `batch_size`, and 100 updates of the full batch.
+        early_stopping: when to end the run for want of improvement; needs `validation`.
 
     Raises:
         ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
             data; x and y differ in length; the data hold NaN, infinity, or targets that the loss is
             not defined for; the parameters or the first loss are not finite; there are more steps
-            than `state.step` can count; the method is unknown; or the model ends in `sigmoid` and
-            the loss takes logits.
-        TypeError: An argument is of the wrong kind, or `fit` is called under `jit` or `vmap`.
+            than `state.step` can count; the method is unknown; the model ends in `sigmoid` and the
+            loss takes logits; the validation data are not fit for model or loss, or missing.
+        TypeError: An argument is of the wrong kind, the callback returns something else than None
+            or a bool, or `fit` is called under `jit` or `vmap`.
     """
-    _check_untraced(state, x, y)
+    _check_untraced(state, x, y, validation)
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
     for path, leaf in jax.tree.leaves_with_path(state.params):
         check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
     check_choice("method", method, METHODS)
     if callback is not None:
-        check_callable("callback", callback, "(state, losses) -> None")
+        check_callable("callback", callback, "(state, losses) -> None or bool")
     x, y = checked_data(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
-    total = _total_steps(state, steps, epochs, len(x) // (batch_size or len(x)))
+    per_epoch = len(x) // (batch_size or len(x))
+    total = _total_steps(state, steps, epochs, per_epoch)
+    usual = per_epoch if batch_size else STEPS_PER_VALIDATION
+    watch = _watch(model, loss, state.params, validation, validate_every, usual, early_stopping)
     run = partial(_run_steps, model, loss, optimizer, method, batch_size)
 
     def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
         state, losses = jax.block_until_ready(run(state, x, y, key, count))
         return state, np.asarray(losses)[:count]
 
-    history: list[np.ndarray] = []
+    losses_of: list[np.ndarray] = []
     calls: deque[_Call] = deque(maxlen=2)
-    diverged = None
+    diverged, first = None, int(state.step)
     with progress_bar(total) as advance, deferred_interrupt() as interrupted:
         state, _ = take(state, 0)  # compiles
-        done, count = 0, 1
-        while done < total and diverged is None and not interrupted():
-            count = min(count, total - done, STEPS_PER_CALL)
+        done, count, ended = 0, 1, False
+        while done < total and not ended and not interrupted():
+            count = min(count, total - done, STEPS_PER_CALL, watch.room(first + done))
             calls.append(_Call(state, count))
             start = time.perf_counter()
             state, losses = take(state, count)
@@ -216,14 +219,24 @@ def fit(
             if not finite.all():
                 losses = losses[: np.argmin(finite) + 1]
                 diverged, state = _step_back(take, calls, len(losses) - 1)
-            history.append(losses)
+            losses_of.append(losses)
             done += count
             advance(count, f"loss {float(losses[-1]):.6g}")
+            ended = diverged is not None or watch.sees(first + done, state, done == total)
             if callback is not None:
-                callback(state, losses)
+                ended |= wants_to_end(callback(state, losses))
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
-        ended_early = done < total and diverged is None
-        return state, History(np.concatenate(history or [np.empty(0)]), ended_early, diverged)
+        state, best = watch.chosen(state)
+        return state, History(
+            np.concatenate(losses_of or [np.empty(0)]),
+            interrupted=done < total and not ended,
+            diverged=diverged,
+            first=first,
+            validation=np.asarray(watch.losses),
+            validated=np.asarray(watch.steps, int),
+            best=best,
+            stopped=first + done if ended and diverged is None and done < total else None,
+        )
 
 
 class _Step:
@@ -284,7 +297,7 @@ def _step_back(
     step = int(calls[-1].before.step) + good
     warnings.warn(
         f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
-        "returned; use a lower learning rate.",
+        "returned, or the best one with early stopping; use a lower learning rate.",
         RuntimeWarning,
         stacklevel=3,
     )
@@ -436,6 +449,42 @@ def checked_data(
         )
     check_values(model, loss, params, x, y)
     return x, y
+
+
+def _watch(
+    model: Layer,
+    loss: Loss,
+    params: Params,
+    validation: Any,
+    every: int | None,
+    usual: int,
+    stopping: EarlyStopping | None,
+) -> Watch:
+    """Returns what measures the loss on the validation data, or raises if it cannot."""
+    check_stopping(stopping)
+    if every is not None:
+        check_positive_int("validate_every", every)
+    if validation is None:
+        for name, value in (("validate_every", every), ("early_stopping", stopping)):
+            if value is not None:
+                raise ValueError(f"{name}={shown(value)} needs data: pass validation=(x, y).")
+        return Watch()
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(
+            f"validation={shown(validation)} is not a pair; pass validation=(x, y), inputs and "
+            "targets."
+        )
+    try:
+        x, y = checked_data(model, loss, params, *validation)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"validation: {error}") from error
+    return Watch(lambda params: float(_loss(model, loss, params, x, y)), every or usual, stopping)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _loss(model: Layer, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+    return loss.apply(model.apply(params, x), y)
 
 
 def _checked_key(n: int, batch_size: int | None, key: jax.Array | None) -> jax.Array | None:

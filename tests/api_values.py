@@ -242,8 +242,11 @@ NOT_PATHS = [*THINGS, *ARRAYS, 3, 1.5, b"bytes", "zero\0byte", ["a"]]
 
 def files(folder: Path) -> dict[str, Values]:
     """Returns the entries of the table for files, which are written to the folder."""
+    jp.save(folder / "saved", MODEL, STATE.params)
     return {
         "folder": Values([write_mnist(folder), str(folder)], NOT_PATHS),
+        "save.folder": Values([folder / "new", str(folder / "saved")], NOT_PATHS),
+        "load.folder": Values([folder / "saved", str(folder / "saved")], NOT_PATHS),
         "path": Values([write_idx(folder / "data", np.zeros(2, np.uint8))], NOT_PATHS),
     }
 
@@ -313,7 +316,17 @@ TABLE = {
     "epochs": Values([None], OPTIONAL_NOT_POSITIVE),
     "batch_size": Values([None, 2], [*OPTIONAL_NOT_POSITIVE, 5]),
     "fit.key": Values([KEY], [*THINGS[1:], *ARRAYS, 0, "key", jax.random.split(KEY, 2)]),
-    "callback": Values([None, lambda *_: None], NOT_CALLABLE),
+    "callback": Values([None, lambda *_: None, lambda *_: True], NOT_CALLABLE),
+    "validation": Values(
+        [None, (X, Y), [np.asarray(X[:2]), np.asarray(Y[:2])]],
+        [*THINGS[1:], *ARRAYS[:2], 3, "text", (X,), (X, Y, Y), (X[:3], Y), (X * np.nan, Y)],
+    ),
+    "validate_every": Values([None], [*OPTIONAL_NOT_POSITIVE, 3]),
+    "early_stopping": Values(
+        [None], [*THINGS[1:], *ARRAYS, 3, True, jp.EarlyStopping, jp.EarlyStopping(3)]
+    ),
+    "patience": Values([3, np.int64(1)], NOT_POSITIVE),
+    "min_delta": Values([0.0, 1, np.float32(0.1)], [*NOT_REAL, -0.1]),
     # arrays
     "x": Values([X, AS_NUMPY], [*NOT_FLOATING, jnp.zeros((4, 3)), jnp.float32(1)]),
     "fit.x": Values(
@@ -465,6 +478,11 @@ TABLE = {
     "xlabel": Values(["x"], NOT_TEXT),
     "ylabel": Values(["y"], NOT_TEXT),
     "log": Values([True, False], NOT_BOOL),
+    "loss_curves.steps": Values(
+        [None, {"train": [0, 2, 4]}],
+        [*THINGS[1:], *ARRAYS, {}, {3: CURVE}, {"other": CURVE}, {"train": [1, 2]}],
+        named=("steps", "curves"),
+    ),
     # comparisons
     "fun": Values([square], NOT_CALLABLE),
     "grad_fun": Values([square_gradient], NOT_CALLABLE),

@@ -25,7 +25,7 @@ QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
 
 
 def metrics(folder: Path) -> dict[str, dict[str, float]]:
-    return json.loads((folder / "model.json").read_text("utf-8"))["metrics"]
+    return json.loads((folder / "model.json").read_text("utf-8"))["model"]["about"]["metrics"]
 
 
 def write_csv(path: Path, *rows: Any) -> Path:
@@ -174,7 +174,7 @@ def test_equal_seeds_give_equal_models(tmp_path: Path) -> None:
         options = ("--hidden", 3, "--optimizer", "sgd", "--batch-size", 2, "--epochs", 5)
         out = tmp_path / str(run_)
         assert run("train", "xor", *options, "--seed", seed, "--out", out).code == 0
-        leaves.append(jax.tree.leaves(checkpoint.load(out)[1]))
+        leaves.append(jax.tree.leaves(checkpoint.load(out).params))
     assert all((a == b).all() for a, b in zip(leaves[0], leaves[1], strict=True))
     assert not any((a == b).all() for a, b in zip(leaves[0], leaves[2], strict=True))
     assert metrics(tmp_path / "0") == metrics(tmp_path / "1")
@@ -221,7 +221,7 @@ def test_text_classes_of_a_csv_file(flowers: tuple[Path, list[list[Any]]]) -> No
     assert np.mean([a == row[1] for a, row in zip(predicted, rows, strict=True)]) > 0.95
     assert result.err.startswith(f"{path}: 60 samples\n")
     assert metrics(path.parent / "model")["test"]["accuracy"] > 0.9
-    assert "Serial(Dense(3, 2))" in repr(checkpoint.load(path.parent / "model")[0].model())
+    assert "Serial(Dense(3, 2))" in repr(checkpoint.load(path.parent / "model").model)
 
 
 def test_features_alone_are_predicted_as_with_their_targets(

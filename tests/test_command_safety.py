@@ -20,7 +20,7 @@ from helpers import python, run
 from matplotlib.figure import Figure
 
 from jaxpercep.commands import checkpoint
-from jaxpercep.layer import Params
+from jaxpercep.commands.checkpoint import Trained
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("train", "xor", "--epochs", "5", "--out", "model")
@@ -168,14 +168,14 @@ from matplotlib.figure import Figure
 from msgspec.structs import replace
 from jaxpercep.commands import checkpoint
 model, *seeds = sys.argv[1:]
-description, _ = checkpoint.load(Path(model))
+network, _, description = checkpoint.load(Path(model))
 models = [
-    (replace(description, seed=seed), description.model().init(jax.random.key(seed)))
+    checkpoint.Trained(network, network.init(jax.random.key(seed)), replace(description, seed=seed))
     for seed in map(int, seeds)
 ]
 print("started", file=sys.stderr, flush=True)
-for description, params in itertools.cycle(models):
-    checkpoint.save(Path("model"), description, params, {}, Figure())
+for trained in itertools.cycle(models):
+    checkpoint.save(Path("model"), trained, Figure())
 """
 
 
@@ -318,11 +318,11 @@ def test_a_killed_run_loses_no_model(
     trained: Path, tmp_path: Path, moment: float, duration: float
 ) -> None:
     shutil.copytree(trained / "model", tmp_path / "model")
-    before, _ = checkpoint.load(tmp_path / "model")
+    before = checkpoint.load(tmp_path / "model").description
     with begin(tmp_path, ANNOUNCED, *TRAIN, "--seed", "2") as process:
         time.sleep(moment * duration)
         process.kill()
-    found, _ = checkpoint.load(tmp_path / "model")
+    found = checkpoint.load(tmp_path / "model").description
     assert found.seed in (before.seed, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -331,27 +331,29 @@ def test_a_killed_run_loses_no_model(
 def test_a_killed_save_loses_no_model_and_the_next_one_tidies_up(
     trained: Path, tmp_path: Path, moment: float
 ) -> None:
-    description, _ = checkpoint.load(trained / "model")
-    seconds = [saved(tmp_path, description, seed) for seed in SEEDS]
+    network = checkpoint.load(trained / "model")
+    seconds = [saved(tmp_path, network, seed) for seed in SEEDS]
     with begin(tmp_path, SAVING, trained / "model", *SEEDS) as process:
         time.sleep(4 * moment * sum(seconds))
         process.kill()
-    found, params = checkpoint.load(tmp_path / "model")
-    assert found.seed in SEEDS
-    jax.tree.map(np.testing.assert_array_equal, params, drawn(description, found.seed))
-    saved(tmp_path, description, SEEDS[0])
+    found = checkpoint.load(tmp_path / "model")
+    seed = found.description.seed
+    assert seed in SEEDS
+    jax.tree.map(np.testing.assert_array_equal, found.params, drawn(network, seed).params)
+    saved(tmp_path, network, SEEDS[0])
     names = sorted(path.name for path in (tmp_path / "model").iterdir())
     assert [name[:7] for name in names] == ["loss.pn", "model.j", "params-"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def drawn(description: checkpoint.Description, seed: int) -> Params:
-    return description.model().init(jax.random.key(seed))
+def drawn(network: Trained, seed: int) -> Trained:
+    """The network with the parameters of a seed."""
+    description = msgspec.structs.replace(network.description, seed=seed)
+    return Trained(network.model, network.model.init(jax.random.key(seed)), description)
 
 
-def saved(folder: Path, description: checkpoint.Description, seed: int) -> float:
+def saved(folder: Path, network: Trained, seed: int) -> float:
     """Saves a model, and returns the seconds that it took."""
-    description = msgspec.structs.replace(description, seed=seed)
     start = time.perf_counter()
-    checkpoint.save(folder / "model", description, drawn(description, seed), {}, Figure())
+    checkpoint.save(folder / "model", drawn(network, seed), Figure())
     return time.perf_counter() - start

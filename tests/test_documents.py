@@ -75,6 +75,12 @@ def test_the_page_on_populations_prints_what_it_says(tmp_path, capsys):
     run_blocks(ROOT / "docs" / "populations.md", tmp_path, capsys)
 
 
+def test_the_page_on_training_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_blocks(ROOT / "docs" / "training.md", tmp_path, capsys)
+    assert (tmp_path / "history.png").exists()
+
+
 @pytest.mark.parametrize(
     "page", ["comparing-gradients", pytest.param("kinds-of-rule", marks=pytest.mark.slow)]
 )

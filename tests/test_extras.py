@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 NEEDED = {
     "tyro": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
-    "orbax": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
+    "msgspec": ("jaxpercep.save", "jaxpercep.save"),
     "jinja2": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "matplotlib": ("jaxpercep.plots.loss_curves", "jaxpercep.plots"),
     "sklearn moons": ("jaxpercep.datasets.moons(10)", "moons"),
@@ -24,7 +24,7 @@ NEEDED = {
         "train_test_split",
     ),
 }
-ARGUMENTS = {"orbax": "['train', 'xor']", "jinja2": "['tour']"}
+ARGUMENTS = {"jinja2": "['tour']"}
 
 CORE = """
 import jax, optax, jaxpercep as jp

@@ -45,6 +45,17 @@ def test_loss_curves(log):
     assert saved(figure)
 
 
+def test_loss_curves_over_steps_of_their_own():
+    curves = {"train": np.array([1.0, 0.1, 0.01]), "test": np.array([1.0, 0.5])}
+    figure = loss_curves(curves, title="Learning", steps={"test": np.array([0, 2])})
+    places = [line.get_xdata().tolist() for line in figure.axes[0].lines]
+    assert places == [[0, 1, 2], [0, 2]]
+    with pytest.raises(ValueError, match=r"steps\['test'\] has shape \[3\], expected \[2\]"):
+        loss_curves(curves, title="Learning", steps={"test": np.arange(3)})
+    with pytest.raises(ValueError, match=r"steps=.* has 'tset', which curves does not"):
+        loss_curves(curves, title="Learning", steps={"tset": np.arange(2)})
+
+
 def test_decision_boundaries_draw_the_half_contour_and_the_data():
     def left_of_half(points):
         return 1 / (1 + np.exp(20 * (points[:, :1] - 0.5)))

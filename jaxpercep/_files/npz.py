@@ -57,6 +57,26 @@ def read_array(path: str | os.PathLike[str], key: str) -> NDArray[Any] | None:
         raise ValueError(f"{path}: array {key!r} cannot be read: {reason}.") from error
 
 
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Reads every array of an NPZ file, read-only.
+
+    Raises:
+        OSError: The file is missing, a directory, or not readable.
+        ValueError: The file is not an NPZ file, is damaged, or announces a size that is not there;
+            or an array holds objects.
+    """
+    stored = Path(path).stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+            announced = sum(info.file_size for info in members.values())
+            check_unpacked(stored, announced, "if it is none, write it with np.savez, uncompressed")
+            return {name: _read_member(archive, info, path) for name, info in members.items()}
+    except _DAMAGES as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or "it ends early"
+        raise ValueError(f"its arrays cannot be read: {reason}; restore it from a copy") from error
+
+
 def names(path: str | os.PathLike[str]) -> list[str]:
     """Returns the names of the arrays of an NPZ file that can be read."""
     with zipfile.ZipFile(path) as archive:

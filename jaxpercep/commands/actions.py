@@ -16,18 +16,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from jaxpercep import evaluation
+from jaxpercep import activations, evaluation
 from jaxpercep._checks import counted
 from jaxpercep._files.layout import Layout, described
 from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
-from jaxpercep.commands.checkpoint import Description
+from jaxpercep.commands.checkpoint import Description, Trained
 from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
 from jaxpercep.commands.networks import OPTIMIZERS, check_memory
 from jaxpercep.commands.sources import Scale
-from jaxpercep.compose import Serial
-from jaxpercep.layer import Params
+from jaxpercep.compose import Serial, mlp
+from jaxpercep.layer import Layer, Params
 from jaxpercep.plots import loss_curves
 from jaxpercep.tables import Rows, read_rows
 from jaxpercep.training import History, TrainState, fit, init_state
@@ -52,18 +52,9 @@ def train(arguments: Train) -> int:
     with inputs():
         parts, head, scale, layout = _prepare(arguments)
     features = parts["train"].x.shape[1]
-    description = Description(
-        sizes=(features, *arguments.hidden, head.outputs),
-        head=head,
-        scale=scale,
-        layout=layout,
-        activation=arguments.activation,
-        data=arguments.data,
-        seed=arguments.seed,
-        test_fraction=arguments.test_fraction,
-    )
-    model = description.model()
-    check_memory(description.sizes)
+    sizes = (features, *arguments.hidden, head.outputs)
+    model = mlp(sizes, getattr(activations, arguments.activation))
+    check_memory(sizes)
     print(f"{arguments.data}: {_counted(parts)}, {counted(features, 'feature')}")
     print(f"{model!r}\n{head.loss!r}")
 
@@ -74,7 +65,16 @@ def train(arguments: Train) -> int:
     for part in metrics.values():
         _check_finite(arguments.learning_rate, state, list(part.values()))
     curve = _loss_curve(arguments, history, len(parts["train"].x))
-    checkpoint.save(arguments.out, description, state.params, metrics, curve)
+    description = Description(
+        head=head,
+        scale=scale,
+        layout=layout,
+        data=arguments.data,
+        seed=arguments.seed,
+        test_fraction=arguments.test_fraction,
+        metrics=metrics,
+    )
+    checkpoint.save(arguments.out, Trained(model, state.params, description), curve)
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
         steps = counted(int(state.step), "step")
@@ -90,9 +90,9 @@ def predict(arguments: Predict) -> int:
         OSError: A file cannot be written.
     """
     with inputs():
-        description, params = checkpoint.load(arguments.model)
+        model, params, description = checkpoint.load(arguments.model)
         x, _, labelled, remark = _rows(arguments, description)
-    outputs = _outputs(description.model(), params, _scaled(description.scale, x))
+    outputs = _outputs(model, params, _scaled(description.scale, x))
     _write(description.head.columns(outputs), arguments.out)
     _note(f"{arguments.data}: {counted(len(x), 'sample')}")
     if labelled is not None:
@@ -183,7 +183,7 @@ def _loss_curve(arguments: Train, history: History, samples: int) -> Figure:
     )
 
 
-def _outputs(model: Serial, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _outputs(model: Layer, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(evaluation.outputs(model, params, jnp.asarray(x)))
 
 
