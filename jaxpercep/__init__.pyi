@@ -1,5 +1,5 @@
 # The public names and where each is defined: imported lazily by __init__.py.
-from . import compare, datasets, interop, plots
+from . import compare, datasets, estimators, interop, plots
 from .activations import (
     elu,
     gelu,
@@ -100,6 +100,7 @@ __all__ = [
     "compare_vjp",
     "datasets",
     "elu",
+    "estimators",
     "fit",
     "gelu",
     "identity",

@@ -11,7 +11,7 @@ EXTRA_OF = {
     "msgspec": "cli",
     "orbax": "cli",
     "platformdirs": "cli",
-    "sklearn": "cli",
+    "sklearn": "sklearn",
     "tyro": "cli",
 }
 
