@@ -1,4 +1,4 @@
-"""Times the estimators' `fit` in turn with scikit-learn's on five of its data sets, with the scores.
+"""Times the estimators' `fit` in turn with scikit-learn's, and scores both, on five data sets.
 
     python -m benchmarks.beside_scikit_learn
 

@@ -79,7 +79,7 @@ STATE = jp.init_state(MODEL, SGD, KEY)
 ADAM_STATE = jp.init_state(MODEL, optax.adam(0.1), KEY)
 LINEN = nn.Sequential([nn.Dense(3), nn.tanh, nn.Dense(1)])
 NNX = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Linear(3, 1, rngs=nnx.Rngs(1)))
-FITTED = MLPRegressor((3,)).partial_fit(np.eye(2), [0.0, 1.0])
+FITTED = MLPRegressor(hidden_layer_sizes=3).partial_fit(np.eye(2), [0.0, 1.0])
 DIGIT = np.zeros((2, 3, 3))
 CURVE = np.array([1.0, 0.5, 0.25])
 

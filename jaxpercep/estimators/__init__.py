@@ -5,7 +5,8 @@ scikit-learn's estimator of the same name has keep their names, defaults and mea
 says where one differs.
 
 `base` is what classifier and regressor share, `descent` and `lbfgs` train them, `program` is what
-is compiled, `losses` what is minimized. scikit-learn comes with `pip install "jaxpercep[sklearn]"`.
+is compiled, `samples` what it takes, `losses` what is minimized. scikit-learn comes with
+`pip install "jaxpercep[sklearn]"`.
 """
 
 from jaxpercep._extras import needed_by

@@ -23,7 +23,8 @@ from jaxpercep.estimators.checks import check_parameters, checked_weights, hidde
 from jaxpercep.estimators.descent import descend
 from jaxpercep.estimators.lbfgs import minimize
 from jaxpercep.estimators.losses import Poisson, Weighted
-from jaxpercep.estimators.program import Data, dense, outputs, precision
+from jaxpercep.estimators.program import outputs
+from jaxpercep.estimators.samples import Data, dense, precision
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
 LINKS: dict[str, Callable[[Any], Any]] = {

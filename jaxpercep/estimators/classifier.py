@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from jaxpercep.estimators.base import BaseMLP, has_steps, set_parameters
 from jaxpercep.estimators.checks import check_classes, class_weights
-from jaxpercep.estimators.program import dense
+from jaxpercep.estimators.samples import dense
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):

@@ -12,15 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from jaxpercep._networks import layered, unlayered
-from jaxpercep.estimators.program import (
-    Data,
-    Numbers,
-    Rule,
-    Training,
-    first_state,
-    rounded,
-    run_epochs,
-)
+from jaxpercep.estimators.program import Numbers, Rule, Training, first_state, run_epochs
+from jaxpercep.estimators.samples import Data, rounded
 from jaxpercep.training import TrainState
 
 if TYPE_CHECKING:
@@ -200,7 +193,8 @@ def _resumed(mlp: "BaseMLP", rule: Rule, numbers: Numbers, once: bool) -> Traini
         _, state, rate = mlp._resumable
         state = TrainState(state.step, params, state.opt_state)
     else:
-        state, rate = first_state(rule, numbers, params), numbers.learning_rate_init
+        state = first_state(rule._replace(batch=0), numbers, params)  # one program for all sizes
+        rate = numbers.learning_rate_init
     best = np.inf if mlp.best_loss_ is None else mlp.best_loss_
     others = (np.asarray(value, dtype) for value in (rate, mlp.t_, best, mlp._idle))
     return Training(state, *others)

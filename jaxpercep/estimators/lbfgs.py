@@ -9,7 +9,8 @@ from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from jaxpercep._networks import unlayered
-from jaxpercep.estimators.program import Data, Rule, objective, rounded
+from jaxpercep.estimators.program import Rule, objective
+from jaxpercep.estimators.samples import Data, rounded
 
 if TYPE_CHECKING:
     from jaxpercep.estimators.base import BaseMLP

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxpercep.estimators.base import set_parameters
 from jaxpercep.estimators.checks import check_classes, check_parameters, class_weights
-from jaxpercep.estimators.program import dense, precision
+from jaxpercep.estimators.samples import dense, precision
 from jaxpercep.rosenblatt import append_bias, learn_from
 
 _learn_all = jax.jit(jax.vmap(learn_from, (0, None, 0, None)))
@@ -28,11 +28,11 @@ class Perceptron(ClassifierMixin, BaseEstimator):
     hyperplane separates the classes there is none (`jaxpercep.certify` says whether one does): it
     ends after `max_iter` epochs, with a `ConvergenceWarning` and the weights it has then.
 
-    scikit-learn's `Perceptron` stops once the sum of its errors does not decrease by `tol`, separable
-    or not. This one has the parameters of the rule alone, with scikit-learn's names and defaults: no
+    scikit-learn's `Perceptron` stops once its loss does not decrease by `tol`, mistakes or not.
+    This one has the parameters of the rule alone, with scikit-learn's names and defaults: no
     `penalty`, no `tol`, no `early_stopping`, no `eta0` (from w = 0 it changes no prediction). There
     is no `sample_weight`: a sample that is there twice is corrected for the second time only if the
-    first one did not suffice, which is not what twice the weight does.
+    first time did not suffice, which is not what twice the weight does.
 
     Args:
         fit_intercept: learn a bias, as the weight of a feature that is always 1.
@@ -122,7 +122,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Returns the outputs: `[samples]`, above 0 for the second class of two, or `[..., classes]`."""
+        """Returns `[samples]`, above 0 for the second class of two, or `[samples, classes]`."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         found = X @ self.coef_.T + self.intercept_

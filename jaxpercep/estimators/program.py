@@ -1,9 +1,7 @@
 """What is compiled: epochs of gradient descent, the loss with its gradient, the outputs.
 
-A program is compiled once for every shape. A cross-validation has folds of 119 and 120 samples and
-is refitted on 150, so samples are padded, with a weight of 0, to one of few sizes (`rounded`). All
-numbers (learning rate, penalty, how often to go on) are arguments: what a grid search varies most
-does not compile anything.
+A program is compiled once for every `Rule` and shape. All numbers (learning rate, penalty, how many
+epochs) are arguments: what a grid search varies most does not compile anything.
 """
 
 from functools import partial
@@ -17,6 +15,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 
+from jaxpercep.estimators.samples import Table, dense, padded, rounded
 from jaxpercep.gradients import value_and_grad
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
@@ -59,33 +58,6 @@ class Numbers(NamedTuple):
     patience: Any
 
 
-class Table(NamedTuple):
-    """Samples: x `[rows, features]`, y `[rows, outputs + 1]` with weights last; how many are real."""
-
-    x: Any
-    y: Any
-    samples: Any
-
-
-class Data(NamedTuple):
-    """Samples to learn of: x `[n, features]`, targets `[n, outputs]` and weights `[n]`."""
-
-    x: NDArray[Any]
-    target: NDArray[Any]
-    weight: NDArray[Any]
-
-    def taken(self, rows: Any) -> "Data":
-        """Returns these rows alone."""
-        return Data(self.x[rows], self.target[rows], self.weight[rows])
-
-    def table(self, rows: int) -> Table:
-        """Returns the samples on the device, as `rows` rows: those beyond the samples weigh 0."""
-        y = padded(np.column_stack([self.target, self.weight]), rows)
-        y[len(self.x) :, -1] = 0
-        x = padded(self.x, rows)
-        return Table(*jax.device_put((x, y, np.asarray(len(self.x), x.dtype))))
-
-
 class Training(NamedTuple):
     """What an epoch changes.
 
@@ -102,12 +74,6 @@ class Training(NamedTuple):
     seen: Any
     best: Any
     idle: Any
-
-
-def rounded(count: int) -> int:
-    """Rounds up to one of the numbers 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ..."""
-    step = 1 << max(0, (count - 1).bit_length() - 3)
-    return -(-count // step) * step
 
 
 @partial(jax.jit, static_argnums=0)
@@ -195,21 +161,6 @@ def outputs(model: Layer, params: Params, x: Any) -> NDArray[Any]:
         y = _apply(model, params, padded(part, rounded(len(part))))
         parts.append(np.asarray(y)[: len(part)])
     return np.concatenate(parts)
-
-
-def padded(rows: NDArray[Any], count: int) -> NDArray[Any]:
-    """Returns `count` rows: those given, then copies of the first one."""
-    return np.concatenate([rows, np.repeat(rows[:1], count - len(rows), axis=0)])
-
-
-def dense(x: Any) -> NDArray[Any]:
-    """Returns a sparse matrix as an array, and an array as it is."""
-    return x.toarray() if hasattr(x, "toarray") else x
-
-
-def precision(dtype: Any) -> Any:
-    """Returns the context in which JAX computes in float64, if that is the type, or in float32."""
-    return jax.enable_x64(dtype == np.float64)
 
 
 @partial(jax.jit, static_argnums=0)

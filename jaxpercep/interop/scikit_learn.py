@@ -157,10 +157,8 @@ def _check_params(model: Layer, params: Params) -> None:
         if leaf.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} is {leaf.dtype}; convert it to float32, or to float64.")
         if leaf.shape != like.shape:
-            raise ValueError(
-                f"{name} has shape {list(leaf.shape)}, expected {list(like.shape)}: pass parameters "
-                "of this model."
-            )
+            came, due = list(leaf.shape), list(like.shape)
+            raise ValueError(f"{name} has shape {came}, expected {due}: pass those of this model.")
 
 
 def _classifier(network: _Network, classes: Any) -> Any:
