@@ -18,7 +18,7 @@ pytestmark = [
 @parametrize_with_checks(
     [
         MLPClassifier(),
-        MLPClassifier(solver="sgd", learning_rate_init=0.1),
+        MLPClassifier(solver="sgd"),
         MLPClassifier(solver="lbfgs"),
         MLPRegressor(),
         MLPRegressor(solver="lbfgs"),

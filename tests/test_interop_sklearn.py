@@ -99,7 +99,8 @@ def test_the_estimator_trains_on_from_the_parameters():
     estimator = to_sklearn(model, params, classes=[0, 1, 2])
     peer = neural_network.MLPClassifier(hidden_layer_sizes=5, activation="tanh", random_state=0)
     peer.partial_fit(X.astype(np.float32), Y, classes=[0, 1, 2])
-    peer.coefs_, peer.intercepts_ = [p.copy() for p in estimator.coefs_], [*estimator.intercepts_]
+    peer.coefs_ = [w.copy() for w in estimator.coefs_]  # which it changes in place
+    peer.intercepts_ = [b.copy() for b in estimator.intercepts_]
     del peer._optimizer
     x = X.astype(np.float32)
     estimator.set_params(random_state=0).partial_fit(x, Y)
