@@ -77,8 +77,8 @@ class BaseMLP(BaseEstimator, ABC):
         Args:
             X: `[samples, features]`, dense or sparse. A sparse matrix is made dense.
             y: targets, `[samples]` or `[samples, outputs]`.
-            sample_weight: `[samples]`, 0 or more: weight 2 is the sample twice, 0 is none. None
-                gives every sample the weight 1.
+            sample_weight: `[samples]`, 0 or more: a sample of weight 2 counts as two in its batch,
+                one of weight 0 is absent. None gives every sample the weight 1.
 
         Raises:
             ValueError: A parameter or the data have no meaning, or training diverged.

@@ -140,7 +140,8 @@ class Perceptron(ClassifierMixin, BaseEstimator):
 
     def _forget(self, classes: NDArray[Any]) -> None:
         if len(classes) < 2:
-            raise ValueError(f"y has only one class, {classes.tolist()[0]!r}; expected two or more.")
+            only = classes.tolist()[0]
+            raise ValueError(f"y has only one class, {only!r}; expected two or more.")
         neurons = 1 if len(classes) == 2 else len(classes)
         self.classes_ = classes
         self.coef_ = np.zeros((neurons, self.n_features_in_))
