@@ -140,8 +140,8 @@ class BaseMLP(BaseEstimator, ABC):
         self.n_iter_ = self.t_ = self._idle = 0
         self.loss_curve_: list[float] = []
         self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.validation_scores_: Any = [] if self.early_stopping else None
+        self.best_validation_score_: Any = -np.inf if self.early_stopping else None
         self._resumable: Any = None
 
     def _check_sizes(self, sizes: list[int]) -> None:

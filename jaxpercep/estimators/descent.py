@@ -153,8 +153,8 @@ def _split(
 def _judged(mlp: "BaseMLP", held_out: Data) -> bool:
     """Records the score of the validation set, and tells whether it is the best so far."""
     score = mlp._validation_score(held_out)
-    assert mlp.validation_scores_ is not None
-    assert mlp.best_validation_score_ is not None
+    if mlp.validation_scores_ is None:  # a warm start from a fit without early stopping
+        mlp.validation_scores_, mlp.best_validation_score_ = [], -np.inf
     mlp.validation_scores_.append(score)
     if mlp.verbose:
         print(f"Validation score: {score:f}")
