@@ -135,18 +135,19 @@ def _split(
         return data, None
     if once:
         raise ValueError("partial_fit cannot hold samples out; set early_stopping=False.")
+    samples = len(data.x)
+    if (count := int(np.ceil(mlp.validation_fraction * samples))) < 2:
+        raise ValueError(
+            f"validation_fraction={mlp.validation_fraction} holds out {count} of {samples} samples, "
+            "expected 2 or more; raise it, or add samples."
+        )
     labels = mlp.out_activation_ == "logistic" and mlp.n_outputs_ == 1
     train, test = train_test_split(
-        np.arange(len(data.x)),
+        np.arange(samples),
         random_state=random,
         test_size=mlp.validation_fraction,
         stratify=data.target[:, 0] if labels else None,
     )
-    if len(test) < 2:
-        raise ValueError(
-            f"validation_fraction={mlp.validation_fraction} holds out {len(test)} of "
-            f"{len(data.x)} samples, expected 2 or more; raise it, or add samples."
-        )
     return data.taken(train), data.taken(test)
 
 
@@ -196,8 +197,9 @@ def _resumed(mlp: "BaseMLP", rule: Rule, numbers: Numbers, once: bool) -> Traini
         state = first_state(rule._replace(batch=0), numbers, params)  # one program for all sizes
         rate = numbers.learning_rate_init
     best = np.inf if mlp.best_loss_ is None else mlp.best_loss_
-    others = (np.asarray(value, dtype) for value in (rate, mlp.t_, best, mlp._idle))
-    return Training(state, *others)
+    others = [np.asarray(value, dtype) for value in (rate, mlp.t_, best, mlp._idle)]
+    # On the device as what the program returns is, for which it would be looked up once more.
+    return jax.device_put(Training(state, *others))
 
 
 def _batch_size(batch_size: int | str, samples: int) -> int:

@@ -165,7 +165,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         if self.fit_intercept:
             self.intercept_ = learned[:, -1]
         self.mistakes_, self.converged_ = np.array(found.mistakes), np.array(found.converged)
-        self.n_iter_ = int(np.max(found.epochs))
+        self.n_iter_ = int(np.array(found.epochs).max())
 
     def _labels(self, y: NDArray[Any]) -> NDArray[Any]:
         """Returns +1 for each neuron's class and -1 for the others, `[neurons, samples]`."""
