@@ -70,6 +70,7 @@ class BaseMLP(BaseEstimator, ABC):
     epsilon: float
     n_iter_no_change: float
     max_fun: int
+    loss_: float
 
     def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fits the network to samples.
@@ -213,7 +214,7 @@ def has_steps(estimator: BaseMLP) -> bool:
     return True
 
 
-def set_parameters(estimator: BaseMLP, given: dict[str, Any]) -> None:
+def set_parameters(estimator: BaseEstimator, given: dict[str, Any]) -> None:
     """Sets the arguments of `__init__`, its `locals()`, as attributes."""
     for name, value in given.items():
         if name != "self":

@@ -155,7 +155,8 @@ def _judged(mlp: "BaseMLP", held_out: Data) -> bool:
     """Records the score of the validation set, and tells whether it is the best so far."""
     score = mlp._validation_score(held_out)
     if mlp.validation_scores_ is None:  # a warm start from a fit without early stopping
-        mlp.validation_scores_, mlp.best_validation_score_ = [], -np.inf
+        mlp.validation_scores_ = list[float]()
+        mlp.best_validation_score_ = -np.inf
     mlp.validation_scores_.append(score)
     if mlp.verbose:
         print(f"Validation score: {score:f}")
@@ -172,7 +173,7 @@ def _rule(mlp: "BaseMLP", batch: int) -> Rule:
         mlp._network()[0],
         mlp._weighted_loss(),
         mlp.solver,
-        nesterov=sgd and bool(mlp.nesterovs_momentum),
+        nesterov=sgd and mlp.nesterovs_momentum,
         decaying=sgd and mlp.learning_rate == "invscaling",
         batch=batch,
     )

@@ -3,6 +3,7 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy import optimize
@@ -37,4 +38,4 @@ def minimize(mlp: "BaseMLP", data: Data) -> None:
     if found.status:
         message = f"L-BFGS did not converge: {found.message}. Raise max_iter, or scale X."
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
-    mlp.coefs_, mlp.intercepts_ = unlayered(restored(found.x.astype(dtype)))
+    mlp.coefs_, mlp.intercepts_ = unlayered(restored(jnp.asarray(found.x, dtype)))

@@ -149,13 +149,18 @@ def objective(
     params = ravel_pytree(like)[1](flat)
     decay = alpha / jnp.sum(table.y[:, -1])
     value, grads = value_and_grad(rule.model, rule.loss, "manual")(params, table.x, table.y)
-    decayed = jax.tree.map(lambda g, p: g + decay * p if p.ndim > 1 else g, grads, params)
-    return value + _penalty(decay, params), ravel_pytree(decayed)[0]
+
+    def decayed(gradient: jax.Array, leaf: jax.Array) -> jax.Array:
+        return gradient + decay * leaf if _is_weight(leaf) else gradient
+
+    gradient = jax.tree.map(decayed, grads, params)
+    return value + _penalty(decay, params), ravel_pytree(gradient)[0]
 
 
 def outputs(model: Layer, params: Params, x: Any) -> NDArray[Any]:
     """Returns the model's outputs `[samples, outputs]`; x may be sparse."""
-    parts, dtype = [], jax.tree.leaves(params)[0].dtype
+    parts: list[NDArray[Any]] = []
+    dtype = jax.tree.leaves(params)[0].dtype
     for start in range(0, x.shape[0], ROWS_AT_ONCE):
         part = dense(x[start : start + ROWS_AT_ONCE]).astype(dtype, copy=False)
         y = _apply(model, params, padded(part, rounded(len(part))))

@@ -203,6 +203,7 @@ def _regressor(network: _Network) -> Any:
 def _forgetful(estimator: Any) -> Any:
     """Returns the estimator without a trace of the step that it was fitted by."""
     vars(estimator).pop("_optimizer", None)  # whose moments are of that step
-    estimator.loss_curve_, estimator.best_loss_ = [], np.inf
+    estimator.loss_curve_ = list[float]()
+    estimator.best_loss_ = np.inf
     estimator.n_iter_ = estimator.t_ = estimator._no_improvement_count = 0
     return estimator.set_params(random_state=None)
