@@ -15,7 +15,7 @@ pytestmark = [
 ]
 
 
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [
         MLPClassifier(),
         MLPClassifier(solver="sgd"),
@@ -26,5 +26,9 @@ pytestmark = [
         Perceptron(),
     ]
 )
+NAMES, VALUES = CHECKS.args
+
+
+@pytest.mark.parametrize(NAMES, list(VALUES), **CHECKS.kwargs)  # scikit-learn 1.6 has a generator
 def test_scikit_learns_check(estimator, check):
     check(estimator)

@@ -96,6 +96,7 @@ def test_stops_when_scikit_learn_does():
     assert_same_record(ours, theirs)
 
 
+@pytest.mark.filterwarnings("ignore:scipy.optimize:DeprecationWarning")  # scikit-learn 1.6's
 def test_lbfgs_finds_what_scikit_learn_finds():
     ours, theirs = (e.fit(*NUMBERS) for e in peers("MLPRegressor", solver="lbfgs"))
     assert_same_network(ours, theirs, 1e-6)

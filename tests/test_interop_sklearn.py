@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import neural_network
 from sklearn.datasets import make_classification, make_regression
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import Ridge
 
 import jaxpercep as jp
 from jaxpercep import estimators
@@ -142,8 +142,8 @@ def test_other_parameters_than_the_models_are_refused():
 
 
 def test_another_estimator_is_refused():
-    with pytest.raises(TypeError, match=r"LogisticRegression\(\) has no coefs_; expected a fitted"):
-        from_sklearn(LogisticRegression().fit(X, Y))
+    with pytest.raises(TypeError, match=r"Ridge\(\) has no coefs_; expected a fitted"):
+        from_sklearn(Ridge().fit(X, Y))
     with pytest.raises(TypeError, match=r"MLPClassifier\(\) has no coefs_"):
         from_sklearn(neural_network.MLPClassifier())
     odd = fitted("binary")

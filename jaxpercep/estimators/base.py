@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,6 @@ LOSSES: dict[str, Loss] = {
 }
 SUMMED = ("exp", "logistic")  # over the outputs; the squared error is their mean
 
-Self = TypeVar("Self", bound="BaseMLP")
-
 
 class BaseMLP(BaseEstimator, ABC):
     """A multi-layer perceptron as an estimator: see `MLPClassifier` and `MLPRegressor`."""
@@ -72,7 +70,7 @@ class BaseMLP(BaseEstimator, ABC):
     max_fun: int
     loss_: float
 
-    def fit(self: Self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fits the network to samples.
 
         Args:
@@ -87,7 +85,7 @@ class BaseMLP(BaseEstimator, ABC):
         """
         return self._fit(X, y, sample_weight)
 
-    def _fit(self: Self, X: Any, y: Any, sample_weight: Any, *, once: bool = False) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, once: bool = False) -> Self:
         check_parameters(self.get_params())
         first = not hasattr(self, "coefs_") or not (once or self.warm_start)
         data = self._data(X, y, sample_weight, first=first, once=once)
@@ -141,7 +139,7 @@ class BaseMLP(BaseEstimator, ABC):
         self.n_iter_ = self.t_ = self._idle = 0
         self.loss_curve_: list[float] = []
         self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_: Any = [] if self.early_stopping else None
+        self.validation_scores_: Any = list[float]() if self.early_stopping else None
         self.best_validation_score_: Any = -np.inf if self.early_stopping else None
         self._resumable: Any = None
 

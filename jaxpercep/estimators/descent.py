@@ -135,17 +135,17 @@ def _split(
         return data, None
     if once:
         raise ValueError("partial_fit cannot hold samples out; set early_stopping=False.")
-    samples = len(data.x)
-    if (count := int(np.ceil(mlp.validation_fraction * samples))) < 2:
+    samples, fraction = len(data.x), mlp.validation_fraction
+    if (count := int(np.ceil(fraction * samples))) < 2:
         raise ValueError(
-            f"validation_fraction={mlp.validation_fraction} holds out {count} of {samples} samples, "
-            "expected 2 or more; raise it, or add samples."
+            f"validation_fraction={fraction} holds out {count} of {samples} samples, expected 2 or "
+            "more; raise it, or add samples."
         )
     labels = mlp.out_activation_ == "logistic" and mlp.n_outputs_ == 1
     train, test = train_test_split(
         np.arange(samples),
         random_state=random,
-        test_size=mlp.validation_fraction,
+        test_size=fraction,
         stratify=data.target[:, 0] if labels else None,
     )
     return data.taken(train), data.taken(test)
