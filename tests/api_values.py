@@ -406,7 +406,7 @@ TABLE = {
     "order": Values([None], [3, "text", [1, 2], ["unknown"], X, object()]),
     "estimator": Values([FITTED], [*THINGS, *ARRAYS, "text", MLPRegressor, MLPRegressor()]),
     "to_sklearn.classes": Values(
-        [None, ["a", "b"], (0, 1), np.array([0.5, 1])],
+        [None, ["a", "b"], (0, 1), np.array([1.0, 2.0])],
         [["a"], ["b", "a"], [0, 0], [0, 1, 2], X, 3, "text", {"a": 1.0}],
     ),
     # plots

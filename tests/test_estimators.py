@@ -59,14 +59,26 @@ def assert_same_record(ours, theirs):
     ("kind", "data", "options"),
     [
         ("MLPClassifier", BINARY, {}),
-        ("MLPClassifier", THREE, {"activation": "tanh", "alpha": 0.5}),
+        pytest.param(
+            "MLPClassifier", THREE, {"activation": "tanh", "alpha": 0.5}, marks=pytest.mark.slow
+        ),
         ("MLPClassifier", THREE, {"solver": "sgd", "activation": "logistic", "shuffle": False}),
         ("MLPClassifier", BINARY, {"solver": "sgd", "learning_rate": "invscaling"}),
         ("MLPClassifier", (THREE[0], LABELS), {"solver": "sgd", "nesterovs_momentum": False}),
         ("MLPClassifier", BINARY, {"early_stopping": True, "validation_fraction": 0.3}),
         ("MLPRegressor", NUMBERS, {"epsilon": 1e-3, "beta_1": 0.8, "beta_2": 0.9}),
-        ("MLPRegressor", NUMBERS, {"solver": "sgd", "momentum": 0.5, "batch_size": "auto"}),
-        ("MLPRegressor", NUMBERS, {"early_stopping": True, "activation": "identity"}),
+        pytest.param(
+            "MLPRegressor",
+            NUMBERS,
+            {"solver": "sgd", "momentum": 0.5, "batch_size": "auto"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "MLPRegressor",
+            NUMBERS,
+            {"early_stopping": True, "activation": "identity"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_trains_as_scikit_learn_does(kind, data, options):
@@ -89,6 +101,7 @@ def test_an_adaptive_rate_is_lowered_when_scikit_learn_lowers_it():
     assert_same_record(ours, theirs)
 
 
+@pytest.mark.slow
 def test_stops_when_scikit_learn_does():
     options = {"learning_rate_init": 0.1, "max_iter": 500, "n_iter_no_change": 3}
     ours, theirs = (e.fit(*BINARY) for e in peers("MLPClassifier", **options))
@@ -115,6 +128,7 @@ def test_warm_start_and_partial_fit_go_on_as_scikit_learn_does():
     assert_same_record(ours, theirs)
 
 
+@pytest.mark.slow
 def test_partial_fit_from_the_start_goes_on_as_scikit_learn_does():
     ours, theirs = peers("MLPClassifier")
     for estimator in (ours, theirs):
@@ -172,6 +186,7 @@ def test_class_weights_are_factors_of_the_samples_weights():
         MLPClassifier(class_weight="balanced").partial_fit(x, y, classes=[0, 1, 2])
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_found_with_balanced_weights():
     x, y = make_classification(400, 4, weights=[0.95], flip_y=0.02, random_state=1)
     recall = [
@@ -220,6 +235,7 @@ def test_float32_is_kept_and_sparse_is_taken():
     np.testing.assert_array_equal(thin.predict(sparse.csc_array(x)), wide.predict(x))
 
 
+@pytest.mark.slow
 def test_many_rows_are_predicted_in_parts(monkeypatch):
     fitted = MLPClassifier(**SMALL).fit(*THREE)
     expected = fitted.predict_proba(THREE[0])
@@ -227,6 +243,7 @@ def test_many_rows_are_predicted_in_parts(monkeypatch):
     np.testing.assert_allclose(fitted.predict_proba(THREE[0]), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_labels_may_be_words_and_samples_may_have_several():
     words = np.array(["cat", "dog", "fox"])[THREE[1]]
     fitted = MLPClassifier((10,), max_iter=300, random_state=0, learning_rate_init=0.01)
