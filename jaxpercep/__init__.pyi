@@ -1,5 +1,5 @@
 # The public names and where each is defined: imported lazily by __init__.py.
-from . import compare, datasets, interop, losses, plots
+from . import compare, datasets, estimators, interop, losses, plots
 from .activations import (
     Activation,
     activation,
@@ -113,6 +113,7 @@ __all__ = [
     "compare_vjp",
     "datasets",
     "elu",
+    "estimators",
     "evaluate",
     "fit",
     "gelu",

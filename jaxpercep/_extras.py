@@ -10,7 +10,7 @@ EXTRA_OF = {
     "matplotlib": "cli",
     "msgspec": "cli",
     "platformdirs": "cli",
-    "sklearn": "cli",
+    "sklearn": "sklearn",
     "tyro": "cli",
 }
 

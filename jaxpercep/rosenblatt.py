@@ -87,11 +87,18 @@ def perceptron_rule(x: ArrayLike, labels: ArrayLike, *, max_epochs: int = 1000) 
     _check_epochs(max_epochs, len(x))
     # NumPy's promotion, as JAX's refuses two floating types where promotion is strict.
     x = x.astype(np.promote_types(x.dtype, np.float32))
-    return _learn(x, jnp.asarray(labels, x.dtype), max_epochs)
+    return _learn(jnp.zeros(x.shape[1], x.dtype), x, jnp.asarray(labels, x.dtype), max_epochs)
 
 
-@jax.jit
-def _learn(x: jax.Array, labels: jax.Array, max_epochs: jax.Array) -> PerceptronResult:
+def learn_from(
+    weights: jax.Array, x: jax.Array, labels: jax.Array, max_epochs: int | jax.Array
+) -> PerceptronResult:
+    """Learns as `perceptron_rule` does, from other weights than 0; nothing is checked.
+
+    A label may be another number than -1 or +1, but not 0: it is what the point is multiplied by
+    when it is added, so that the points of one class can count for more.
+    """
+
     def visit(
         carry: tuple[jax.Array, jax.Array], sample: tuple[jax.Array, jax.Array]
     ) -> tuple[tuple[jax.Array, jax.Array], None]:
@@ -112,8 +119,11 @@ def _learn(x: jax.Array, labels: jax.Array, max_epochs: jax.Array) -> Perceptron
         return ~state.converged & (state.epochs < max_epochs)
 
     zero = jnp.zeros((), int)
-    start = PerceptronResult(jnp.zeros(x.shape[1], x.dtype), zero, zero, jnp.asarray(False))
+    start = PerceptronResult(weights, zero, zero, jnp.asarray(False))
     return lax.while_loop(unfinished, epoch, start)
+
+
+_learn = jax.jit(learn_from)
 
 
 def _as_array(argument: str, value: ArrayLike) -> Array:

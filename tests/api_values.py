@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import nnx
+from sklearn.neural_network import MLPRegressor
 
 import jaxpercep as jp
 
@@ -78,6 +79,7 @@ STATE = jp.init_state(MODEL, SGD, KEY)
 ADAM_STATE = jp.init_state(MODEL, optax.adam(0.1), KEY)
 LINEN = nn.Sequential([nn.Dense(3), nn.tanh, nn.Dense(1)])
 NNX = nnx.Sequential(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), nnx.Linear(3, 1, rngs=nnx.Rngs(1)))
+FITTED = MLPRegressor(hidden_layer_sizes=3).partial_fit(np.eye(2), [0.0, 1.0])
 DIGIT = np.zeros((2, 3, 3))
 CURVE = np.array([1.0, 0.5, 0.25])
 
@@ -431,6 +433,11 @@ TABLE = {
         named=("source", "flax"),
     ),
     "order": Values([None], [3, "text", [1, 2], ["unknown"], X, object()]),
+    "estimator": Values([FITTED], [*THINGS, *ARRAYS, "text", MLPRegressor, MLPRegressor()]),
+    "to_sklearn.classes": Values(
+        [None, ["a", "b"], (0, 1), np.array([1.0, 2.0])],
+        [["a"], ["b", "a"], [0, 0], [0, 1, 2], X, 3, "text", {"a": 1.0}],
+    ),
     # plots
     "curves": Values(
         [{"train": CURVE}, {"a": [1.0, 0.5], "b": CURVE}],

@@ -81,6 +81,14 @@ def test_the_page_on_training_prints_what_it_says(tmp_path, monkeypatch, capsys)
     assert (tmp_path / "history.png").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_page_on_scikit_learn_prints_what_it_says(tmp_path, capsys):
+    run_blocks(ROOT / "docs" / "scikit-learn.md", tmp_path, capsys)
+    languages = [language for language, _ in blocks(ROOT / "docs" / "scikit-learn.md")]
+    assert languages.count("python") == languages.count("text") == 3
+
+
 @pytest.mark.parametrize(
     "page", ["comparing-gradients", pytest.param("kinds-of-rule", marks=pytest.mark.slow)]
 )

@@ -19,6 +19,12 @@ NEEDED = {
     "sklearn moons": ("jaxpercep.datasets.moons(10)", "moons"),
     "sklearn circles": ("jaxpercep.datasets.circles(10)", "circles"),
     "sklearn digits": ("jaxpercep.datasets.digits()", "digits"),
+    "sklearn estimators": ("jaxpercep.estimators.MLPClassifier", "jaxpercep.estimators"),
+    "sklearn network": (
+        "import jax; d = jaxpercep.Dense(2, 1)\n"
+        "jaxpercep.interop.to_sklearn(d, d.init(jax.random.key(0)))",
+        "to_sklearn",
+    ),
     "sklearn split": (
         "jaxpercep.datasets.train_test_split(jaxpercep.datasets.spirals(10))",
         "train_test_split",
@@ -34,6 +40,7 @@ state = jp.init_state(model, optimizer, jax.random.key(0))
 state, _ = jp.fit(model, loss, optimizer, state, data.x, data.y, steps=2)
 print(jp.compare_model(model, loss, state.params, data.x, data.y))
 print(jp.certify(data.x, 2 * data.y[:, 0] - 1), jp.interop.to_linen, jp.perceptron_rule)
+print(jp.interop.from_sklearn, jp.interop.to_sklearn)
 """
 
 

@@ -40,7 +40,7 @@ class Transfer:
         Raises:
             ValueError: `params` differ from the model's in structure or shapes.
         """
-        _check_structure(params, self.places)
+        check_structure(params, self.places)
         leaves = list(self.leaves)
         named = jax.tree.leaves_with_path(params)
         for (path, array), place in zip(named, jax.tree.leaves(self.places), strict=True):
@@ -100,7 +100,8 @@ def flattened(argument: str, tree: Any) -> tuple[list[Any], Any, Any]:
     return leaves, structure, structure.unflatten(numbered)
 
 
-def _check_structure(params: Params, places: Params) -> None:
+def check_structure(params: Params, places: Params) -> None:
+    """Raises a `ValueError` unless `params` have the structure of `places`."""
     if jax.tree.structure(params) != jax.tree.structure(places):
         came, expected = (
             {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(tree)}
