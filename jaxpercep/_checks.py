@@ -123,7 +123,9 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
     except (TypeError, ValueError) as error:  # a ragged list, random keys, traced numbers
         raise TypeError(f"{came}: {error}") from error
     if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
-        raise TypeError(f"{came}: its dtype is {array.dtype}.")
+        frame = hasattr(value, "dtypes")  # one for each column
+        fix = "; make every column float32 or float64 first" if frame else ""
+        raise TypeError(f"{came}: its dtype is {array.dtype}{fix}.")
     if array.dtype.kind == "c":
         raise TypeError(
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
