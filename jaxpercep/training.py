@@ -372,7 +372,8 @@ def _run_steps(
         if order is None or batch_size is None:
             return data
         rows = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
-        return jax.tree.map(lambda array: array[rows], data)
+        x, y, weights = data
+        return x[rows], y[rows], None if weights is None else weights[rows]
 
     def block(carry: Any) -> Any:
         done, state, order, losses = carry

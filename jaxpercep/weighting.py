@@ -77,6 +77,7 @@ def checked_weights(weights: Any, n: int) -> jax.Array | None:
         raise ValueError(
             f"sample_weight has shape {list(w.shape)}; expected [{n}], one weight per sample."
         )
+    w = w.astype(accumulator(w.dtype))
     check_finite("sample_weight", w)
     least = int(jnp.argmin(w))
     if w[least] < 0:
@@ -86,4 +87,4 @@ def checked_weights(weights: Any, n: int) -> jax.Array | None:
         )
     if not np.any(w):
         raise ValueError("sample_weight is 0 for every sample, so there is nothing to learn from.")
-    return w.astype(accumulator(w.dtype))
+    return w

@@ -28,7 +28,7 @@ def fit(x, y, **options):
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_the_loss_is_the_weighted_mean_over_samples(case):
     prediction, target = map(jnp.asarray, case.draw(np.random.default_rng(0)))
-    w = jnp.arange(len(prediction)) / 3.0
+    w = jnp.arange(len(prediction), dtype=float) / 3
     weighted = Weighted(case.loss, w, scale=2.0)
     alone = [case.loss.apply(p[None], t[None]) for p, t in zip(prediction, target, strict=True)]
     value, residuals = weighted.forward(prediction, target)
