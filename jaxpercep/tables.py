@@ -1,6 +1,7 @@
 """Reads the user's CSV and NPZ files, as a `Dataset` or as features alone for prediction."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,15 +10,19 @@ from numpy.typing import NDArray
 
 from jaxpercep._checks import check_positive_int, counted
 from jaxpercep._files import csv, npz
-from jaxpercep._files.csv import finite_float32, number_classes
+from jaxpercep._files.features import Features
 from jaxpercep._files.layout import Layout
+from jaxpercep._files.matching import choose_columns, match_columns
+from jaxpercep._files.numbers import finite_float32, number_classes
 from jaxpercep.datasets import Dataset
 
 
 def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> Dataset:
-    """Reads labelled examples from a comma-separated UTF-8 file, one per line.
+    """Reads labelled examples, all of whose features are numbers, from a CSV file in UTF-8.
 
-    The first line is a header if none of its cells is a number. Whole numbers and text in the
+    Cells are separated by tabs, semicolons or commas: whichever of these the first line has. With
+    semicolons, numbers may have a decimal comma. The first line is a header if none of its cells is
+    a number, unless each of its texts is found in its column again. Whole numbers and text in the
     target column are class labels, numbered 0 to C-1 in sorted order, with their names in
     `classes`: two files number their labels alike only if they hold the same classes. Any other
     number makes the target a real value.
@@ -36,7 +41,7 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
         ValueError: There is no such column, the file is empty, its rows differ in length, or a cell
             is not a finite number; the message gives file, line and column.
     """
-    return _read_csv(path, target)[0]
+    return _read_csv(path, target, texts=False)[0]
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
@@ -83,14 +88,24 @@ def load_features(
 
 
 def read_examples(
-    path: str | os.PathLike[str], target: str | int | None = None
+    path: str | os.PathLike[str],
+    target: str | int | None = None,
+    drop: Sequence[str | int] = (),
+    missing: bool = False,
 ) -> tuple[Dataset, Layout]:
     """Reads labelled examples by `load_npz` or `load_csv`, and how they lie in the file.
 
-    An NPZ file is told by `.npz` at the end of its name or by its content, unless it is a pipe,
-    which can be read only once.
+    A column of text becomes a feature of 0 and 1 for each of its texts. An NPZ file is told by
+    `.npz` at the end of its name or by its content, unless it is a pipe, which can be read only
+    once.
+
+    Args:
+        path: The file.
+        target: The target column of a CSV file.
+        drop: The columns of a CSV file to leave out.
+        missing: True to read missing cells of features as NaN.
     """
-    return _read_npz(path) if _is_npz(path) else _read_csv(path, target)
+    return _read_npz(path) if _is_npz(path) else _read_csv(path, target, drop, missing)
 
 
 class Rows(NamedTuple):
@@ -101,16 +116,21 @@ class Rows(NamedTuple):
         shape: The shape of one of them before it was flattened.
         labelled: The features with their targets, or None.
         remark: Why the targets that are there cannot be used, or "".
+        where: Says where the target of a row is, in words.
     """
 
     x: NDArray[np.float32]
     shape: tuple[int, ...]
     labelled: Dataset | None = None
     remark: str = ""
+    where: Callable[[int], str] = "sample {}".format
 
 
 def read_rows(
-    path: str | os.PathLike[str], layout: Layout, target: str | int | None = None
+    path: str | os.PathLike[str],
+    layout: Layout,
+    target: str | int | None = None,
+    missing: bool = False,
 ) -> Rows:
     """Reads the rows to predict for as those of training were read, labelled or not.
 
@@ -121,6 +141,7 @@ def read_rows(
         path: A CSV or an NPZ file.
         layout: That of the file of training.
         target: The target column of a CSV file; None is that of training.
+        missing: True to read missing cells of features as NaN.
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
@@ -129,15 +150,21 @@ def read_rows(
     """
     if _is_npz(path):
         return _npz_rows(path, layout)
-    with csv.open_csv(Path(path)) as table:
-        kept, column = csv.match_columns(table, layout, target)
-        x, cells = csv.read_rows(table, kept, column)
+    with csv.open_csv(Path(path), layout) as table:
+        columns, column = match_columns(table, layout, target)
+        known = layout.categories or [()] * len(columns)
+        x, _, cells = _read_cells(table, column, Features(table, columns, known, missing))
     if column is None:
         return Rows(x, x.shape[1:])
     try:
-        return Rows(x, x.shape[1:], Dataset(x, *csv.parse_targets(table, column, cells)))
+        labelled = Dataset(x, *csv.parse_targets(table, column, cells))
     except ValueError as error:
         return Rows(x, x.shape[1:], remark=str(error))
+
+    def where(row: int) -> str:
+        return table.where(cells[row][0], column)
+
+    return Rows(x, x.shape[1:], labelled, where=where)
 
 
 def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
@@ -150,24 +177,43 @@ def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
         labelled = None if y is None else Dataset(x, *_npz_targets(path, len(x), y))
     except ValueError as error:
         return Rows(x, shape, remark=str(error))
-    return Rows(x, shape, labelled)
+
+    def where(row: int) -> str:
+        return f"{path}: y[{row}]"
+
+    return Rows(x, shape, labelled, where=where)
 
 
 def _is_npz(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix == ".npz" or (Path(path).is_file() and npz.is_zip(path))
 
 
-def _read_csv(path: str | os.PathLike[str], target: str | int | None) -> tuple[Dataset, Layout]:
+def _read_csv(
+    path: str | os.PathLike[str],
+    target: str | int | None,
+    drop: Sequence[str | int] = (),
+    missing: bool = False,
+    texts: bool = True,
+) -> tuple[Dataset, Layout]:
     with csv.open_csv(Path(path)) as table:
-        if table.width < 2:
-            raise ValueError(
-                f"{path} has one column, but features and a target need at least two; are the "
-                "cells separated by commas?"
-            )
-        column = csv.target_column(table, target)
-        x, cells = csv.read_rows(table, [i for i in range(table.width) if i != column], column)
-    layout = Layout(x.shape[1:], tuple(table.names) or None, column)
+        columns, column, dropped = choose_columns(table, target, drop)
+        features = Features(table, columns, None if texts else [()] * len(columns), missing)
+        x, categories, cells = _read_cells(table, column, features)
+    names = tuple(table.names) or None
+    layout = Layout((len(columns),), names, column, tuple(dropped), categories)
     return Dataset(x, *csv.parse_targets(table, column, cells)), layout
+
+
+def _read_cells(
+    table: csv.Table, target: int | None, features: Features
+) -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...], list[tuple[int, str]]]:
+    """Returns the features, the texts of each column, and (line number, cell) of each target."""
+    targets: list[tuple[int, str]] = []
+    for line, cells in table.rows:
+        features.add(line, cells)
+        if target is not None:
+            targets.append((line, cells[target].strip()))
+    return *features.encoded(), targets
 
 
 def _read_npz(path: str | os.PathLike[str]) -> tuple[Dataset, Layout]:

@@ -23,7 +23,7 @@ METRICS = {"train": {"loss": 0.25, "accuracy": 0.75}}
 
 def network(head: Head, scale: Scale | None = None, seed: int = 0) -> Trained:
     model = mlp([2, 5, head.outputs], activations.tanh)
-    description = Description(head, scale, Layout((2,)), "moons", 7, 0.25, METRICS)
+    description = Description(head, None, scale, Layout((2,)), "moons", 7, 0.25, METRICS)
     return Trained(model, model.init(jax.random.key(seed)), description)
 
 
@@ -62,7 +62,7 @@ def test_the_description_is_complete(tmp_path: Path) -> None:
     stored(tmp_path / "model")
     fields = json.loads((tmp_path / "model" / "model.json").read_text("utf-8"))
     assert fields["format"] == "jaxpercep model"
-    assert fields["version"] == 4
+    assert fields["version"] == 5
     assert fields["jax"] == jax.__version__
     about = fields["model"]["about"]
     assert about["head"] == {"loss": "softmax", "names": ["no", "yes, ü"]}
@@ -93,6 +93,20 @@ INNER = [
     ({"scale": {"mean": [0, 0], "std": [1, -1]}}, "is damaged: .*deviation not above 0"),
     ({"scale": {"mean": [0], "std": [1]}}, "is damaged: there are 2 features, 1 scaled"),
     ({"scale": []}, "is damaged"),
+    ({"fill": {"mean": [0]}}, "is damaged: there are 2 features, 1 means of them"),
+    ({"fill": {"mean": [0, 1e39]}}, "is damaged: .*not a finite float32 number"),
+    ({"fill": {}}, r"is damaged: .*`mean` - at `\$\.fill`"),
+    ({"layout": {"shape": [2], "target": 2, "categories": [[]]}}, "is damaged: there are 1 colu"),
+    ({"layout": {"shape": [2], "target": 2, "categories": [["a", "a"], []]}}, "not different tex"),
+    ({"layout": {"shape": [2], "target": 2, "categories": [["a", ""], []]}}, "not different tex"),
+    (
+        {"layout": {"shape": [2], "target": 2, "categories": [["a", "b"], []]}},
+        r"is damaged: Dense\(2, 5\): x has shape \[1, 3\]",
+    ),
+    ({"layout": {"shape": [2], "target": 2, "dropped": [2]}}, "damaged: .*cannot be left out"),
+    ({"layout": {"shape": [2], "target": 2, "dropped": [0, 0]}}, "damaged: .*cannot be left out"),
+    ({"layout": {"shape": [2], "target": 2, "dropped": [4]}}, "damaged: .*cannot be left out"),
+    ({"layout": {"shape": [2], "dropped": [0]}}, "is damaged: .*cannot be left out"),
     ({"scale": {"mean": [], "std": []}}, "is damaged"),
     ({"layout": {"shape": [3]}}, r"is damaged: Dense\(2, 5\): x has shape \[1, 3\]"),
     ({"head": {"loss": "softmax", "names": ["a", "b", "c"]}}, "is damaged: it describes 3 outputs"),
@@ -120,6 +134,8 @@ def test_a_description_that_makes_no_sense_is_refused(
         {"seed": 8},
         {"head": {"loss": "softmax", "names": ["yes", "no"]}},
         {"scale": {"mean": [0.0, 0.0], "std": [2.0, 1.0]}},
+        {"fill": {"mean": [0.0, 0.0]}},
+        {"layout": {"shape": [2], "target": 2, "dropped": [3], "categories": [[], []]}},
     ],
 )
 def test_any_change_of_what_decides_a_prediction_is_noticed(tmp_path: Path, change: dict) -> None:
@@ -134,8 +150,12 @@ def test_any_change_of_what_decides_a_prediction_is_noticed(tmp_path: Path, chan
     ("change", "message"),
     [
         (
-            {"version": 5, "jaxpercep": "9.9"},
-            "format version 5.*by jaxpercep 9.9: use that, or train",
+            {"version": 6, "jaxpercep": "9.9"},
+            "format version 6.*by jaxpercep 9.9: use that, or train",
+        ),
+        (
+            {"version": 4, "jaxpercep": "0.1"},
+            "format version 4, this jaxpercep reads 5; it was written by jaxpercep 0.1: use that",
         ),
         ({"format": "other"}, "does not describe a jaxpercep model"),
     ],

@@ -21,6 +21,7 @@ from cases import (
 from jaxpercep.cli import main
 
 ROOT = Path(__file__).parents[1]
+COMMANDS = ROOT / "docs" / "command-line.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -96,17 +97,31 @@ def test_a_page_on_comparisons_prints_what_it_says(page, tmp_path, capsys):
     run_blocks(ROOT / "docs" / f"{page}.md", tmp_path, capsys)
 
 
+def command_lines() -> list[str]:
+    lines = "".join(blocks_in(COMMANDS, "bash")).splitlines()
+    return [line for line in lines if line.startswith("jaxpercep ")]
+
+
+def test_the_table_of_the_page_is_read_as_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (table,), (said,) = blocks_in(COMMANDS, "csv"), blocks_in(COMMANDS, "text")
+    (tmp_path / "trips.csv").write_text(table)
+    for command in [line for line in command_lines() if "trips" in line]:
+        assert main(shlex.split(command)[1:]) == 0
+    printed = capsys.readouterr()
+    for line in said.splitlines():
+        assert line in (printed.err + printed.out).splitlines()
+    read = [line.split(",")[0] for line in Path("out/late.csv").read_text().splitlines()[1:]]
+    assert read == [line.split(";")[-1] for line in table.splitlines()[1:]]
+
+
 @pytest.mark.slow
 def test_the_command_lines_of_the_page_run(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    commands = [
-        line.partition("#")
-        for block in blocks_in(ROOT / "docs" / "command-line.md", "bash")
-        for line in block.splitlines()
-        if line.startswith("jaxpercep ")
-    ]
-    assert len(commands) == 5
+    (tmp_path / "trips.csv").write_text("".join(blocks_in(COMMANDS, "csv")))
+    commands = [line.partition("#") for line in command_lines()]
+    assert len(commands) == 7
     for command, _, remark in commands:
         code = 1 if "exits with 1" in remark else 0
         assert main(shlex.split(command)[1:]) == code, capfd.readouterr().err

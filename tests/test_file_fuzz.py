@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 2)).round(3)
 CSV = b"a,b,kind\n" + b"".join(b"%f,%f,%s\n" % (*row, b"no" if row[0] < 0 else b"yes") for row in X)
+MIXED = b"id,a,colour,kind\n" + b"".join(
+    b"%d,%f,%s,%s\n" % (i, row[0], (b"red", b"?", b"blue")[i % 3], b"no" if row[0] < 0 else b"yes")
+    for i, row in enumerate(X)
+)
 
 
 def draws(share: float) -> settings:
@@ -137,11 +141,14 @@ def npz(save: Any, **arrays: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models, one of a table and one of images, and their data."""
+    """Three models, of numbers, of a table with text and of images, and their data."""
     folder = tmp_path_factory.mktemp("files")
     options = ("--hidden", "--epochs", 1, "--test-fraction", 0, "--out")
     (folder / "data.csv").write_bytes(CSV)
     assert run("train", folder / "data.csv", *options, folder / "model").code == 0
+    (folder / "mixed.csv").write_bytes(MIXED)
+    words = ("train", folder / "mixed.csv", *MIXED_OPTIONS, *options, folder / "mixed")
+    assert run(*words).code == 0
     (folder / "images").mkdir()
     for i, part in enumerate(("train", "t10k")):
         pixels = RNG.integers(0, 255, (8, 2, 3)).astype(np.uint8)
@@ -153,8 +160,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+MIXED_OPTIONS = ("--drop", "id", "--missing", "mean")
 TABLES = {
     "csv": CSV,
+    "mixed.csv": MIXED,
+    "semicolons.csv": MIXED.replace(b",", b";").replace(b".", b","),
     "bare.csv": b"".join(b"%f,%f\n" % tuple(row) for row in X),
     "npz": npz(np.savez, x=X, y=np.arange(8) % 2),
     "zipped.npz": npz(np.savez_compressed, x=X.astype(np.float32), y=["no", "yes"] * 4),
@@ -166,15 +176,16 @@ TABLES = {
 def test_predictions_of_damaged_tables(folder: Path, name: str, data: Any) -> None:
     path = folder / f"damaged.{name}"
     path.write_bytes(data.draw(damaged(TABLES[name])))
-    answered(folder, path, "predict", folder / "model", path)
+    answered(folder, path, "predict", folder / ("model", "mixed")[TABLES[name][:2] == b"id"], path)
 
 
 @draws(0.01)
-@given(name=st.sampled_from(["csv", "npz", "zipped.npz"]), data=st.data())
+@given(name=st.sampled_from(["csv", "mixed.csv", "npz", "zipped.npz"]), data=st.data())
 def test_training_on_damaged_tables(folder: Path, name: str, data: Any) -> None:
     path, out = folder / f"damaged.{name}", folder.parent / "out"
     path.write_bytes(data.draw(damaged(TABLES[name])))
     options = ("--hidden", "--epochs", 1, "--test-fraction", 0, "--out", out)
+    options = (*(MIXED_OPTIONS if name == "mixed.csv" else ()), *options)
     shutil.rmtree(out, ignore_errors=True)
     result = answered(folder, path, "train", path, *options)
     assert out.exists() == (result.code == 0)
@@ -197,12 +208,12 @@ def test_predictions_of_damaged_images(folder: Path, part: str, data: Any) -> No
 @pytest.fixture(scope="module")
 def model(folder: Path) -> tuple[Path, str]:
     """A copy of a model to damage, and the predictions of the sound one."""
-    return folder / "hurt", run("predict", folder / "model", folder / "data.csv").out
+    return folder / "hurt", run("predict", folder / "mixed", folder / "mixed.csv").out
 
 
 def hurt(folder: Path) -> Path:
     shutil.rmtree(folder / "hurt", ignore_errors=True)
-    return Path(shutil.copytree(folder / "model", folder / "hurt"))
+    return Path(shutil.copytree(folder / "mixed", folder / "hurt"))
 
 
 def sealed(fields: dict[str, Any]) -> dict[str, Any]:
@@ -219,7 +230,7 @@ def test_a_damaged_model_predicts_the_same_or_nothing(
     copied = hurt(folder)
     path = data.draw(st.sampled_from(sorted(contents(copied))))
     path.write_bytes(data.draw(damaged(path.read_bytes())))
-    result = answered(folder, copied, "predict", copied, folder / "data.csv")
+    result = answered(folder, copied, "predict", copied, folder / "mixed.csv")
     assert result.out in ("", model[1])
 
 
@@ -233,7 +244,7 @@ def test_a_model_of_other_values_predicts_the_same_or_nothing_unless_it_is_seale
     text = json.dumps(sealed(fields) if seal else fields, separators=(",", ":"))
     (copied / "model.json").write_text(text, "utf-8")
     named = folder if seal else copied  # a sealed model may be one of other columns than the data
-    result = answered(folder, named, "predict", copied, folder / "data.csv")
+    result = answered(folder, named, "predict", copied, folder / "mixed.csv")
     assert seal or result.out in ("", model[1])
 
 
@@ -246,7 +257,7 @@ def test_sealed_parameters_that_are_damaged(folder: Path, data: Any) -> None:
     fields = json.loads((copied / "model.json").read_text("utf-8"))
     fields["model"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (copied / "model.json").write_text(json.dumps(sealed(fields), separators=(",", ":")), "utf-8")
-    answered(folder, copied, "predict", copied, folder / "data.csv")
+    answered(folder, copied, "predict", copied, folder / "mixed.csv")
 
 
 # Results of the benchmarks.

@@ -348,14 +348,14 @@ def test_files_of_another_model_are_refused(tmp_path: Path) -> None:
         jp.load(tmp_path / "a")
 
 
-@pytest.mark.parametrize(("version", "writer"), [(3, "0.1.0"), (5, "9.9")])
+@pytest.mark.parametrize(("version", "writer"), [(3, "0.1.0"), (4, "0.1.0"), (6, "9.9")])
 def test_another_version_is_refused_by_name(tmp_path: Path, version: int, writer: str) -> None:
     stored(tmp_path)
     path = tmp_path / "model.json"
     fields = json.loads(path.read_text("utf-8")) | {"version": version, "jaxpercep": writer}
     path.write_text(json.dumps(fields), "utf-8")
     (tmp_path / "params-0123abcd").mkdir()  # where version 3 had its parameters
-    message = rf"format version {version}, this jaxpercep reads 4; .* by jaxpercep {writer}: use"
+    message = rf"format version {version}, this jaxpercep reads 5; .* by jaxpercep {writer}: use"
     for function in (stored, jp.load):
         with pytest.raises(ValueError, match=message):
             function(tmp_path)

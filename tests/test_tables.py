@@ -89,7 +89,7 @@ def test_a_quoted_name_may_hold_commas_and_line_breaks(write):
     data = load_csv(write('"a, in\nmetres",kind\n1,x\n'))
     assert_equal(data.x, [[1]], np.float32)
     found = refused(load_csv, write('"a, in\nmetres",kind\n?,x\n'))
-    assert found.startswith(r"FILE, line 3, column 1 ('a, in\nmetres'): '?' is text")
+    assert found.startswith(r"FILE, line 3, column 1 ('a, in\nmetres'): the cell is missing ('?')")
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_a_target_in_the_middle_leaves_the_order(write):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "FILE is empty, expected rows of comma-separated numbers."),
-        ("\n\n", "FILE is empty, expected rows of comma-separated numbers."),
+        ("", "FILE is empty, expected rows of comma-separated cells."),
+        ("\n\n", "FILE is empty, expected rows of comma-separated cells."),
         ("a,b\n", "FILE has a header and no rows."),
         (
             "1\n2\n",
-            "FILE has one column, but features and a target need at least two; are the cells",
+            "FILE has 1 column, but features and a target need at least two; are the cells sep",
         ),
-        ("a;b\n1;2\n", "FILE has one column, but features and a target need at least two; are the"),
+        ("a|b\n1|2\n", "FILE has 1 column, but features and a target need at least two; are the"),
         ("a,b\n1,2\n1\n", "FILE, line 3: 1 column, the first line has 2."),
         ("1,2\n\n1,2,3\n", "FILE, line 3: 3 columns, the first line has 2."),
         ("a,b\n1,2\nx,3\n", "FILE, line 3, column 1 ('a'): 'x' is text; features must be numbers"),
@@ -154,7 +154,7 @@ def test_a_target_in_the_middle_leaves_the_order(write):
             "1,2,3\n1, ,3\n",
             "FILE, line 2, column 2: the cell is empty; fill it in, or leave out the row",
         ),
-        ("1,2\nnan,3\n", "FILE, line 2, column 1: 'nan' is not a finite float32 number"),
+        ("1,2\nnan,3\n", "FILE, line 2, column 1: the cell is missing ('nan'); fill it in, or"),
         ("1,2\n-inf,3\n", "FILE, line 2, column 1: '-inf' is not a finite float32 number"),
         ("1,2\n1e39,3\n", "FILE, line 2, column 1: '1e39' is not a finite float32 number"),
         (
@@ -168,7 +168,7 @@ def test_a_target_in_the_middle_leaves_the_order(write):
         ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): the target is missing; fill it in, or"),
         (
             "a,b\n1,2\n1,nan\n",
-            "FILE, line 3, column 2 ('b'): 'nan' is neither a label nor a finite number.",
+            "FILE, line 3, column 2 ('b'): the target is missing ('nan'); fill it in, or leave",
         ),
         (
             "a,b\n1,inf\n",

@@ -13,7 +13,7 @@ import msgspec
 from jaxpercep._files import writing
 from jaxpercep._files.json import decode_json
 
-VERSION = 4
+VERSION = 5
 
 DType: TypeAlias = Literal["bfloat16", "float16", "float32", "float64"]
 

@@ -2,13 +2,11 @@
 
 import csv
 import io
-import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,26 +16,19 @@ from numpy.typing import NDArray
 
 from jaxpercep import activations, evaluation
 from jaxpercep._checks import counted
-from jaxpercep._files.layout import Layout, described
 from jaxpercep._files.writing import write_whole
 from jaxpercep.commands import checkpoint, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
 from jaxpercep.commands.checkpoint import Description, Trained
-from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
+from jaxpercep.commands.heads import UnknownClassError, in_terms_of
 from jaxpercep.commands.networks import OPTIMIZERS, check_memory
-from jaxpercep.commands.sources import Scale
+from jaxpercep.commands.notes import note, note_images
+from jaxpercep.commands.samples import Part, Samples, as_inputs, prepare
 from jaxpercep.compose import Serial, mlp
 from jaxpercep.layer import Layer, Params
 from jaxpercep.plots import loss_curves
 from jaxpercep.tables import Rows, read_rows
 from jaxpercep.training import History, TrainState, fit, init_state
-
-
-class Part(NamedTuple):
-    """Samples as the network takes them."""
-
-    x: NDArray[np.float32]
-    y: NDArray[Any]
 
 
 def train(arguments: Train) -> int:
@@ -50,7 +41,8 @@ def train(arguments: Train) -> int:
         ValueError: Training diverged.
     """
     with inputs():
-        parts, head, scale, layout = _prepare(arguments)
+        samples = prepare(arguments)
+    parts, head = samples.parts, samples.head
     features = parts["train"].x.shape[1]
     sizes = (features, *arguments.hidden, head.outputs)
     model = mlp(sizes, getattr(activations, arguments.activation))
@@ -58,7 +50,7 @@ def train(arguments: Train) -> int:
     print(f"{arguments.data}: {_counted(parts)}, {counted(features, 'feature')}")
     print(f"{model!r}\n{head.loss!r}")
 
-    state, history = _fit(arguments, model, head, parts["train"])
+    state, history = _fit(arguments, model, samples)
     metrics = {
         name: head.metrics(_outputs(model, state.params, x), y) for name, (x, y) in parts.items()
     }
@@ -67,8 +59,9 @@ def train(arguments: Train) -> int:
     curve = _loss_curve(arguments, history, len(parts["train"].x))
     description = Description(
         head=head,
-        scale=scale,
-        layout=layout,
+        fill=samples.fill,
+        scale=samples.scale,
+        layout=samples.layout,
         data=arguments.data,
         seed=arguments.seed,
         test_fraction=arguments.test_fraction,
@@ -78,7 +71,7 @@ def train(arguments: Train) -> int:
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
         steps = counted(int(state.step), "step")
-        _note(f"jaxpercep train: interrupted after {steps}; the state reached is saved")
+        note(f"jaxpercep train: interrupted after {steps}; the state reached is saved")
     return 130 if history.interrupted else 0
 
 
@@ -91,71 +84,32 @@ def predict(arguments: Predict) -> int:
     """
     with inputs():
         model, params, description = checkpoint.load(arguments.model)
-        x, _, labelled, remark = _rows(arguments, description)
-    outputs = _outputs(model, params, _scaled(description.scale, x))
-    _write(description.head.columns(outputs), arguments.out)
-    _note(f"{arguments.data}: {counted(len(x), 'sample')}")
-    if labelled is not None:
+        x, _, labelled, remark, where = _rows(arguments, description)
         try:
-            targets = description.head.encode(labelled)
+            targets = None if labelled is None else description.head.encode(labelled)
+        except UnknownClassError as error:
+            raise UsageError(f"{where(error.row)}: {error}") from error
         except ValueError as error:  # the predictions stand all the same
-            remark = str(error)
-        else:
-            _note(_table({"": description.head.metrics(outputs, targets)}))
+            targets, remark = None, str(error)
+    outputs = _outputs(model, params, as_inputs(description.fill, description.scale, x))
+    _write(description.head.columns(outputs), arguments.out)
+    note(f"{arguments.data}: {counted(len(x), 'sample')}")
+    if targets is not None:
+        note(_table({"": description.head.metrics(outputs, targets)}))
     if remark:
-        _note(f"no metrics: {remark}")
+        note(f"no metrics: {remark}")
     return 0
 
 
-def _prepare(arguments: Train) -> tuple[dict[str, Part], Head, Scale | None, Layout]:
-    """The samples to train on and, if any, to test on; what their targets and features are."""
-    source = sources.load(arguments.data, arguments.target, arguments.seed)
-    classes = len(source.data.classes or ())
-    if arguments.loss == "auto" and source.divisible and classes > len(source.data.x) / 2:
-        raise UsageError(
-            f"--loss auto: {counted(classes, 'class', 'classes')} among "
-            f"{counted(len(source.data.x), 'sample')}. Use --loss squared if the targets are "
-            "quantities, --loss softmax if they are classes all the same."
-        )
-    loss = choose_loss(arguments.loss, source.data)
-    if loss == "softmax" and source.data.classes is None:
-        _note(
-            f"one-hot targets: {source.data.y.shape[1]} classes, by column; --loss binary takes "
-            "each column by itself"
-        )
-    source = in_terms_of(loss, source)
-    _note_images(source.layout.shape)
-    held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
-    try:
-        head = fit_head(loss, held)
-    except ValueError as error:
-        raise UsageError(f"{arguments.data}: {error}") from error
-    scale = None if source.scaled else Scale.fit(held.x)
-    if remark:
-        _note(remark)
-    if arguments.batch_size is not None and arguments.batch_size > len(held.x):
-        raise UsageError(
-            f"--batch-size {arguments.batch_size}: training has {counted(len(held.x), 'sample')}."
-        )
-    most = (2**31 - 1) // (len(held.x) // (arguments.batch_size or len(held.x)))
-    if arguments.epochs > most:
-        raise UsageError(f"--epochs {arguments.epochs}: expected at most {most} (2**31 - 1 steps).")
-    parts = {
-        name: Part(_scaled(scale, data.x), head.encode(data))
-        for name, data in (("train", held), ("test", tested))
-        if data is not None
-    }
-    return parts, head, scale, source.layout
-
-
-def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[TrainState, History]:
+def _fit(arguments: Train, model: Serial, samples: Samples) -> tuple[TrainState, History]:
     init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
+    part = samples.parts["train"]
     optimizer = OPTIMIZERS[arguments.optimizer](arguments.learning_rate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
         state, history = fit(
             model,
-            head.loss,
+            samples.head.loss,
             optimizer,
             init_state(model, optimizer, init_key),
             *part,
@@ -163,6 +117,7 @@ def _fit(arguments: Train, model: Serial, head: Head, part: Part) -> tuple[Train
             batch_size=arguments.batch_size,
             key=order_key,
             method=arguments.method,
+            sample_weight=samples.weights,
             callback=partial(_check_finite, arguments.learning_rate),
         )
     if not history.loss.size:
@@ -187,10 +142,6 @@ def _outputs(model: Layer, params: Params, x: NDArray[np.float32]) -> NDArray[np
     return np.asarray(evaluation.outputs(model, params, jnp.asarray(x)))
 
 
-def _scaled(scale: Scale | None, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return x if scale is None else scale.apply(x)
-
-
 def _check_finite(
     rate: float, state: TrainState, numbers: Sequence[float] | NDArray[np.float32]
 ) -> None:
@@ -206,22 +157,18 @@ def _rows(arguments: Predict, description: Description) -> Rows:
     """The features to predict for and, where there are targets, all of the data."""
     layout = description.layout
     if not is_dataset(arguments.data) and not Path(arguments.data).is_dir():
-        rows = read_rows(arguments.data, layout, arguments.target)
-        _note_images(rows.shape)
+        filled = description.fill is not None
+        rows = read_rows(arguments.data, layout, arguments.target, filled)
+        note_images(rows.shape)
         return rows
     source = sources.load(arguments.data, None, description.seed)
     shape, hint = source.layout.shape, f": it was trained on {description.data}"
     layout.check_shape(f"DATA={arguments.data!r}", shape, hint)
     source = in_terms_of(description.head.loss_name, source)
     seen, unseen, remark = sources.hold_out(source, description.test_fraction, description.seed)
-    _note(remark or "the part that training did not see:")
+    note(remark or "the part that training did not see:")
     data = seen if unseen is None else unseen
     return Rows(data.x, shape, data)
-
-
-def _note_images(shape: tuple[int, ...]) -> None:
-    if len(shape) > 1:
-        _note(f"{described(shape)}, flattened to {counted(math.prod(shape), 'feature')}")
 
 
 def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
@@ -251,7 +198,3 @@ def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
         cells = {name: f"{values[name]:.5g}" if name in values else "" for name in widths}
         lines.append(f"{part:5}" + "".join(f"{cells[n]:>{width}}" for n, width in widths.items()))
     return "\n".join(lines)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

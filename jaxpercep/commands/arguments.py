@@ -43,6 +43,10 @@ Target: TypeAlias = Annotated[
     int | str | None,
     tyro.conf.arg(metavar="COLUMN", help_behavior_hint="(default: the last)"),
 ]
+Columns: TypeAlias = Annotated[
+    tuple[int | str, ...],
+    tyro.conf.arg(metavar="[COLUMN ...]", help_behavior_hint="(default: none)"),
+]
 
 
 class UsageError(ValueError):
@@ -84,11 +88,16 @@ class Train:
     of a CSV file, an NPZ file with the arrays x and y, or a folder of MNIST's four IDX files.
 
     Whole numbers, text and one-hot rows are class labels, other numbers are values to predict.
-    Features and values from CSV and NPZ files are standardized.
+    Features and values from CSV and NPZ files are standardized. A feature that is text becomes one
+    of 0 and 1 for each of its categories.
 
     Attributes:
         data: a dataset's name or a path
         target: the column of a CSV file to predict, by name or index
+        drop: columns of a CSV file to leave out, by name or index
+        missing: what becomes of a cell of a CSV file that is empty, NA, NaN or ?; mean fills it
+            with the mean of training, of a category its share
+        class_weight: balanced weighs each sample by samples / (classes * samples of its class)
         hidden: neurons of each hidden layer; without a number the model is linear
         activation: function of the hidden neurons
         loss: softmax for class labels, binary for targets 0 and 1, squared for values (whole
@@ -105,6 +114,9 @@ class Train:
 
     data: Data
     target: Target = None
+    drop: Columns = ()
+    missing: Literal["refuse", "mean"] = "refuse"
+    class_weight: Literal["none", "balanced"] = "none"
     hidden: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[N ...]")] = (30, 20)
     activation: ActivationName = "relu"
     loss: LossName = "auto"
@@ -121,7 +133,8 @@ class Train:
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
-        check_data(self.data, self.target)
+        missing = None if self.missing == "refuse" else self.missing
+        check_data(self.data, target=self.target, drop=self.drop, missing=missing)
         _check_out(check_replaceable, self.out)
         _check_activation(self.activation)
         _check_options(
@@ -149,6 +162,7 @@ class Sweep:
     Attributes:
         data: a dataset's name or a path
         target: the column of a CSV file to predict, by name or index
+        drop: columns of a CSV file to leave out, by name or index
         hidden: hidden widths to try
         layers: hidden layers, each of that width
         learning_rates: learning rates to try
@@ -163,6 +177,7 @@ class Sweep:
 
     data: Data
     target: Target = None
+    drop: Columns = ()
     hidden: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[N ...]")] = (2, 3, 4, 8)
     layers: int = 1
     learning_rates: Rates = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -176,7 +191,7 @@ class Sweep:
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
-        check_data(self.data, self.target)
+        check_data(self.data, target=self.target, drop=self.drop)
         _check_out(self.check_replaceable, self.out)
         _check_activation(self.activation)
         rates, most = self.learning_rates, 10**6
@@ -229,7 +244,7 @@ class Predict:
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
-        check_data(self.data, self.target)
+        check_data(self.data, target=self.target)
         if not self.model.is_dir():
             raise UsageError(f"MODEL={str(self.model)!r}: there is no such folder.")
         if self.out is not None and self.out.exists():
@@ -289,10 +304,12 @@ def is_dataset(data: str) -> bool:
     return data.lower() in DATASETS or PARITY.fullmatch(data.lower()) is not None
 
 
-def check_data(data: str, target: int | str | None) -> None:
+def check_data(data: str, **columns: object) -> None:
     """Raises a `UsageError` unless DATA is a dataset's name or an existing path.
 
-    Only a CSV file has a target column.
+    Args:
+        data: DATA.
+        **columns: the options about columns, which only a CSV file has; None or () if not given.
     """
     path = Path(data)
     parity = PARITY.fullmatch(data.lower())
@@ -305,10 +322,11 @@ def check_data(data: str, target: int | str | None) -> None:
             f"DATA={data!r} is not a dataset, and there is no file or folder {path.absolute()}."
             f"{nearest_name(data.lower(), DATASETS)} Datasets: {', '.join(DATASETS)}, parity-N."
         )
-    if target is not None and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
-        raise UsageError(
-            f"--target {target}: DATA={data!r} is not a CSV file, so it has no columns."
-        )
+    for name, value in columns.items():
+        if value not in (None, ()) and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
+            raise UsageError(
+                f"--{name} {_words(value)}: DATA={data!r} is not a CSV file, so it has no columns."
+            )
 
 
 def _check_out(check: Callable[[Path], None], out: Path) -> None:
@@ -331,9 +349,13 @@ def _check_options(command: Any, *options: tuple[str, bool, str]) -> None:
     """Raises a `UsageError` for the first option, of (name, fits, what is expected), not to fit."""
     for name, fits, expected in options:
         if not fits:
-            came = getattr(command, name)
-            came = " ".join(map(str, came)) if isinstance(came, tuple) else came
+            came = _words(getattr(command, name))
             raise UsageError(f"--{name.replace('_', '-')} {came}: expected {expected}.")
+
+
+def _words(value: object) -> str:
+    """Returns the value of an option as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _is_rate(rate: float) -> bool:

@@ -19,7 +19,7 @@ from jaxpercep._files.layout import Layout
 from jaxpercep._files.saved import DESCRIPTION
 from jaxpercep.commands.folder import CURVE, check_replaceable
 from jaxpercep.commands.heads import Head
-from jaxpercep.commands.sources import Scale
+from jaxpercep.commands.sources import Fill, Scale
 from jaxpercep.layer import Layer, Params
 
 Metrics: TypeAlias = Mapping[str, dict[str, float]]
@@ -31,6 +31,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         head: The meaning of the outputs.
+        fill: What a missing feature counts as, before it is standardized; None refuses it.
         scale: The standardization of the features, or None.
         layout: How the features of an example lay in the data.
         data: The data that it was trained on, as the command line names it.
@@ -40,6 +41,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     head: Head
+    fill: Fill | None
     scale: Scale | None
     layout: Layout
     data: str
@@ -48,9 +50,11 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: Metrics
 
     def __post_init__(self) -> None:
-        features = self.layout.features
+        features = self.layout.inputs
         if self.scale is not None and len(self.scale.mean) != features:
             raise ValueError(f"there are {features} features, {len(self.scale.mean)} scaled")
+        if self.fill is not None and len(self.fill.mean) != features:
+            raise ValueError(f"there are {features} features, {len(self.fill.mean)} means of them")
 
 
 class Trained(NamedTuple):
@@ -95,7 +99,7 @@ def load(folder: Path) -> Trained:
 
 def _check_fits(model: Layer, params: Params, description: Description) -> None:
     """Raises unless the network takes the features and returns the outputs that are described."""
-    x = jax.ShapeDtypeStruct((1, description.layout.features), np.float32)
+    x = jax.ShapeDtypeStruct((1, description.layout.inputs), np.float32)
     outputs = jax.eval_shape(model.apply, params, x).shape[1:]
     if outputs != (description.head.outputs,):
         raise ValueError(f"it describes {description.head.outputs} outputs, there are {outputs}")

@@ -1,8 +1,8 @@
 """The meaning of a network's outputs `[n, outputs]`: classes, bits or values.
 
-Each kind has a loss, `outputs`, the number of outputs, and three methods: `encode` returns the
-targets that the loss takes, `metrics` numbers for people, and `columns` the predictions as the
-columns of a CSV file.
+Each kind has a loss, `outputs`, the number of outputs, and four methods: `encode` returns the
+targets that the loss takes, `labels` the class of each of them, if they have one, `metrics` numbers
+for people, and `columns` the predictions as the columns of a CSV file.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted
+from jaxpercep._checks import counted, nearest_name
+from jaxpercep._files.layout import listed
 from jaxpercep.commands.arguments import UsageError
 from jaxpercep.commands.sources import Scale, Source, check_scale
 from jaxpercep.datasets import Dataset
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
+
+
+class UnknownClassError(ValueError):
+    """A target is of a class that the model does not know; `row` is the first such."""
+
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class Classes(
@@ -41,6 +50,10 @@ class Classes(
     def encode(self, data: Dataset) -> NDArray[np.int32]:
         """Returns the number of each label's class, `[n]`."""
         return _numbered(self.names, as_classes(data))
+
+    def labels(self, targets: NDArray[Any]) -> NDArray[Any] | None:
+        """Returns the targets, `[n]`."""
+        return targets
 
     def right(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Returns which of the samples are right, `[..., n]`."""
@@ -78,6 +91,10 @@ class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="l
             columns = counted(self.outputs, "column")
             raise ValueError(f"the targets are not {columns} of zeros and ones.")
         return y.astype(np.float32)
+
+    def labels(self, targets: NDArray[Any]) -> NDArray[Any] | None:
+        """Returns the targets, `[n]`, or None if there are several a sample."""
+        return targets[:, 0] if self.outputs == 1 else None
 
     def right(self, outputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
         """Returns which of the samples are right in every output, `[..., n]`."""
@@ -127,6 +144,10 @@ class Values(
             came = counted(y.shape[1], "target column")
             raise ValueError(f"the data has {came}, the model has {self.outputs}.")
         return Scale(self.mean, self.std).apply(y)
+
+    def labels(self, targets: NDArray[Any]) -> NDArray[Any] | None:
+        """Returns None: values have no class."""
+        del targets
 
     def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
         """Returns the loss (of standardized values), and in the data's units RMSE and R^2.
@@ -241,10 +262,18 @@ def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:
     """The labels of `data` by their place in `names`."""
     if data.classes is None:
         raise ValueError("the targets are values, the model predicts classes.")
-    unknown = sorted(set(data.classes) - set(names))
-    if unknown:
-        raise ValueError(f"the model does not know the class {unknown[0]!r}.")
-    return np.array([names.index(name) for name in data.classes], np.int32)[data.y]
+    known = [names.index(name) if name in names else -1 for name in data.classes]
+    numbered = np.array(known, np.int32)[data.y]
+    if (numbered < 0).any():
+        row = int(numbered.argmin())
+        name = data.classes[data.y[row]]
+        raise UnknownClassError(
+            f"the model does not know the class {name!r}.{nearest_name(name, names)} It knows "
+            f"{listed([repr(known) for known in names])}; correct the target, or leave the targets "
+            "out to predict without metrics.",
+            row,
+        )
+    return numbered
 
 
 def _are_bits(y: NDArray[Any]) -> bool:

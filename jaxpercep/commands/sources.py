@@ -1,5 +1,6 @@
 """Data for the command line: a dataset by name, or the user's files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,10 +53,15 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_scale(self.mean, self.std)
 
     @classmethod
-    def fit(cls, x: NDArray[np.float32]) -> "Scale":
-        """Measures the columns of x `[n, columns]`."""
+    def fit(cls, x: NDArray[np.float32], columns: Sequence[bool] | None = None) -> "Scale":
+        """Measures the columns of x `[n, columns]`, or those for which `columns` has True.
+
+        The others stay as they are.
+        """
+        chosen = np.ones(x.shape[1], bool) if columns is None else np.array(columns)
         mean, std = x.mean(0, np.float64), x.std(0, np.float64)
-        return cls(tuple(mean.tolist()), tuple(np.where(std == 0, 1, std).tolist()))
+        mean, std = np.where(chosen, mean, 0), np.where(chosen & (std > 0), std, 1)
+        return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns z."""
@@ -66,6 +72,42 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return np.asarray(z) * np.array(self.std) + np.array(self.mean)
 
 
+class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Means, which missing features (NaN) count as.
+
+    Attributes:
+        mean: The mean of each column; of a category its share.
+    """
+
+    mean: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not all(abs(mean) <= float(np.finfo(np.float32).max) for mean in self.mean):
+            raise ValueError("a mean is not a finite float32 number")
+
+    @classmethod
+    def fit(cls, x: NDArray[np.float32], layout: Layout) -> "Fill":
+        """Measures the columns of x `[n, columns]`, which come of the features of a layout.
+
+        Raises:
+            ValueError: A feature is missing in all rows.
+        """
+        present = ~np.isnan(x)
+        counts = present.sum(0)
+        if not counts.all():
+            sizes = [max(1, len(texts)) for texts in layout.categories] or layout.features * [1]
+            feature = int(np.repeat(np.arange(len(sizes)), sizes)[counts.argmin()])
+            raise ValueError(
+                f"{layout.name(feature)} is missing in every row to train on, so it has no mean; "
+                "leave the column out: --drop."
+            )
+        return cls(tuple((np.nansum(x, 0, np.float64) / counts).tolist()))
+
+    def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns x without NaN."""
+        return np.where(np.isnan(x), np.array(self.mean, np.float32), x)
+
+
 def check_scale(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     """Raises a `ValueError` unless each column has a finite mean and a finite std above 0."""
     if len(mean) != len(std) or not mean:
@@ -74,13 +116,21 @@ def check_scale(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         raise ValueError("a mean is not finite, or a standard deviation not above 0")
 
 
-def load(data: str, target: int | str | None, seed: int) -> Source:
+def load(
+    data: str,
+    target: int | str | None,
+    seed: int,
+    drop: Sequence[int | str] = (),
+    missing: bool = False,
+) -> Source:
     """Reads DATA.
 
     Args:
         data: A dataset's name, or the path of a CSV file, an NPZ file or a folder of IDX files.
         target: The target column of a CSV file; None is the last.
         seed: Of the points of moons, circles and spirals.
+        drop: The columns of a CSV file to leave out.
+        missing: True to read missing cells of a CSV file as NaN.
 
     Raises:
         OSError: A file is missing or not readable.
@@ -95,7 +145,7 @@ def load(data: str, target: int | str | None, seed: int) -> Source:
         count = 1 + max(train.y.max(), test.y.max())
         layout = Layout(images[0][0].shape[1:])
         return Source(_named(train, count), layout, _named(test, count), divisible=False)
-    return Source(*read_examples(path, target), scaled=False)
+    return Source(*read_examples(path, target, drop, missing), scaled=False)
 
 
 def hold_out(source: Source, fraction: float, seed: int) -> tuple[Dataset, Dataset | None, str]:
