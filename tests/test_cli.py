@@ -17,7 +17,7 @@ import pytest
 from helpers import python, run, without_jax
 
 from jaxpercep import activations, gradients, tour
-from jaxpercep.commands import actions, arguments, checkpoint, heads, sources
+from jaxpercep.commands import actions, arguments, checkpoint, heads, schedules, sources
 from jaxpercep.datasets import Dataset, parity
 from jaxpercep.training import History
 
@@ -90,6 +90,7 @@ def test_names_are_those_of_the_library() -> None:
     }
     assert set(get_args(arguments.ActivationName)) == layers
     assert set(get_args(arguments.OptimizerName)) == set(actions.OPTIMIZERS)
+    assert set(get_args(arguments.ScheduleName)) == set(schedules.SCHEDULES)
     assert get_args(arguments.MethodName) == get_args(gradients.Method)
     parity(arguments.MAX_PARITY_BITS)
     with pytest.raises(ValueError, match=f"must be at most {arguments.MAX_PARITY_BITS}"):

@@ -8,11 +8,14 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 from helpers import run
 
-from jaxpercep.commands import actions, checkpoint, samples, sources
+import jaxpercep as jp
+from jaxpercep.commands import actions, checkpoint, samples, schedules, sources
 from jaxpercep.commands.arguments import Train
+from jaxpercep.datasets import logic_gate
 from jaxpercep.training import History
 
 HEADER = ["id", "age", "colour", "size", "ill"]
@@ -284,6 +287,47 @@ def test_values_are_learnt_standardized_and_told_in_their_own_units(tmp_path: Pa
     assert 1e3 < rmse < 5e4
 
 
+# Learning rates.
+
+
+def test_learning_rates_rise_and_fall_as_said() -> None:
+    found = {
+        name: [float(s(i)) for i in (0, 1, 3, 4, 54, 104)]
+        for name in ("constant", "linear", "cosine", "exponential")
+        for s in [schedules.learning_rate(name, 2.0, 104, 4)]
+        if callable(s)
+    }
+    rise = [0.4, 0.8, 1.6, 2.0]
+    assert found == {
+        "constant": pytest.approx([*rise, 2.0, 2.0]),
+        "linear": pytest.approx([*rise, 1.0, 0.0]),
+        "cosine": pytest.approx([*rise, 1.0, 0.0], abs=1e-6),
+        "exponential": pytest.approx([*rise, 0.2, 0.02]),
+    }
+    assert schedules.learning_rate("constant", 2.0, 104, 0) == 2.0
+    cosine = schedules.learning_rate("cosine", 2.0, 100, 0)
+    assert callable(cosine)
+    assert float(cosine(50)) == pytest.approx(1.0)
+
+
+def test_a_schedule_counts_the_updates_of_all_epochs(tmp_path: Path) -> None:
+    options = ("--hidden", 3, "--batch-size", 2, "--epochs", 5, "--optimizer", "sgd")
+    words = ("--schedule", "cosine", "--warmup-epochs", 2, "--learning-rate", 0.5)
+    assert run("train", "xor", *options, *words, "--out", tmp_path / "m").code == 0
+    data = logic_gate("XOR")
+    model = jp.mlp([2, 3, 1], jp.relu)
+    rise, fall = optax.linear_schedule(0.1, 0.5, 4), optax.cosine_decay_schedule(0.5, 6)
+    optimizer = optax.sgd(optax.join_schedules([rise, fall], [4]))
+    init_key, key = jax.random.split(jax.random.key(0))
+    state = jp.init_state(model, optimizer, init_key)
+    loss = jp.BinaryCrossEntropy()
+    state, _ = jp.fit(
+        model, loss, optimizer, state, data.x, data.y, epochs=5, batch_size=2, key=key
+    )
+    params = checkpoint.load(tmp_path / "m").params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), params, state.params)
+
+
 # Refused: the file, its line and column, what came, and the fix.
 
 ROWS = "a,colour,y\n1,red,no\n2,blue,yes\n3,red,no\n4,blue,yes\n"
@@ -443,6 +487,10 @@ BAD_OPTIONS = [
     ("x.npz --drop 1 2", "--drop 1 2: DATA='x.npz' is not a CSV file, so it has no columns."),
     ("moons --missing zero", "invalid choice 'zero'"),
     ("moons --class-weight even", "invalid choice 'even'"),
+    ("moons --schedule step", "invalid choice 'step'"),
+    ("moons --warmup-epochs -1", "--warmup-epochs -1: expected at least 0 and below --epochs 500."),
+    ("moons --epochs 5 --warmup-epochs 5", "--warmup-epochs 5: expected at least 0 and below --ep"),
+    ("moons --warmup-epochs 0.5", "0.5"),
     (
         "x.npz --class-weight balanced",
         "the targets of x.npz are values, or several labels a sample",
@@ -544,6 +592,6 @@ def test_there_are_sixty_refusals() -> None:
 def test_help_says_what_the_options_do() -> None:
     result = run("train", "--help")
     text = " ".join(result.out.replace("│", " ").split())
-    for option in ("--drop", "--missing", "--class-weight"):
+    for option in ("--drop", "--missing", "--class-weight", "--schedule", "--warmup-epochs"):
         assert option in text
     assert len(result.out.splitlines()) < 110

@@ -24,6 +24,7 @@ from jaxpercep.commands.heads import UnknownClassError, in_terms_of
 from jaxpercep.commands.networks import OPTIMIZERS, check_memory
 from jaxpercep.commands.notes import note, note_images
 from jaxpercep.commands.samples import Part, Samples, as_inputs, prepare
+from jaxpercep.commands.schedules import learning_rate
 from jaxpercep.compose import Serial, mlp
 from jaxpercep.layer import Layer, Params
 from jaxpercep.plots import loss_curves
@@ -104,7 +105,10 @@ def predict(arguments: Predict) -> int:
 def _fit(arguments: Train, model: Serial, samples: Samples) -> tuple[TrainState, History]:
     init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
     part = samples.parts["train"]
-    optimizer = OPTIMIZERS[arguments.optimizer](arguments.learning_rate)
+    per_epoch = len(part.x) // (arguments.batch_size or len(part.x))
+    steps, warmup = (per_epoch * n for n in (arguments.epochs, arguments.warmup_epochs))
+    rate = learning_rate(arguments.schedule, arguments.learning_rate, steps, warmup)
+    optimizer = OPTIMIZERS[arguments.optimizer](rate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
         state, history = fit(

@@ -29,6 +29,7 @@ ActivationName: TypeAlias = Literal[
 ]
 LossName: TypeAlias = Literal["auto", "softmax", "binary", "squared"]
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "adam", "adamw"]
+ScheduleName: TypeAlias = Literal["constant", "linear", "cosine", "exponential"]
 MethodName: TypeAlias = Literal["autodiff", "manual"]
 
 DATASETS = ("and", "circles", "digits", "moons", "nand", "nor", "or", "spirals", "xnor", "xor")
@@ -104,6 +105,9 @@ class Train:
             numbers too); auto chooses
         optimizer: how gradients become updates; momentum is sgd with momentum 0.9
         learning_rate: step size of the optimizer
+        schedule: how the learning rate falls until the end: linear and cosine to 0, exponential to
+            a hundredth
+        warmup_epochs: passes over which the learning rate first rises to its full size
         batch_size: samples in each update
         epochs: passes over the training samples
         method: gradients by jax.grad, or by the layers' own chain rule
@@ -122,6 +126,8 @@ class Train:
     loss: LossName = "auto"
     optimizer: OptimizerName = "adam"
     learning_rate: float = 0.01
+    schedule: ScheduleName = "constant"
+    warmup_epochs: int = 0
     batch_size: Annotated[
         int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")
     ] = None
@@ -137,12 +143,14 @@ class Train:
         check_data(self.data, target=self.target, drop=self.drop, missing=missing)
         _check_out(check_replaceable, self.out)
         _check_activation(self.activation)
+        warm = f"at least 0 and below --epochs {self.epochs}"
         _check_options(
             self,
             ("hidden", all(size >= 1 for size in self.hidden), "sizes of at least 1"),
             ("learning_rate", _is_rate(self.learning_rate), "a float32 number above 0"),
             ("batch_size", self.batch_size is None or self.batch_size >= 1, "at least 1"),
             ("epochs", self.epochs >= 1, "at least 1"),
+            ("warmup_epochs", 0 <= self.warmup_epochs < self.epochs, warm),
             ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
             ("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1"),
         )
