@@ -123,7 +123,7 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]
     labelled: Dataset | None = None
     remark: str = ""
-    where: Callable[[int], str] = "sample {}".format
+    where: Callable[[int], str] = "row {}".format
 
 
 def read_rows(

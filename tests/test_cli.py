@@ -403,6 +403,18 @@ def test_a_folder_of_idx_files(tmp_path: Path) -> None:
     assert [int(row["prediction"]) for row in result.rows()] == labels["t10k"].tolist()
 
 
+def test_an_image_of_an_unknown_class_is_named(tmp_path: Path) -> None:
+    known, other = tmp_path / "known", tmp_path / "other"
+    for folder, classes in ((known, 3), (other, 4)):
+        folder.mkdir()
+        labels = write_idx_folder(folder, {"train": classes, "t10k": classes})["t10k"]
+    assert run("train", known, "--hidden", "--epochs", 1, "--out", tmp_path / "m").code == 0
+    result = run("predict", tmp_path / "m", other)
+    assert (result.code, result.out) == (2, "")
+    place = f"{other}: sample {labels.tolist().index(3)}"
+    assert f"error: {place}: the model does not know the class '3'." in result.err
+
+
 def test_a_class_may_be_in_the_test_part_only(tmp_path: Path) -> None:
     write_idx_folder(tmp_path, {"train": 3, "t10k": 4})
     source = sources.load(str(tmp_path), None, seed=0)

@@ -130,7 +130,9 @@ def test_dropped_columns_may_be_there_or_not(ill: Path, tmp_path: Path) -> None:
         assert (result.code, result.out) == (0, whole)
 
 
-@pytest.mark.parametrize("options", [{"delimiter": ";"}, {"delimiter": "\t"}])
+@pytest.mark.parametrize(
+    "options", [{"delimiter": ";"}, pytest.param({"delimiter": "\t"}, marks=pytest.mark.slow)]
+)
 def test_a_table_with_another_separator_gives_the_same_model(
     ill: Path, tmp_path: Path, options: dict[str, str]
 ) -> None:
@@ -176,6 +178,7 @@ def test_numbers_cannot_stand_for_text(ill: Path, tmp_path: Path) -> None:
         assert "holds numbers, the model takes text in 'colour', 'size'" in result.err
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_text_too(tmp_path: Path) -> None:
     rows = [row for row in rows_of() if "" not in row and not {"NA", "?"} & set(map(str, row))]
     path = write_csv(tmp_path / "whole.csv", HEADER, *rows)
@@ -221,6 +224,7 @@ def test_balanced_weights_are_n_over_classes_times_count(
         assert weights.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_balanced_weights_find_more_of_the_rare_class(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [[rng.normal(1.0 if i % 10 == 0 else 0.0), "yn"[i % 10 > 0]] for i in range(300)]
@@ -583,6 +587,15 @@ def test_rows_that_do_not_fit_the_model_are_refused(
     assert message in result.err.replace(str(path), "FILE")
     assert result.err.startswith("jaxpercep predict: error: ")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("row", ["1,{},m,no", "1,red,m,{}"])
+def test_a_long_text_is_cut_short(ill: Path, tmp_path: Path, row: str) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("age,colour,size,ill\n" + row.format("x" * 100_000))
+    result = run("predict", ill / "model", path)
+    assert result.code == 2
+    assert len(result.err) < 700 + len(str(path))
 
 
 def test_there_are_sixty_refusals() -> None:

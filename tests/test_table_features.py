@@ -1,9 +1,13 @@
 """Tables as they come: text, missing cells, other separators, headers or none."""
 
+import csv
 import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder
 
 from jaxpercep._files.layout import Layout
 from jaxpercep.commands.sources import Fill, Scale
@@ -216,6 +220,32 @@ def test_decimal_commas_go_with_semicolons(write, content, x):
 def test_targets_have_decimal_commas_too(write):
     data, _ = read_examples(write("a;y\n1;2,5\n2;3\n"))
     assert_features(data.y, [[2.5], [3]])
+
+
+TEXTS = ["red", "dark, grey", 'the "x"', "a;b", "two\nlines", "tab\tstop", "ü", "-", "N/A"]
+ROWS = st.tuples(st.floats(width=32, allow_nan=False, allow_infinity=False), st.sampled_from(TEXTS))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(ROWS, min_size=1, max_size=20),
+    separator=st.sampled_from(",;\t"),
+    end=st.sampled_from(["\n", "\r\n"]),
+    bom=st.booleans(),
+)
+def test_any_table_is_encoded_as_scikit_learn_encodes_it(
+    tmp_path_factory, rows, separator, end, bom
+):
+    path = tmp_path_factory.getbasetemp() / "drawn.csv"
+    with path.open("w", newline="", encoding="utf-8-sig" if bom else "utf-8") as file:
+        writer = csv.writer(file, delimiter=separator, lineterminator=end)
+        writer.writerows([["a", "b", "y"], *([*row, "no"] for row in rows)])
+    numbers, texts = zip(*rows, strict=True)
+    hot = OneHotEncoder(sparse_output=False).fit_transform([[text] for text in texts])
+    expected = np.column_stack([numbers, hot])
+    data, layout = read_examples(path)
+    assert_features(data.x, expected)
+    assert_features(read_rows(path, layout).x, expected)
 
 
 # A header, or none.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted, nearest_name
+from jaxpercep._checks import counted, nearest_name, shown
 from jaxpercep._files.csv import Table
 from jaxpercep._files.layout import listed
 from jaxpercep._files.numbers import as_float32, is_missing
@@ -112,9 +112,9 @@ class Features:
             return
         hint = "" if self._table.names else "; a header line must hold no number"
         raise ValueError(
-            f"{where}: {text!r} is {kinds[0]}, but line {first[0]} has the {kinds[1]} "
-            f"{first[1]!r}: a column is all numbers or all text{hint}. Correct it, or leave the "
-            f"column out: --drop {self._table.option(self._columns[i])}."
+            f"{where}: {shown(text)} is {kinds[0]}, but line {first[0]} has the {kinds[1]} "
+            f"{shown(first[1])}: a column is all numbers or all text{hint}. Correct it, or leave "
+            f"the column out: --drop {self._table.option(self._columns[i])}."
         )
 
     def _check_categories(self) -> None:
@@ -123,21 +123,23 @@ class Features:
         for i, known in enumerate(self._texts):
             if len(known) > MOST or (len(known) > FEW and 2 * len(known) > len(self._rows)):
                 line, text = self._began[i]
+                where = self._table.where(line, self._columns[i])
                 raise ValueError(
-                    f"{self._table.where(line, self._columns[i])}: {text!r} is one of {len(known)} "
-                    f"different texts in {rows}, so the column identifies rows more than it "
-                    f"describes them. Leave it out: --drop {self._table.option(self._columns[i])}."
+                    f"{where}: {shown(text)} is one of {len(known)} different texts in {rows}, so "
+                    "the column identifies rows more than it describes them. Leave it out: "
+                    f"--drop {self._table.option(self._columns[i])}."
                 )
 
 
 def _fault(text: str, known: list[str], is_number: bool) -> str:
     """Says why a cell is not a feature, and the fix."""
     if known:
+        names = listed([repr(name) for name in known])
         return (
-            f"{text!r} is a category that the model does not know.{nearest_name(text, known)} It "
-            f"knows {listed([repr(name) for name in known])}; correct the cell, or train with rows "
+            f"{shown(text)} is a category that the model does not know."
+            f"{nearest_name(text, known)} It knows {names}; correct the cell, or train with rows "
             "that have it."
         )
     if not is_number:
-        return f"{text!r} is text; features must be numbers, and a header line must hold none."
-    return f"{text!r} is not a finite float32 number; features must be finite."
+        return f"{shown(text)} is text; features must be numbers, and a header line must hold none."
+    return f"{shown(text)} is not a finite float32 number; features must be finite."

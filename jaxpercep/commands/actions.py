@@ -172,7 +172,11 @@ def _rows(arguments: Predict, description: Description) -> Rows:
     seen, unseen, remark = sources.hold_out(source, description.test_fraction, description.seed)
     note(remark or "the part that training did not see:")
     data = seen if unseen is None else unseen
-    return Rows(data.x, shape, data)
+
+    def where(row: int) -> str:
+        return f"{arguments.data}: sample {row}"
+
+    return Rows(data.x, shape, data, where=where)
 
 
 def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:

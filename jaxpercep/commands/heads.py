@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted, nearest_name
+from jaxpercep._checks import counted, nearest_name, shown
 from jaxpercep._files.layout import listed
 from jaxpercep.commands.arguments import UsageError
 from jaxpercep.commands.sources import Scale, Source, check_scale
@@ -268,7 +268,7 @@ def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:
         row = int(numbered.argmin())
         name = data.classes[data.y[row]]
         raise UnknownClassError(
-            f"the model does not know the class {name!r}.{nearest_name(name, names)} It knows "
+            f"the model does not know the class {shown(name)}.{nearest_name(name, names)} It knows "
             f"{listed([repr(known) for known in names])}; correct the target, or leave the targets "
             "out to predict without metrics.",
             row,
