@@ -6,6 +6,7 @@ every operation on them is elementwise, in vector instructions. Since the mapped
 others keep their numbers, and most operations are applied as they stand.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 from operator import add, mul
@@ -17,7 +18,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from jaxpercep.products import FUSED, multiplications, multiply_and_sum
+from jaxpercep.products import multiplications, multiply_and_sum
 
 _ELEMENTWISE = (
     "abs add add_any and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf "
@@ -32,6 +33,7 @@ _ALONG_AXES = (
 ELEMENTWISE, ALONG_AXES = frozenset(_ELEMENTWISE.split()), frozenset(_ALONG_AXES.split())
 CALLS = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "jit": "jaxpr"}
 
+MOST = 2048  # multiplications of a product, up to which lanes are faster than `jax.vmap`
 WRITTEN_OUT = 32  # terms, up to which a sum is written out where that is faster
 # JAX 0.10 takes 8 times as long for a sum that is written out, later ones a fifteenth.
 _WRITE_OUT = jax.__version_info__ >= (0, 11)
@@ -67,10 +69,10 @@ def in_lanes(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def suits_lanes(fun: Callable[..., Any], *args: Any) -> bool:
-    """Returns False if `fun` has a product so large that a library call is faster, or a loop."""
+    """Returns False if `fun` has a product so large that `jax.vmap` is faster, or a loop."""
     return all(
         equation.primitive.name not in ("scan", "while", "conv_general_dilated")
-        and not (equation.primitive.name == "dot_general" and _product(equation) > FUSED)
+        and _work(equation) <= MOST
         for equation in _equations(jax.make_jaxpr(fun)(*args).jaxpr)
     )
 
@@ -83,9 +85,12 @@ def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
             yield equation
 
 
-def _product(equation: core.JaxprEqn) -> int:
-    a, b = (variable.aval for variable in equation.invars)
-    return multiplications(a, b, equation.params["dimension_numbers"][0])
+def _work(equation: core.JaxprEqn) -> int:
+    """Returns the multiplications of a product, which may be written as one and a sum."""
+    if equation.primitive.name == "dot_general":
+        a, b = (variable.aval for variable in equation.invars)
+        return multiplications(a, b, equation.params["dimension_numbers"][0])
+    return math.prod(_form(equation.outvars[0]).shape)
 
 
 def _evaluate(closed: core.ClosedJaxpr, args: Sequence[Lanes], lanes: int) -> list[Lanes]:

@@ -177,4 +177,5 @@ def test_lanes_are_for_small_products_without_a_loop():
     small, large = jnp.ones((4, 8)), jnp.ones((64, 64))
     assert suits_lanes(lambda a: a @ a.T, small)
     assert not suits_lanes(lambda a: a @ a.T, large)
+    assert not suits_lanes(lambda a: jnp.sum(a[:, :, None] * a.T, 1), large)
     assert not suits_lanes(lambda a: jax.lax.scan(lambda c, r: (c + r, c), a[0], a), small)
