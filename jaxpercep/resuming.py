@@ -34,9 +34,9 @@ class Checkpoints(Keeping):
     the bits of one that was not, with the same JAX on the same machine.
 
     A run is the same if everything is that decides its bits: model, loss, optimizer, method, batch
-    size, key, data, first state and validation. More `steps` or `epochs` train it on. One that
-    Ctrl-C or a callback ended goes on; one that early stopping ended is over, and is returned as it
-    was. A run that diverges keeps the checkpoints from before.
+    size, key, data, weights, first state and validation. More `steps` or `epochs` train it on. One
+    that Ctrl-C or a callback ended goes on; one that early stopping ended is over, and is returned
+    as it was. A run that diverges keeps the checkpoints from before.
 
     A checkpoint that is damaged is removed with a `RuntimeWarning`, and the one before is taken. If
     none is whole, `fit` raises: it never starts anew where there was something.

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial, update_wrapper
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ from jaxpercep.layer import (
 )
 from jaxpercep.losses import Loss
 from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping, wants_to_end
+from jaxpercep.weighting import Weighted, checked_weights
 
 SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
 STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
@@ -132,6 +133,7 @@ def fit(
     batch_size: int | None = None,
     key: jax.Array | None = None,
     method: Method = "autodiff",
+    sample_weight: ArrayLike | None = None,
     callback: Callable[[TrainState, np.ndarray], bool | None] | None = None,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     validate_every: int | None = None,
@@ -173,6 +175,8 @@ def fit(
         batch_size: samples a step; None is the full batch, in the order given.
         key: for the order of the samples; needed with `batch_size`.
         method: `"autodiff"` or `"manual"`.
+        sample_weight: weights w `[n]`, 0 or more: the loss of a batch is then the weighted mean
+            sum_n w_n l_n / sum_n w_n of the losses of its samples alone.
         callback: called between compiled calls, and after each validation, with the state and the
             losses since the last time; if it returns True, the run ends.
         validation: inputs `[m, ...]` and targets `[m, ...]`, of which the loss is measured at once.
@@ -184,10 +188,11 @@ def fit(
     Raises:
         ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
             data; x and y differ in length; the data hold NaN, infinity, or targets that the loss is
-            not defined for; the parameters or the first loss are not finite; there are more steps
-            than `state.step` can count; the method is unknown; the model ends in `sigmoid` and the
-            loss takes logits; the validation data are not fit for model or loss, or missing; the
-            checkpoints cannot be used, as `Checkpoints` says.
+            not defined for; a weight is negative or not finite, or all are 0; the parameters or the
+            first loss are not finite; there are more steps than `state.step` can count; the method
+            is unknown; the model ends in `sigmoid` and the loss takes logits; the validation data
+            are not fit for model or loss, or missing; the checkpoints cannot be used, as
+            `Checkpoints` says.
         TypeError: An argument is of the wrong kind, the callback returns something else than None
             or a bool, or `fit` is called under `jit` or `vmap`.
         OSError: A checkpoint cannot be written.
@@ -202,6 +207,7 @@ def fit(
         check_callable("callback", callback, "(state, losses) -> None or bool")
     keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
+    weights = checked_weights(sample_weight, len(x))
     key = _checked_key(len(x), batch_size, key)
     per_epoch = len(x) // (batch_size or len(x))
     total = _total_steps(state, steps, epochs, per_epoch)
@@ -210,7 +216,7 @@ def fit(
     run = partial(_run_steps, model, loss, optimizer, method, batch_size)
 
     def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
-        state, losses = jax.block_until_ready(run(state, x, y, key, count))
+        state, losses = jax.block_until_ready(run(state, (x, y, weights), key, count))
         return state, np.asarray(losses)[:count]
 
     this = Run(
@@ -222,8 +228,15 @@ def fit(
             "validate_every": watch.every,
             "early_stopping": early_stopping,
         },
-        arrays={"state": state, "x": x, "y": y, "key": key, "validation": watch.data},
-        lower=partial(_run_steps.lower, *run.args, state, x, y, key, 1),
+        arrays={
+            "state": state,
+            "x": x,
+            "y": y,
+            "sample_weight": weights,
+            "key": key,
+            "validation": watch.data,
+        },
+        lower=partial(_run_steps.lower, *run.args, state, (x, y, weights), key, 1),
         take=take,
         total=total,
     )
@@ -300,6 +313,10 @@ class _Step:
         return getattr(self._jitted, name)  # lower, trace and so on
 
 
+_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
+"""Inputs, targets, and the weights of the samples if there are any."""
+
+
 @partial(jax.jit, static_argnums=(0, 1))
 def _first_state(
     model: Layer, optimizer: optax.GradientTransformation, key: jax.Array
@@ -332,8 +349,7 @@ def _run_steps(
     method: Method,
     batch_size: int | None,
     state: TrainState,
-    x: jax.Array,
-    y: jax.Array,
+    data: _Data,
     key: jax.Array | None,
     count: int,
 ) -> tuple[TrainState, jax.Array]:
@@ -342,19 +358,24 @@ def _run_steps(
     XLA compiles an inner loop into one kernel if it carries little. So it carries the state and its
     own losses; an outer loop shuffles, and keeps all losses.
     """
-    step = update_of(model, loss, optimizer, method)
-    batches = len(x) // (batch_size or len(x))
+    samples = len(data[0])
+    batches = samples // (batch_size or samples)
+
+    def step(state: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None) -> Any:
+        weighted = loss if weights is None else Weighted(loss, weights)
+        return update_of(model, weighted, optimizer, method)(state, x, y)
 
     def permutation(epoch: jax.Array) -> jax.Array | None:
         if key is None:
             return None
-        return jax.random.permutation(jax.random.fold_in(key, epoch), len(x))
+        return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
 
-    def batch(order: jax.Array | None, position: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def batch(order: jax.Array | None, position: jax.Array) -> _Data:
         if order is None or batch_size is None:
-            return x, y
+            return data
         rows = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
-        return x[rows], y[rows]
+        x, y, weights = data
+        return x[rows], y[rows], None if weights is None else weights[rows]
 
     def block(carry: Any) -> Any:
         done, state, order, losses = carry

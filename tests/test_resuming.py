@@ -37,7 +37,7 @@ STOPPING = {"early_stopping": jp.EarlyStopping(2), "validation": OPPOSITE, "vali
 RUNS = {
     "full batch": {"steps": 6},
     "manual": {"steps": 6, "method": "manual", "optimizer": optax.adam(0.1)},
-    "batches": {"epochs": 2, **BATCHES},
+    "batches": {"epochs": 2, **BATCHES, "sample_weight": np.arange(10)},
     "validation": {"steps": 7, "validation": HELD_OUT, "validate_every": 3, **BATCHES},
     "best": {"steps": 7, **STOPPING, "early_stopping": jp.EarlyStopping(9)},
     "early stopping": {"steps": 99, **STOPPING, **BATCHES},
@@ -576,6 +576,7 @@ REFUSED = {
     "batch size": (other(**BATCHES), ValueError, ANOTHER.format("batch_size was None, is 3")),
     "x": (other(x=X.at[0, 0].add(1)), ValueError, ANOTHER.format("x was float32.10, 2. of sha256")),
     "one bit of y": (other(y=Y.at[0].multiply(-1)), ValueError, ANOTHER.format("y was float32")),
+    "weights": (other(sample_weight=np.ones(10)), ValueError, ANOTHER.format("sample_weight was")),
     "fewer samples": (other(x=X[:9], y=Y[:9]), ValueError, ANOTHER.format("x was float32.10, 2.")),
     "state": (other(state=SHORT), ValueError, ANOTHER.format("state was .*float32.2, 3.")),
     "validation": (other(**VALIDATED), ValueError, ANOTHER.format("validate_every was 1, is 2")),

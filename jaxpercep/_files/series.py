@@ -81,7 +81,7 @@ class Series:
     """The checkpoints in a folder; the `keep` newest stay when one is written."""
 
     def __init__(self, folder: Path, keep: int) -> None:
-        import orbax.checkpoint as ocp  # takes a second, which only those wait who keep checkpoints
+        import orbax.checkpoint as ocp  # takes half a second
 
         self.folder = folder
         self._args = ocp.args
@@ -190,15 +190,11 @@ def _check_folder(folder: Path) -> None:
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         raise UnusableError(f"{came}: {place} is not a folder to write in; {fix}")
     for path in folder.iterdir() if place is folder else ():
-        if not (path.name == LOCK or path.match(_LEFTOVER) or is_checkpoint(path)):
+        known = path.name.startswith(".") or path.match(_LEFTOVER)
+        if not known and not (path.name.isdecimal() and path.is_dir()):
             raise UnusableError(
                 f"{came} holds {path.name!r}, which is not a checkpoint; move it away, or {fix}"
             )
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Returns True if this has the name of a checkpoint, and is a folder."""
-    return path.name.isdecimal() and path.is_dir()
 
 
 @contextmanager

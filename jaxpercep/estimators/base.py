@@ -22,7 +22,7 @@ from jaxpercep.compose import Serial, mlp
 from jaxpercep.estimators.checks import check_parameters, checked_weights, hidden_sizes
 from jaxpercep.estimators.descent import descend
 from jaxpercep.estimators.lbfgs import minimize
-from jaxpercep.estimators.losses import Poisson, Weighted
+from jaxpercep.estimators.losses import Poisson
 from jaxpercep.estimators.program import outputs
 from jaxpercep.estimators.samples import Data, dense, precision
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
@@ -156,9 +156,10 @@ class BaseMLP(BaseEstimator, ABC):
         sizes = [*map(len, self.coefs_), len(self.intercepts_[-1])]
         return mlp(sizes, ACTIVATIONS[self.activation]), layered(self.coefs_, self.intercepts_)
 
-    def _weighted_loss(self) -> Weighted:
+    def _loss(self) -> tuple[Loss, float]:
+        """Returns the loss of one sample, and a factor of it."""
         scale = float(self.n_outputs_) if self.out_activation_ in SUMMED else 1.0
-        return Weighted(LOSSES[self.out_activation_], scale)
+        return LOSSES[self.out_activation_], scale
 
     def _outputs(self, X: Any) -> NDArray[Any]:
         """Returns probabilities, or what a regressor predicts, `[samples, outputs]`."""

@@ -171,7 +171,7 @@ def _rule(mlp: "BaseMLP", batch: int) -> Rule:
     sgd = mlp.solver == "sgd"
     return Rule(
         mlp._network()[0],
-        mlp._weighted_loss(),
+        *mlp._loss(),
         mlp.solver,
         nesterov=sgd and mlp.nesterovs_momentum,
         decaying=sgd and mlp.learning_rate == "invscaling",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def minimize(mlp: "BaseMLP", data: Data) -> None:
     """Minimizes the loss in all samples: sets `coefs_`, `intercepts_`, `loss_` and `n_iter_`."""
     model, params = mlp._network()
-    rule, dtype = Rule(model, mlp._weighted_loss()), data.x.dtype
+    rule, dtype = Rule(model, *mlp._loss()), data.x.dtype
     table, alpha = data.table(rounded(len(data.x))), np.asarray(mlp.alpha, dtype)
 
     def at(flat: Any) -> tuple[float, Any]:

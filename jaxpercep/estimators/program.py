@@ -20,6 +20,7 @@ from jaxpercep.gradients import value_and_grad
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
 from jaxpercep.training import TrainState, update_of
+from jaxpercep.weighting import Weighted
 
 ROWS_AT_ONCE = 4096  # of which outputs are computed, so that there are few programs and arrays
 
@@ -29,7 +30,8 @@ class Rule(NamedTuple):
 
     Attributes:
         model: the network, which returns logits.
-        loss: of predictions, and targets with a column of weights.
+        loss: of the predictions and targets of one sample.
+        scale: a factor of that loss.
         solver: `"adam"` or `"sgd"`.
         nesterov: whether momentum is Nesterov's.
         decaying: whether the learning rate is divided by a power of the samples seen.
@@ -38,6 +40,7 @@ class Rule(NamedTuple):
 
     model: Layer
     loss: Loss
+    scale: float = 1.0
     solver: str = "adam"
     nesterov: bool = False
     decaying: bool = False
@@ -148,7 +151,8 @@ def objective(
     """
     params = ravel_pytree(like)[1](flat)
     decay = alpha / jnp.sum(table.y[:, -1])
-    value, grads = value_and_grad(rule.model, rule.loss, "manual")(params, table.x, table.y)
+    loss, targets = _weighted(rule, table.y)
+    value, grads = value_and_grad(rule.model, loss, "manual")(params, table.x, targets)
 
     def decayed(gradient: jax.Array, leaf: jax.Array) -> jax.Array:
         return gradient + decay * leaf if _is_weight(leaf) else gradient
@@ -179,8 +183,14 @@ def _step(
     """Returns the state after a batch, and its loss before, with the penalty."""
     decay = numbers.alpha / jnp.sum(y[:, -1])
     optimizer = _optimizer(rule, numbers, rate, decay, state.step)
-    after, value = update_of(rule.model, rule.loss, optimizer, "manual")(state, x, y)
+    loss, targets = _weighted(rule, y)
+    after, value = update_of(rule.model, loss, optimizer, "manual")(state, x, targets)
     return after, value + _penalty(decay, state.params)
+
+
+def _weighted(rule: Rule, y: jax.Array) -> tuple[Weighted, jax.Array]:
+    """Returns the loss and the targets of a table's y."""
+    return Weighted(rule.loss, y[:, -1], rule.scale), y[:, :-1]
 
 
 def _optimizer(

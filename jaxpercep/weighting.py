@@ -1,0 +1,90 @@
+"""A weight for every sample: the loss is a weighted mean."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from jaxpercep._checks import check_finite, shown
+from jaxpercep.layer import Residuals, accumulator, as_array, check_input
+from jaxpercep.losses import Loss
+
+
+@dataclass(frozen=True, eq=False)  # equal only to itself: arrays have no hash
+class Weighted:
+    """L = scale sum_n w_n l(p_n, t_n) / sum_n w_n, so dL/dp_n = scale w_n / sum w  dl/dp_n.
+
+    A sample of weight 2 counts as two of weight 1, and one of weight 0 as none. L is 0 where all
+    weights are.
+
+    Attributes:
+        loss: l, of each sample alone, as a batch of one.
+        weights: `[n]`, 0 or more.
+        scale: a factor; the number of outputs makes a sum of l's mean over the outputs.
+    """
+
+    loss: Loss
+    weights: jax.Array
+    scale: float = 1.0
+
+    @property
+    def takes_logits(self) -> bool:
+        """The loss does."""
+        return self.loss.takes_logits
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` if the loss is not defined for a value of the target."""
+        self.loss.check(prediction_shape, target)
+
+    def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
+        """Returns L."""
+        values = jax.vmap(self.loss.apply)(*self._alone(prediction, target))
+        return jnp.sum(self._shares(values.dtype) * values)
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, Residuals]:
+        """Returns L; and what the loss keeps of every sample, with the factor of its gradient."""
+        values, residuals = jax.vmap(self.loss.forward)(*self._alone(prediction, target))
+        shares = self._shares(values.dtype)
+        return jnp.sum(shares * values), (residuals, shares)
+
+    def backward(self, residuals: Residuals) -> jax.Array:
+        """Returns scale w_n / sum w  dl/dp_n."""
+        inner, shares = residuals
+        alone = jax.vmap(self.loss.backward)(inner)[:, 0]
+        shares = jnp.expand_dims(shares, range(1, alone.ndim))
+        return (shares * alone.astype(shares.dtype)).astype(alone.dtype)
+
+    def _alone(self, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        p, t = check_input(self, prediction, argument="prediction"), as_array("target", target)
+        return p[:, None], t[:, None]
+
+    def _shares(self, dtype: Any) -> jax.Array:
+        weights = self.weights.astype(dtype)
+        total = jnp.sum(weights)
+        return self.scale * weights / jnp.where(total > 0, total, jnp.ones_like(total))
+
+
+def checked_weights(weights: Any, n: int) -> jax.Array | None:
+    """Returns the weights of n samples as floating point, or raises; None stays None."""
+    if weights is None:
+        return None
+    w = as_array("sample_weight", weights)
+    if w.shape != (n,):
+        raise ValueError(
+            f"sample_weight has shape {list(w.shape)}; expected [{n}], one weight per sample."
+        )
+    w = w.astype(accumulator(w.dtype))
+    check_finite("sample_weight", w)
+    least = int(jnp.argmin(w))
+    if w[least] < 0:
+        raise ValueError(
+            f"sample_weight[{least}]={shown(w[least].item())} is below 0; a weight of 0 leaves a "
+            "sample out."
+        )
+    if not np.any(w):
+        raise ValueError("sample_weight is 0 for every sample, so there is nothing to learn from.")
+    return w
