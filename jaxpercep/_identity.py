@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jax
@@ -30,7 +31,7 @@ def identity(run: Run) -> dict[str, str]:
         "jaxlib": jaxlib.__version__,
         "devices": f"{jax.device_count()} of {jax.devices()[0].device_kind}",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-        PROGRAM: hashlib.sha256(run.lower().as_text().encode()).hexdigest(),
+        PROGRAM: program_digest(run.lower().as_text()),
     }
 
 
@@ -46,6 +47,24 @@ def difference(was: Mapping[str, str], now: Mapping[str, str]) -> str:
     return "; ".join(
         f"{name} was {_short(was.get(name))}, is {_short(now.get(name))}" for name in named
     )
+
+
+def program_digest(text: str) -> str:
+    """Returns a checksum of a StableHLO module in which functions are known by what they do.
+
+    How many copies of a function there are, and so their names, depends on what the process has
+    traced before.
+    """
+    bodies = dict(re.findall(r"^  func\.func \w+ @([\w.]+)(.*?)^  }$", text, re.M | re.S))
+
+    @cache
+    def digest(name: str) -> str:
+        body = re.sub(
+            r"@([\w.]+)", lambda m: digest(m[1]) if m[1] in bodies else m[0], bodies[name]
+        )
+        return hashlib.sha256(body.encode()).hexdigest()
+
+    return digest("main")
 
 
 def raw(leaf: Any) -> NDArray[Any]:

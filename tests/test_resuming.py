@@ -20,6 +20,7 @@ from helpers import python, run
 import jaxpercep as jp
 from jaxpercep import resuming, training
 from jaxpercep._files import series
+from jaxpercep._identity import program_digest
 
 # TensorStore may answer when Orbax has closed its event loop, if it failed to read another array.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -203,6 +204,45 @@ def test_functions_are_known_by_what_they_do(tmp_path):
         fit(tmp_path, model=foreign_model(3.0), steps=4)
 
 
+MODULE = """
+module @jit_run {
+  func.func public @main(%arg0: tensor<f32>) -> tensor<f32> {
+    %0 = call @FIRST(%arg0) : (tensor<f32>) -> tensor<f32>
+    %1 = call @SECOND(%0) : (tensor<f32>) -> tensor<f32>
+    return %1 : tensor<f32>
+  }
+FUNCTIONS}
+"""
+FUNCTION = """  func.func private @{}(%arg0: tensor<f32>) -> tensor<f32> {{
+    %0 = stablehlo.{} %arg0 : tensor<f32>
+    return %0 : tensor<f32>
+  }}
+"""
+
+
+def digest_of(first, second, **functions):
+    text = "".join(FUNCTION.format(name, does) for name, does in functions.items())
+    text = MODULE.replace("FIRST", first).replace("SECOND", second).replace("FUNCTIONS", text)
+    return program_digest(text)
+
+
+def test_a_program_is_what_its_functions_do():
+    shared = digest_of("f", "f", f="sine")
+    assert digest_of("f", "f_1", f="sine", f_1="sine") == shared
+    assert digest_of("f_9", "f", f="sine", f_9="sine") == shared
+    assert digest_of("f", "g", f="sine", g="cosine") != shared
+    assert digest_of("f", "g", f="cosine", g="sine") != digest_of("f", "g", f="sine", g="cosine")
+    assert digest_of("g", "f", f="cosine", g="sine") == digest_of("f", "g", f="sine", g="cosine")
+
+
+def test_what_was_traced_before_changes_no_program(tmp_path):
+    options = {"optimizer": optax.adam(0.1), **RUNS["batches"]}
+    with pytest.raises(Killed):
+        fit(tmp_path, **options, callback=partial(killing, 4))
+    with jax.numpy_dtype_promotion("standard"):  # under which nothing is shared with before
+        assert_same(fit(tmp_path, **options), fit(**options))
+
+
 # How runs end
 
 
@@ -250,7 +290,7 @@ def test_ctrl_c_ends_a_run_with_a_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("keep", [1, 3])
 def test_the_newest_are_kept_and_leftovers_removed(tmp_path, keep):
-    leftover = tmp_path / "3.orbax-checkpoint-tmp"
+    leftover = tmp_path / "99.orbax-checkpoint-tmp"
     (leftover / "arrays.orbax-checkpoint-tmp").mkdir(parents=True)
     (leftover / "file").write_text("half")
     fit(tmp_path, keep=keep, steps=5)
@@ -664,31 +704,39 @@ def test_the_command_says_what_cannot_be_resumed(tmp_path):
     assert "of another run: the update is another" in changed.err
 
 
+INTERRUPTED = """
+import signal, sys
+from jaxpercep import resuming, training
+from jaxpercep.__main__ import main
+
+def told(self, state, *rest, sees=resuming._Saver.sees):
+    print(f"step {state.step}", file=sys.stderr, flush=True)
+    sees(self, state, *rest)
+
+resuming._Saver.sees = told
+training.SECONDS_PER_CALL = 0.05
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+sys.exit(main())
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_resumes(tmp_path, number):
-    program = """
-import signal, sys
-from jaxpercep import training
-from jaxpercep.__main__ import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-training.SECONDS_PER_CALL = 0.05
-sys.exit(main())
-"""
-    words = [*TRAIN, "--epochs", 100_000, "--checkpoints", "--out", tmp_path / "model"]
+    words = [*TRAIN, "--epochs", 1000, "--out", tmp_path / "model"]
     path = {**os.environ, "PYTHONPATH": str(kill.ROOT)}
-    with python(program, *words, env=path) as process:
-        while not (tmp_path / "model" / "checkpoints").exists():
+    with python(INTERRUPTED, *words, "--checkpoints", env=path) as process:
+        while not process.stderr.readline().startswith("step "):
             assert process.poll() is None
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    if "steps; the state reached is saved" in err:
-        assert "--resume goes on from it" in err
-        (step,) = steps_in(tmp_path / "model" / "checkpoints")
-        assert jp.load(tmp_path / "model")
-        result = run(*TRAIN, "--epochs", 1, "--resume", "--out", tmp_path / "model")
-        assert f"a run of {step} steps already" in result.err or step <= 5
+    assert "the state reached is saved, and --resume goes on from it" in err
+    (step,) = steps_in(tmp_path / "model" / "checkpoints")
+    assert step < 5000
+    assert run(*words, "--resume").code == 0
+    assert run(*words[:-1], tmp_path / "whole").code == 0
+    assert bits(jp.load(tmp_path / "model")[1]) == bits(jp.load(tmp_path / "whole")[1])
 
 
 # Killed processes: `python tests/kill.py --kills 100`
