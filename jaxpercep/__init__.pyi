@@ -56,6 +56,7 @@ from .losses import (
 )
 from .norm import LayerNorm, LayerNormParams
 from .population import Population, train_population
+from .resuming import Checkpoints
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .training import TrainState, fit, init_state, make_step
 from .validation import EarlyStopping, History
@@ -67,6 +68,7 @@ __all__ = [
     "AutodiffLoss",
     "BinaryCrossEntropy",
     "BlindSpots",
+    "Checkpoints",
     "Dense",
     "DenseParams",
     "Diagnosis",

@@ -1,9 +1,8 @@
 """Training: one jitted update step, and `fit`, which runs many of them as one program."""
 
 import time
-import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,7 +22,9 @@ from jaxpercep._checks import (
     shown,
 )
 from jaxpercep._interactive import deferred_interrupt, progress_bar
+from jaxpercep.divergence import Call, step_back
 from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
+from jaxpercep.keeping import Keeping, Run, checked_keeping
 from jaxpercep.layer import (
     Layer,
     Params,
@@ -137,6 +138,7 @@ def fit(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     validate_every: int | None = None,
     early_stopping: EarlyStopping | None = None,
+    checkpoints: Keeping | None = None,
 ) -> tuple[TrainState, History]:
     """Trains for `steps` updates, or for `epochs` passes over the data.
 
@@ -156,6 +158,10 @@ def fit(
     state that is returned is the one whose validation loss was lowest, however the run ends;
     `history.best` says at which step that was. Before the first validation there is none, and a run
     that ends there returns the state reached.
+
+    With `checkpoints`, what the run has reached is written to a folder, between compiled calls and
+    when it ends. A call whose folder holds checkpoints of the same run goes on from the last whole
+    one, and returns the same bits as a run that was never interrupted. See `Checkpoints`.
 
     Args:
         model: a layer.
@@ -177,6 +183,7 @@ def fit(
         validate_every: how many updates there are between validations; None is one epoch with
             `batch_size`, and 100 updates of the full batch.
         early_stopping: when to end the run for want of improvement; needs `validation`.
+        checkpoints: a `Checkpoints`, which names the folder; None writes nothing.
 
     Raises:
         ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
@@ -184,9 +191,11 @@ def fit(
             not defined for; a weight is negative or not finite, or all are 0; the parameters or the
             first loss are not finite; there are more steps than `state.step` can count; the method
             is unknown; the model ends in `sigmoid` and the loss takes logits; the validation data
-            are not fit for model or loss, or missing.
+            are not fit for model or loss, or missing; the checkpoints cannot be used, as
+            `Checkpoints` says.
         TypeError: An argument is of the wrong kind, the callback returns something else than None
             or a bool, or `fit` is called under `jit` or `vmap`.
+        OSError: A checkpoint cannot be written.
     """
     _check_untraced(state, x, y, validation)
     _check_optimizer(optimizer)
@@ -196,6 +205,7 @@ def fit(
     check_choice("method", method, METHODS)
     if callback is not None:
         check_callable("callback", callback, "(state, losses) -> None or bool")
+    keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
     weights = checked_weights(sample_weight, len(x))
     key = _checked_key(len(x), batch_size, key)
@@ -209,29 +219,60 @@ def fit(
         state, losses = jax.block_until_ready(run(state, (x, y, weights), key, count))
         return state, np.asarray(losses)[:count]
 
-    losses_of: list[np.ndarray] = []
-    calls: deque[_Call] = deque(maxlen=2)
-    diverged, first = None, int(state.step)
-    with progress_bar(total) as advance, deferred_interrupt() as interrupted:
-        state, _ = take(state, 0)  # compiles
-        done, count, ended = 0, 1, False
+    this = Run(
+        settings={
+            "model": model,
+            "loss": loss,
+            "method": method,
+            "batch_size": batch_size,
+            "validate_every": watch.every,
+            "early_stopping": early_stopping,
+        },
+        arrays={
+            "state": state,
+            "x": x,
+            "y": y,
+            "sample_weight": weights,
+            "key": key,
+            "validation": watch.data,
+        },
+        lower=partial(_run_steps.lower, *run.args, state, (x, y, weights), key, 1),
+        take=take,
+        total=total,
+    )
+    calls: deque[Call] = deque(maxlen=2)
+    diverged, first, count = None, int(state.step), 1
+    with (
+        progress_bar(total) as advance,
+        deferred_interrupt() as interrupted,
+        keeping.opened(this) as keeper,
+    ):
+        state, losses_of = keeper.restored(take(state, 0)[0], watch)  # compiles
+        done = sum(map(len, losses_of))
+        advance(done, "")
+        ended = done > 0 and watch.sees(first + done, state, done == total)
         while done < total and not ended and not interrupted():
             count = min(count, total - done, STEPS_PER_CALL, watch.room(first + done))
-            calls.append(_Call(state, count))
+            calls.append(Call(state, count))
             start = time.perf_counter()
             state, losses = take(state, count)
             seconds = time.perf_counter() - start
             finite = np.isfinite(losses)
             if not finite.all():
                 losses = losses[: np.argmin(finite) + 1]
-                diverged, state = _step_back(take, calls, len(losses) - 1)
+                diverged, state = step_back(take, calls, len(losses) - 1)
             losses_of.append(losses)
             done += count
             advance(count, f"loss {float(losses[-1]):.6g}")
-            ended = diverged is not None or watch.sees(first + done, state, done == total)
+            ended = diverged is not None
+            if not ended:
+                keeper.sees(state, losses_of, watch, done == total)
+                ended = watch.sees(first + done, state, done == total)
             if callback is not None:
                 ended |= wants_to_end(callback(state, losses))
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
+        if diverged is None:
+            keeper.sees(state, losses_of, watch, True)
         state, best = watch.chosen(state)
         return state, History(
             np.concatenate(losses_of or [np.empty(0)]),
@@ -274,45 +315,6 @@ class _Step:
 
 _Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
 """Inputs, targets, and the weights of the samples if there are any."""
-
-
-class _Call(NamedTuple):
-    """One compiled call of `fit`: the state before it, and its number of steps."""
-
-    before: TrainState
-    count: int
-
-
-def _step_back(
-    take: Callable[[TrainState, int], tuple[TrainState, np.ndarray]],
-    calls: Sequence[_Call],
-    good: int,
-) -> tuple[int, TrainState]:
-    """Returns the step whose loss is not finite, with a warning, and the last state before it.
-
-    Args:
-        take: takes steps again.
-        calls: the last call, and the one before if there was one.
-        good: the number of finite losses of the last call.
-
-    Raises:
-        ValueError: The first loss of all is not finite, for which no update is to blame.
-    """
-    if not good and len(calls) < 2:
-        raise ValueError(
-            "the loss is NaN or infinite before the first update: the model's outputs are outside "
-            "of what the loss is defined for (BinaryCrossEntropy(from_logits=False) takes "
-            "probabilities), or they overflow."
-        )
-    step = int(calls[-1].before.step) + good
-    warnings.warn(
-        f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
-        "returned, or the best one with early stopping; use a lower learning rate.",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    call = calls[-1] if good else calls[0]
-    return step, take(call.before, (good or call.count) - 1)[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -493,7 +495,11 @@ def _watch(
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"validation: {error}") from error
-    return Watch(lambda params: float(_loss(model, loss, params, x, y)), every or usual, stopping)
+
+    def measure(params: Params) -> float:
+        return float(_loss(model, loss, params, x, y))
+
+    return Watch(measure, every or usual, stopping, (x, y))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,8 @@ class Watch:
     Attributes:
         losses: the losses measured so far.
         steps: `state.step` of the states that they are of.
+        every: the number of steps between validations.
+        data: the inputs and targets, or None.
     """
 
     def __init__(
@@ -109,33 +111,51 @@ class Watch:
         measure: Callable[[Params], float] | None = None,
         every: int = 1,
         stopping: EarlyStopping | None = None,
+        data: tuple[Any, Any] | None = None,
     ) -> None:
         """Takes what returns the loss of parameters (None: nothing is validated), and how often."""
         self.losses: list[float] = []
         self.steps: list[int] = []
-        self._measure, self._every, self._stopping = measure, every, stopping
+        self.every, self.data = every, data
+        self._measure, self._stopping = measure, stopping
         self._best: tuple[float, int, Any] | None = None
         self._goal, self._waited = math.inf, 0
 
+    @property
+    def best(self) -> Any:
+        """The best state, with early stopping and once there is one; else None."""
+        return self._best and self._best[2]
+
     def room(self, step: int) -> int:
         """Returns the number of steps from this one to the next validation."""
-        return sys.maxsize if self._measure is None else self._every - step % self._every
+        return sys.maxsize if self._measure is None else self.every - step % self.every
 
     def sees(self, step: int, state: Any, last: bool) -> bool:
-        """Validates if it is time, at the last step in any case; returns True to end the run."""
-        if self._measure is None or (step % self._every and not last):
-            return False
-        self.losses.append(self._measure(state.params))
+        """Validates if it is time, at the last step in any case; returns True to end the run.
+
+        A step that was seen is not validated again.
+        """
+        due = last or step % self.every == 0
+        if self._measure is not None and due and step not in self.steps[-1:]:
+            self._note(step, self._measure(state.params), state)
+        return self._stopping is not None and self._waited >= self._stopping.patience
+
+    def take_over(self, steps: Sequence[int], losses: Sequence[float], best: Any) -> None:
+        """Notes what was measured earlier; `best` is the best state of those, if one is needed."""
+        for step, loss in zip(steps, losses, strict=True):
+            self._note(step, loss, best)
+
+    def _note(self, step: int, loss: float, state: Any) -> None:
         self.steps.append(step)
+        self.losses.append(loss)
         if self._stopping is None:
-            return False
-        loss = self.losses[-1] if math.isfinite(self.losses[-1]) else math.inf
+            return
+        loss = loss if math.isfinite(loss) else math.inf
         if self._best is None or loss < self._best[0]:
             self._best = loss, step, state
         self._waited += 1
         if loss < self._goal:
             self._goal, self._waited = loss - self._stopping.min_delta, 0
-        return self._waited >= self._stopping.patience
 
     def chosen(self, state: Any) -> tuple[Any, int | None]:
         """Returns the best state with its step or, without early stopping, the one reached."""

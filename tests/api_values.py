@@ -327,6 +327,10 @@ TABLE = {
     "early_stopping": Values(
         [None], [*THINGS[1:], *ARRAYS, 3, True, jp.EarlyStopping, jp.EarlyStopping(3)]
     ),
+    "checkpoints": Values([None], [*THINGS[1:], *ARRAYS, 3, True, "folder", jp.Checkpoints]),
+    "Checkpoints.folder": Values(["checkpoints", Path("checkpoints")], NOT_PATHS),
+    "every_seconds": Values([60.0, 0, np.float32(0.5)], [*NOT_REAL, -0.1]),
+    "keep": Values([2, np.int64(1)], NOT_POSITIVE),
     "patience": Values([3, np.int64(1)], NOT_POSITIVE),
     "min_delta": Values([0.0, 1, np.float32(0.1)], [*NOT_REAL, -0.1]),
     # arrays

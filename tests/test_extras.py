@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 NEEDED = {
     "tyro": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "msgspec": ("jaxpercep.save", "jaxpercep.save"),
+    "filelock": ("jaxpercep.Checkpoints", "jaxpercep.Checkpoints"),
     "jinja2": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "matplotlib": ("jaxpercep.plots.loss_curves", "jaxpercep.plots"),
     "sklearn moons": ("jaxpercep.datasets.moons(10)", "moons"),

@@ -18,6 +18,9 @@ VERSION = 5
 DType: TypeAlias = Literal["bfloat16", "float16", "float32", "float64"]
 
 DESCRIPTION = "model.json"
+CHECKPOINTS = "checkpoints"
+"""The folder that may lie beside a model: checkpoints of the run that trains it."""
+
 PARAMS = "params-" + 8 * "[0-9a-f]" + ".npz"
 """The pattern of the names of files of parameters; `model.json` says which one counts."""
 
@@ -100,14 +103,16 @@ def read_description(folder: Path) -> bytes:
 def check_replaceable(folder: Path, others: Collection[str] = ()) -> None:
     """Raises a `ValueError` unless a model may be written to `folder` without losing anything.
 
+    Checkpoints in it stay.
+
     Args:
         folder: the folder to write.
         others: the names of the files that it may hold besides a model's own.
     """
     if (folder / DESCRIPTION).exists():
         read_description(folder)  # first, for other versions have other files
-    content = (DESCRIPTION, *others)
-    writing.check_replaceable(folder, "saved model", DESCRIPTION, content, leftovers(others))
+    content, passed = (DESCRIPTION, *others), [*leftovers(others), CHECKPOINTS]
+    writing.check_replaceable(folder, "saved model", DESCRIPTION, content, passed)
 
 
 def leftovers(others: Collection[str] = ()) -> list[str]:

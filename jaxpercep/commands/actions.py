@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from jaxpercep import activations, evaluation
 from jaxpercep._checks import counted
+from jaxpercep._files.series import UnusableError
 from jaxpercep._files.writing import write_whole
-from jaxpercep.commands import checkpoint, sources
+from jaxpercep.commands import checkpoint, folder, sources
 from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
 from jaxpercep.commands.checkpoint import Description, Trained
 from jaxpercep.commands.heads import UnknownClassError, in_terms_of
@@ -28,6 +29,7 @@ from jaxpercep.commands.schedules import learning_rate
 from jaxpercep.compose import Serial, mlp
 from jaxpercep.layer import Layer, Params
 from jaxpercep.plots import loss_curves
+from jaxpercep.resuming import Checkpoints
 from jaxpercep.tables import Rows, read_rows
 from jaxpercep.training import History, TrainState, fit, init_state
 
@@ -71,8 +73,9 @@ def train(arguments: Train) -> int:
     checkpoint.save(arguments.out, Trained(model, state.params, description), curve)
     print(f"{_table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
-        steps = counted(int(state.step), "step")
-        note(f"jaxpercep train: interrupted after {steps}; the state reached is saved")
+        steps, kept = counted(int(state.step), "step"), arguments.checkpoints or arguments.resume
+        fix = ", and --resume goes on from it" if kept else ""
+        note(f"jaxpercep train: interrupted after {steps}; the state reached is saved{fix}")
     return 130 if history.interrupted else 0
 
 
@@ -109,21 +112,26 @@ def _fit(arguments: Train, model: Serial, samples: Samples) -> tuple[TrainState,
     steps, warmup = (per_epoch * n for n in (arguments.epochs, arguments.warmup_epochs))
     rate = learning_rate(arguments.schedule, arguments.learning_rate, steps, warmup)
     optimizer = OPTIMIZERS[arguments.optimizer](rate)
+    kept = arguments.checkpoints or arguments.resume
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
-        state, history = fit(
-            model,
-            samples.head.loss,
-            optimizer,
-            init_state(model, optimizer, init_key),
-            *part,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            key=order_key,
-            method=arguments.method,
-            sample_weight=samples.weights,
-            callback=partial(_check_finite, arguments.learning_rate),
-        )
+        try:
+            state, history = fit(
+                model,
+                samples.head.loss,
+                optimizer,
+                init_state(model, optimizer, init_key),
+                *part,
+                epochs=arguments.epochs,
+                batch_size=arguments.batch_size,
+                key=order_key,
+                method=arguments.method,
+                sample_weight=samples.weights,
+                callback=partial(_check_finite, arguments.learning_rate),
+                checkpoints=Checkpoints(folder.checkpoints(arguments.out)) if kept else None,
+            )
+        except UnusableError as error:
+            raise UsageError(str(error)) from error
     if not history.loss.size:
         raise KeyboardInterrupt  # before the first step: there is nothing to save
     return state, history

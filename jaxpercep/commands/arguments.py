@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from jaxpercep._files import writing
-from jaxpercep.commands.folder import check_replaceable
+from jaxpercep.commands.folder import check_checkpoints, check_replaceable
 
 ActivationName: TypeAlias = Literal[
     "elu",
@@ -114,6 +114,9 @@ class Train:
         seed: of the parameters, the order of samples, the held-out part and drawn datasets
         test_fraction: share of the samples to hold out for testing; 0 holds out nothing
         out: folder for the model; one that an earlier run saved is replaced
+        checkpoints: write a checkpoint to the folder every minute, and at the end, for --resume
+        resume: go on from the checkpoints in the folder, with the arguments that wrote them (more
+            --epochs train on), and write more
     """
 
     data: Data
@@ -136,12 +139,16 @@ class Train:
     seed: int = 0
     test_fraction: float = 0.2
     out: Path = Path("out/train")
+    checkpoints: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         missing = None if self.missing == "refuse" else self.missing
         check_data(self.data, target=self.target, drop=self.drop, missing=missing)
         _check_out(check_replaceable, self.out)
+        with inputs():
+            check_checkpoints(self.out, self.resume)
         _check_activation(self.activation)
         warm = f"at least 0 and below --epochs {self.epochs}"
         _check_options(

@@ -1,4 +1,4 @@
-"""The folder of a trained network: a saved model, and a picture of its loss.
+"""The folder of a trained network: a saved model, a picture of its loss, checkpoints of its run.
 
 Nothing here imports JAX: arguments are checked before it is.
 """
@@ -13,3 +13,24 @@ CURVE = "loss.png"
 def check_replaceable(folder: Path) -> None:
     """Raises a `ValueError` unless a network may be written to `folder` without losing anything."""
     saved.check_replaceable(folder, (CURVE,))
+
+
+def checkpoints(folder: Path) -> Path:
+    """Returns the folder of the checkpoints."""
+    return folder / saved.CHECKPOINTS
+
+
+def check_checkpoints(folder: Path, resume: bool) -> None:
+    """Raises a `ValueError` if there are no checkpoints to resume from, or some to lose."""
+    inside = checkpoints(folder)
+    found = inside.is_dir() and any(path.name.isdecimal() for path in inside.iterdir())
+    if resume and not found:
+        raise ValueError(
+            f"--resume: there are no checkpoints in {inside}; train with --checkpoints first, "
+            "which writes some."
+        )
+    if found and not resume:
+        raise ValueError(
+            f"{inside} holds the checkpoints of a run; add --resume to go on with it, remove them, "
+            "or choose another --out."
+        )
