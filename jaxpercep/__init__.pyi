@@ -57,6 +57,7 @@ from .losses import (
 from .norm import LayerNorm, LayerNormParams
 from .population import Population, train_population
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
+from .streaming import fit_batches
 from .training import TrainState, fit, init_state, make_step
 from .validation import EarlyStopping, History
 
@@ -70,8 +71,8 @@ __all__ = [
     "Dense",
     "DenseParams",
     "Diagnosis",
-    "Elementwise",
     "EarlyStopping",
+    "Elementwise",
     "GradientReport",
     "Hinge",
     "History",
@@ -116,13 +117,14 @@ __all__ = [
     "estimators",
     "evaluate",
     "fit",
+    "fit_batches",
     "gelu",
     "identity",
     "init_state",
     "interop",
     "leaky_relu",
-    "losses",
     "load",
+    "losses",
     "make_step",
     "mlp",
     "perceptron",

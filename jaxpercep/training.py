@@ -1,9 +1,11 @@
 """Training: one jitted update step, and `fit`, which runs many of them as one program."""
 
+import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple
 
@@ -183,14 +185,8 @@ def fit(
         TypeError: An argument is of the wrong kind, the callback returns something else than None
             or a bool, or `fit` is called under `jit` or `vmap`.
     """
-    _check_untraced(state, x, y, validation)
-    _check_optimizer(optimizer)
-    _check_state(state, optimizer)
-    for path, leaf in jax.tree.leaves_with_path(state.params):
-        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
-    check_choice("method", method, METHODS)
-    if callback is not None:
-        check_callable("callback", callback, "(state, losses) -> None or bool")
+    check_untraced("fit", state, x, y, validation)
+    check_run(optimizer, state, method, callback)
     x, y = checked_data(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
     per_epoch = len(x) // (batch_size or len(x))
@@ -203,39 +199,70 @@ def fit(
         state, losses = jax.block_until_ready(run(state, x, y, key, count))
         return state, np.asarray(losses)[:count]
 
+    def again(state: TrainState, count: int) -> TrainState:
+        return take(state, count)[0]
+
+    return train(state, take, again, lambda: total, watch, callback)
+
+
+Take = Callable[[TrainState, int], tuple[TrainState, np.ndarray]]
+"""Takes at most so many steps from a state: returns the state reached, and the losses."""
+
+
+def train(
+    state: TrainState,
+    take: Take,
+    again: Callable[[TrainState, int], TrainState],
+    total: Callable[[], int | None],
+    watch: Watch,
+    callback: Callable[[TrainState, np.ndarray], bool | None] | None,
+) -> tuple[TrainState, History]:
+    """Takes steps, about a second's worth a call, until the run is over, is ended, or diverges.
+
+    Args:
+        state: the first.
+        take: takes steps.
+        again: returns the state so many steps after one, from which more were taken already.
+        total: returns the number of steps of the whole run; None as long as it is not known.
+        watch: validates.
+        callback: ends the run by returning True.
+    """
     losses_of: list[np.ndarray] = []
     calls: deque[_Call] = deque(maxlen=2)
     diverged, first = None, int(state.step)
-    with progress_bar(total) as advance, deferred_interrupt() as interrupted:
-        state, _ = take(state, 0)  # compiles
+    with progress_bar(total()) as advance, deferred_interrupt() as interrupted:
+        state, _ = take(state, 0)  # compiles, if the shapes are known
         done, count, ended = 0, 1, False
-        while done < total and not ended and not interrupted():
-            count = min(count, total - done, STEPS_PER_CALL, watch.room(first + done))
-            calls.append(_Call(state, count))
-            start = time.perf_counter()
+        while done != total() and not ended and not interrupted():
+            left = (total() or sys.maxsize) - done
+            count = min(count, left, STEPS_PER_CALL, watch.room(first + done))
+            before, start = state, time.perf_counter()
             state, losses = take(state, count)
             seconds = time.perf_counter() - start
+            if not len(losses):  # the calls before took all, which only now is known
+                continue
+            calls.append(_Call(before, len(losses)))
+            done += len(losses)
             finite = np.isfinite(losses)
             if not finite.all():
                 losses = losses[: np.argmin(finite) + 1]
-                diverged, state = _step_back(take, calls, len(losses) - 1)
+                diverged, state = _step_back(again, calls, len(losses) - 1)
             losses_of.append(losses)
-            done += count
-            advance(count, f"loss {float(losses[-1]):.6g}")
-            ended = diverged is not None or watch.sees(first + done, state, done == total)
+            advance(len(losses), f"loss {float(losses[-1]):.6g}")
+            ended = diverged is not None or watch.sees(first + done, state, done == total())
             if callback is not None:
                 ended |= wants_to_end(callback(state, losses))
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
         state, best = watch.chosen(state)
         return state, History(
             np.concatenate(losses_of or [np.empty(0)]),
-            interrupted=done < total and not ended,
+            interrupted=done != total() and not ended,
             diverged=diverged,
             first=first,
             validation=np.asarray(watch.losses),
             validated=np.asarray(watch.steps, int),
             best=best,
-            stopped=first + done if ended and diverged is None and done < total else None,
+            stopped=first + done if ended and diverged is None and done != total() else None,
         )
 
 
@@ -267,21 +294,21 @@ class _Step:
 
 
 class _Call(NamedTuple):
-    """One compiled call of `fit`: the state before it, and its number of steps."""
+    """One call of `take`: the state before it, and the number of steps that it took."""
 
     before: TrainState
     count: int
 
 
 def _step_back(
-    take: Callable[[TrainState, int], tuple[TrainState, np.ndarray]],
+    again: Callable[[TrainState, int], TrainState],
     calls: Sequence[_Call],
     good: int,
 ) -> tuple[int, TrainState]:
     """Returns the step whose loss is not finite, with a warning, and the last state before it.
 
     Args:
-        take: takes steps again.
+        again: returns the state so many steps after one, from which more were taken already.
         calls: the last call, and the one before if there was one.
         good: the number of finite losses of the last call.
 
@@ -299,10 +326,10 @@ def _step_back(
         f"training diverged: at step {step} the loss is NaN or infinite. The state before is "
         "returned, or the best one with early stopping; use a lower learning rate.",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     call = calls[-1] if good else calls[0]
-    return step, take(call.before, (good or call.count) - 1)[0]
+    return step, again(call.before, (good or call.count) - 1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -390,11 +417,23 @@ def _run_steps(
     return state, losses
 
 
-def _check_untraced(*arguments: Any) -> None:
+def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
+    """Raises unless these are what a run can start with."""
+    _check_optimizer(optimizer)
+    _check_state(state, optimizer)
+    for path, leaf in jax.tree.leaves_with_path(state.params):
+        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
+    check_choice("method", method, METHODS)
+    if callback is not None:
+        check_callable("callback", callback, "(state, losses) -> None or bool")
+
+
+def check_untraced(function: str, *arguments: Any) -> None:
+    """Raises a `TypeError` if one of the arguments of the function is traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
         raise TypeError(
-            "fit cannot run under jit, vmap or grad: it reads losses between compiled calls. Use "
-            "step = make_step(model, loss, optimizer) in "
+            f"{function} cannot run under jit, vmap or grad: it reads losses between compiled "
+            "calls. Use step = make_step(model, loss, optimizer) in "
             "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)."
         )
 
@@ -403,7 +442,7 @@ def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"optimizer={_shown(optimizer)} is not an optax gradient transformation; "
-            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, x, y)."
+            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, ...)."
         )
 
 
@@ -451,6 +490,22 @@ def checked_data(
     return x, y
 
 
+def check_is_pair(argument: str, value: Any, fix: str) -> None:
+    """Raises a `TypeError` unless the argument is a pair."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{argument}={shown(value)} is not a pair; {fix}, inputs and targets.")
+
+
+@contextmanager
+def naming(argument: str) -> Generator[None]:
+    """Names the argument in the errors of checks that do not know whose part they look at."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from error
+
+
 def _watch(
     model: Layer,
     loss: Loss,
@@ -469,16 +524,9 @@ def _watch(
             if value is not None:
                 raise ValueError(f"{name}={shown(value)} needs data: pass validation=(x, y).")
         return Watch()
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(
-            f"validation={shown(validation)} is not a pair; pass validation=(x, y), inputs and "
-            "targets."
-        )
-    try:
+    check_is_pair("validation", validation, "pass validation=(x, y)")
+    with naming("validation"):
         x, y = checked_data(model, loss, params, *validation)
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"validation: {error}") from error
     return Watch(lambda params: float(_loss(model, loss, params, x, y)), every or usual, stopping)
 
 

@@ -1,0 +1,58 @@
+"""Times `jp.fit_batches` from memory in turn with `jp.fit`, by hand, on 64-128-128-10.
+
+    python -m benchmarks.batches_against_fit
+
+Both train for one epoch of the same data: `fit` gathers shuffled rows of an array on the device,
+the batches are slices of a NumPy array. The medians of the paired ratios of wall-clock time are
+printed with their quartiles.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxpercep as jp
+
+MODEL, LOSS = jp.mlp([64, 128, 128, 10], jp.tanh), jp.SoftmaxCrossEntropy()
+OPTIMIZER = optax.sgd(0.1)
+STEPS = {64: 4000, 256: 1500, 1024: 500}
+ROUNDS = 9
+
+
+def ways(size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Returns what trains for one epoch of batches of this size, by `fit` and by `fit_batches`."""
+    rng, n = np.random.default_rng(0), size * STEPS[size]
+    x = rng.normal(size=(n, 64)).astype(np.float32)
+    y = rng.integers(0, 10, n).astype(np.int32)
+    batches = [(x[i : i + size], y[i : i + size]) for i in range(0, n, size)]
+    start = MODEL, LOSS, OPTIMIZER, jp.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+    fit = partial(jp.fit, *start, jnp.array(x), jnp.array(y), epochs=1, batch_size=size)
+    return (
+        partial(fit, key=jax.random.key(1), method="manual"),
+        partial(jp.fit_batches, *start, batches, method="manual"),
+    )
+
+
+def seconds(train: Callable[[], Any]) -> float:
+    """Returns how long a call takes."""
+    start = time.perf_counter()
+    train()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(f"JAX {jax.__version__}")
+    for size, steps in STEPS.items():
+        trained = ways(size)
+        _, *times = ([seconds(train) for train in trained] for _ in range(ROUNDS + 1))
+        ratios = [ours / fit for fit, ours in times]
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+        fit = 1e6 * np.median([fit for fit, _ in times]) / steps
+        told = f"fit_batches takes {middle:.2f} ({low:.2f} to {high:.2f}) times as long as fit"
+        print(f"batch {size}: {told}, which takes {fit:.0f} us a step", flush=True)
