@@ -222,7 +222,7 @@ def test_two_batches_are_kept_at_most():
     def batches():
         for _ in range(30):
             kept.append(sum(array.shape == shape for array in jax.live_arrays()))
-            yield np.ones(shape, np.float32), np.ones((1000, 1), np.float32)
+            yield jnp.ones(shape), jnp.ones((1000, 1))
 
     fit(batches())
     assert 1 <= max(kept) <= 2
@@ -416,7 +416,7 @@ def used_up():
     return generator
 
 
-NOT_A_PAIR = r"is not a pair; batches gives pairs, such as \[\(x, y\)\]"
+NOT_A_PAIR = r"is not a pair; batches, a \w+, has to give pairs such as \(x, y\)"
 REFUSED = {
     "nothing": ({"batches": None}, TypeError, r"batches=None cannot be iterated over; pass an it"),
     "number": ({"batches": 3}, TypeError, r"batches=3 cannot be iterated over"),
