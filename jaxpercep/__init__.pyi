@@ -58,6 +58,7 @@ from .norm import LayerNorm, LayerNormParams
 from .population import Population, train_population
 from .resuming import Checkpoints
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
+from .streaming import fit_batches
 from .training import TrainState, fit, init_state, make_step
 from .validation import EarlyStopping, History
 
@@ -118,6 +119,7 @@ __all__ = [
     "estimators",
     "evaluate",
     "fit",
+    "fit_batches",
     "gelu",
     "identity",
     "init_state",

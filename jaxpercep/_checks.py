@@ -120,7 +120,8 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
         raise TypeError(f"{came}; use its .toarray().")
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:  # a ragged list, random keys, traced numbers
+    # A ragged list, random keys, traced numbers; a tensor of PyTorch that requires a gradient.
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{came}: {error}") from error
     if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
         frame = hasattr(value, "dtypes")  # one for each column

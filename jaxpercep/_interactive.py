@@ -11,8 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress_bar(total: int) -> Generator[Callable[[int, str], None]]:
-    """Shows what is done, time left and a remark on a terminal's standard error, else nothing."""
+def progress_bar(total: int | None) -> Generator[Callable[[int, str], None]]:
+    """Shows what is done, time left and a remark on a terminal's standard error, else nothing.
+
+    A total of None is one that is not known.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("training"),

@@ -119,7 +119,7 @@ class _Saver(Keeper):
                 f"the checkpoint of step {step} in {self._series.folder} is damaged ({damage}) and "
                 f"was removed; the run goes on from the one of step {found.step}.",
                 RuntimeWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
             self._series.remove(step)
         return found

@@ -1,8 +1,7 @@
 """Training: one jitted update step, and `fit`, which runs many of them as one program."""
 
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial, update_wrapper
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,6 +12,7 @@ import optax
 from jax import lax
 from jax.typing import ArrayLike
 
+from jaxpercep import loop
 from jaxpercep._checks import (
     check_bool,
     check_callable,
@@ -21,8 +21,6 @@ from jaxpercep._checks import (
     check_positive_int,
     shown,
 )
-from jaxpercep._interactive import deferred_interrupt, progress_bar
-from jaxpercep.divergence import Call, step_back
 from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
 from jaxpercep.keeping import Keeping, Run, checked_keeping
 from jaxpercep.layer import (
@@ -35,11 +33,9 @@ from jaxpercep.layer import (
     check_layer,
 )
 from jaxpercep.losses import Loss
-from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping, wants_to_end
+from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping
 from jaxpercep.weighting import Weighted, checked_weights
 
-SECONDS_PER_CALL = 1.0  # the target for one compiled call of `fit`: often enough to show progress
-STEPS_PER_CALL = 65536  # at most: the size of its loss buffer
 STEPS_PER_BLOCK = 64  # of the innermost loop
 STEPS_PER_VALIDATION = 100  # of the full batch
 
@@ -197,14 +193,8 @@ def fit(
             or a bool, or `fit` is called under `jit` or `vmap`.
         OSError: A checkpoint cannot be written.
     """
-    _check_untraced(state, x, y, validation)
-    _check_optimizer(optimizer)
-    _check_state(state, optimizer)
-    for path, leaf in jax.tree.leaves_with_path(state.params):
-        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
-    check_choice("method", method, METHODS)
-    if callback is not None:
-        check_callable("callback", callback, "(state, losses) -> None or bool")
+    check_untraced("fit", state, x, y, validation)
+    check_run(optimizer, state, method, callback)
     keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
     weights = checked_weights(sample_weight, len(x))
@@ -240,50 +230,11 @@ def fit(
         take=take,
         total=total,
     )
-    calls: deque[Call] = deque(maxlen=2)
-    diverged, first, count = None, int(state.step), 1
-    with (
-        progress_bar(total) as advance,
-        deferred_interrupt() as interrupted,
-        keeping.opened(this) as keeper,
-    ):
-        state, losses_of = keeper.restored(take(state, 0)[0], watch)  # compiles
-        done = sum(map(len, losses_of))
-        advance(done, "")
-        ended = done > 0 and watch.sees(first + done, state, done == total)
-        while done < total and not ended and not interrupted():
-            count = min(count, total - done, STEPS_PER_CALL, watch.room(first + done))
-            calls.append(Call(state, count))
-            start = time.perf_counter()
-            state, losses = take(state, count)
-            seconds = time.perf_counter() - start
-            finite = np.isfinite(losses)
-            if not finite.all():
-                losses = losses[: np.argmin(finite) + 1]
-                diverged, state = step_back(take, calls, len(losses) - 1)
-            losses_of.append(losses)
-            done += count
-            advance(count, f"loss {float(losses[-1]):.6g}")
-            ended = diverged is not None
-            if not ended:
-                keeper.sees(state, losses_of, watch, done == total)
-                ended = watch.sees(first + done, state, done == total)
-            if callback is not None:
-                ended |= wants_to_end(callback(state, losses))
-            count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
-        if diverged is None:
-            keeper.sees(state, losses_of, watch, True)
-        state, best = watch.chosen(state)
-        return state, History(
-            np.concatenate(losses_of or [np.empty(0)]),
-            interrupted=done < total and not ended,
-            diverged=diverged,
-            first=first,
-            validation=np.asarray(watch.losses),
-            validated=np.asarray(watch.steps, int),
-            best=best,
-            stopped=first + done if ended and diverged is None and done < total else None,
-        )
+
+    def again(state: TrainState, count: int) -> TrainState:
+        return take(state, count)[0]
+
+    return loop.train(state, take, again, lambda: total, watch, callback, keeping.opened(this))
 
 
 class _Step:
@@ -400,17 +351,29 @@ def _run_steps(
 
     order = permutation(state.step // batches)
     dtype = jax.eval_shape(step, state, *batch(order, state.step % batches))[1].dtype
-    losses = jnp.zeros(STEPS_PER_CALL + STEPS_PER_BLOCK, dtype)
+    losses = jnp.zeros(loop.STEPS_PER_CALL + STEPS_PER_BLOCK, dtype)
     carry = jnp.zeros_like(count), state, order, losses
     _, state, _, losses = lax.while_loop(lambda carry: carry[0] < count, block, carry)
     return state, losses
 
 
-def _check_untraced(*arguments: Any) -> None:
+def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
+    """Raises unless these are what a run can start with."""
+    _check_optimizer(optimizer)
+    _check_state(state, optimizer)
+    for path, leaf in jax.tree.leaves_with_path(state.params):
+        check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
+    check_choice("method", method, METHODS)
+    if callback is not None:
+        check_callable("callback", callback, "(state, losses) -> None or bool")
+
+
+def check_untraced(function: str, *arguments: Any) -> None:
+    """Raises a `TypeError` if one of the arguments of the function is traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
         raise TypeError(
-            "fit cannot run under jit, vmap or grad: it reads losses between compiled calls. Use "
-            "step = make_step(model, loss, optimizer) in "
+            f"{function} cannot run under jit, vmap or grad: it reads losses between compiled "
+            "calls. Use step = make_step(model, loss, optimizer) in "
             "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)."
         )
 
@@ -419,7 +382,7 @@ def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"optimizer={_shown(optimizer)} is not an optax gradient transformation; "
-            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, x, y)."
+            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, ...)."
         )
 
 
@@ -467,6 +430,22 @@ def checked_data(
     return x, y
 
 
+def check_is_pair(argument: str, value: Any, fix: str) -> None:
+    """Raises a `TypeError` unless the argument is a pair."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{argument}={shown(value)} is not a pair; {fix}, inputs and targets.")
+
+
+@contextmanager
+def naming(argument: str) -> Generator[None]:
+    """Names the argument in the errors of checks that do not know whose part they look at."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument}: {error}") from error
+
+
 def _watch(
     model: Layer,
     loss: Loss,
@@ -485,16 +464,9 @@ def _watch(
             if value is not None:
                 raise ValueError(f"{name}={shown(value)} needs data: pass validation=(x, y).")
         return Watch()
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(
-            f"validation={shown(validation)} is not a pair; pass validation=(x, y), inputs and "
-            "targets."
-        )
-    try:
+    check_is_pair("validation", validation, "pass validation=(x, y)")
+    with naming("validation"):
         x, y = checked_data(model, loss, params, *validation)
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"validation: {error}") from error
 
     def measure(params: Params) -> float:
         return float(_loss(model, loss, params, x, y))

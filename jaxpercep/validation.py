@@ -50,7 +50,7 @@ def _no_steps() -> np.ndarray:
 
 @dataclass(frozen=True)
 class History:
-    """The record of a call of `fit`.
+    """The record of a call of `fit` or `fit_batches`.
 
     Attributes:
         loss: `[steps]`, the loss of each step's batch before that step's update.

@@ -307,6 +307,24 @@ TABLE = {
     "fit.state": STATES._replace(
         bad=[*STATES.bad, state_with(params=each_leaf(lambda leaf: leaf * jnp.nan))]
     ),
+    "batches": Values(
+        [[(X, Y)], ([np.asarray(X), np.asarray(Y)], (X[:3], Y[:3]))],
+        [
+            *THINGS,
+            *ARRAYS,
+            3,
+            "text",
+            [],
+            (X, Y),
+            [X],
+            [(X,)],
+            [(X, Y, Y)],
+            [{"x": X, "y": Y}],
+            [(X, Y), None],
+            *([(x, Y)] for x in (as_complex(X), masked(X), X[:3], X * np.nan, "text", None)),
+            *([(X, y)] for y in (as_complex(Y), masked(Y), Y[:3], Y * np.nan, "text", None)),
+        ],
+    ),
     "steps": Values([3, np.int64(2)], [*NOT_POSITIVE, 2**31]),
     "keys": Values(
         [jax.random.split(KEY, 2), jax.random.split(jax.random.PRNGKey(0), 2)],
@@ -521,3 +539,4 @@ TABLE = {
     "blind_spots": Values(["ignore"], NOT_CHOICE),
 }
 TABLE |= {"evaluate.x": TABLE["fit.x"], "evaluate.y": TABLE["fit.y"]}
+TABLE |= {"fit_batches.state": TABLE["fit.state"]}

@@ -65,11 +65,11 @@ def train(case: str, folder: str, result: str) -> None:
     import jax.numpy as jnp
 
     import jaxpercep as jp
-    from jaxpercep import training
+    from jaxpercep import loop
     from jaxpercep._files.series import Series
     from jaxpercep._identity import raw
 
-    training.SECONDS_PER_CALL = 0.02
+    loop.SECONDS_PER_CALL = 0.02
     write = Series.write
 
     def announced(*arguments: Any) -> None:

@@ -34,14 +34,19 @@ def blocks_in(document: Path, language: str) -> list[str]:
     return [content for found, content in blocks(document) if found == language]
 
 
-def run_blocks(document: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> SimpleNamespace:
-    """Runs the Python blocks one after the other, each of which prints the text block after it."""
+def run_blocks(
+    document: Path, folder: Path, capsys: pytest.CaptureFixture[str], without: str = "nothing"
+) -> SimpleNamespace:
+    """Runs the Python blocks one after the other, each of which prints the text block after it.
+
+    Blocks that import the package `without` are left out.
+    """
     names: dict = {"__name__": document.stem}
     file = folder / "example.py"
     found = [*blocks(document), ("", "")]
     with jax.numpy_dtype_promotion("standard"):  # as a user has it
         for (language, content), (after, text) in pairwise(found):
-            if language == "python":
+            if language == "python" and f"import {without}\n" not in content:
                 file.write_text(content)
                 linecache.checkcache(str(file))
                 exec(compile(content, file, "exec"), names)
@@ -80,6 +85,20 @@ def test_the_page_on_training_prints_what_it_says(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     run_blocks(ROOT / "docs" / "training.md", tmp_path, capsys)
     assert (tmp_path / "history.png").exists()
+
+
+def test_the_page_on_data_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("grain", reason="Grain is in the extra data")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(ROOT / "docs" / "data.md", tmp_path, capsys, without="torch")
+
+
+@pytest.mark.slow
+def test_the_page_on_data_prints_what_it_says_of_pytorch(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("grain", reason="Grain is in the extra data")
+    pytest.importorskip("torch", reason="PyTorch is one of the optional peers")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(ROOT / "docs" / "data.md", tmp_path, capsys)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import pytest
 from helpers import python, run
 
 import jaxpercep as jp
-from jaxpercep import resuming, training
+from jaxpercep import loop, resuming, training
 from jaxpercep._files import series
 from jaxpercep._identity import program_digest
 
@@ -61,7 +61,7 @@ class Killed(Exception):  # noqa: N818
 @pytest.fixture(autouse=True)
 def single_steps(monkeypatch):
     """Cuts runs after each step."""
-    monkeypatch.setattr(training, "SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
 
 
 def fit(folder=None, *, every=0, keep=2, **options):
@@ -346,7 +346,7 @@ def kept(tmp_path_factory):
     """The checkpoints of steps 3 and 4 of a run."""
     folder = tmp_path_factory.mktemp("kept") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SECONDS_PER_CALL", 0)
+        patch.setattr(loop, "SECONDS_PER_CALL", 0)
         with pytest.raises(Killed):
             fit(folder, steps=6, callback=partial(killing, 4))
     assert steps_in(folder) == [3, 4]
@@ -706,7 +706,7 @@ def test_the_command_says_what_cannot_be_resumed(tmp_path):
 
 INTERRUPTED = """
 import signal, sys
-from jaxpercep import resuming, training
+from jaxpercep import loop, resuming
 from jaxpercep.__main__ import main
 
 def told(self, state, *rest, sees=resuming._Saver.sees):
@@ -714,7 +714,7 @@ def told(self, state, *rest, sees=resuming._Saver.sees):
     sees(self, state, *rest)
 
 resuming._Saver.sees = told
-training.SECONDS_PER_CALL = 0.05
+loop.SECONDS_PER_CALL = 0.05
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.exit(main())
 """

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import jaxpercep as jp
-from jaxpercep import _interactive, training
+from jaxpercep import _interactive, loop, training
 from jaxpercep.datasets import digits
 
 METHODS = ("autodiff", "manual")
@@ -75,7 +75,7 @@ def assert_identical(actual, expected):
 @pytest.fixture
 def one_step_per_call(monkeypatch):
     """Every step is a call of its own, so that callbacks see each."""
-    monkeypatch.setattr(training, "SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
 
 
 @pytest.fixture
@@ -260,10 +260,10 @@ def test_the_order_depends_on_the_key():
 # fit: how steps are cut into calls changes nothing
 
 
-def cut_into(monkeypatch, seconds, at_most=training.STEPS_PER_CALL):
+def cut_into(monkeypatch, seconds, at_most=loop.STEPS_PER_CALL):
     """Trains 33 steps; returns the result, the lengths of the calls, and the compilations."""
-    monkeypatch.setattr(training, "SECONDS_PER_CALL", seconds)
-    monkeypatch.setattr(training, "STEPS_PER_CALL", at_most)
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr(loop, "STEPS_PER_CALL", at_most)
     optimizer = optax.sgd(0.1)  # a new one: nothing is compiled for it yet
     before = training._run_steps._cache_size()
     calls = []
@@ -356,7 +356,7 @@ def test_fit_takes_arrays_of_the_other_byte_order(method):
 def test_a_run_that_diverges_ends_at_the_last_state_whose_loss_was_finite(
     steps_per_call, monkeypatch
 ):
-    monkeypatch.setattr(training, "STEPS_PER_CALL", steps_per_call)
+    monkeypatch.setattr(loop, "STEPS_PER_CALL", steps_per_call)
     x, y = data()
     steep = optax.sgd(3e5)
     start = jp.init_state(MODEL, steep, KEY)

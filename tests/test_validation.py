@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import jaxpercep as jp
-from jaxpercep import training
+from jaxpercep import loop, training
 from jaxpercep.validation import Watch
 
 MODEL, LOSS, SGD = jp.mlp([2, 3, 1], jp.tanh), jp.SquaredError(), optax.sgd(0.1, momentum=0.5)
@@ -83,8 +83,8 @@ def test_training_on_validates_at_the_same_steps():
 def test_cuts_change_neither_validation_nor_compilations(monkeypatch):
     results = []
     for seconds, at_most in ((0, 10**5), (1e9, 10**5), (1e9, 4)):
-        monkeypatch.setattr(training, "SECONDS_PER_CALL", seconds)
-        monkeypatch.setattr(training, "STEPS_PER_CALL", at_most)
+        monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds)
+        monkeypatch.setattr(loop, "STEPS_PER_CALL", at_most)
         optimizer = optax.sgd(0.3)
         before = training._run_steps._cache_size()
         stopping = jp.EarlyStopping(2)
@@ -174,7 +174,7 @@ def interrupting(at, state, _):
 
 @pytest.mark.parametrize(("at", "best"), [(2, None), (6, 3)])
 def test_an_interrupted_run_returns_the_best_state_if_there_is_one(monkeypatch, at, best):
-    monkeypatch.setattr(training, "SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         options = {"validation": OPPOSITE, "early_stopping": jp.EarlyStopping(9), **BATCHES}
@@ -191,7 +191,7 @@ def test_an_interrupted_run_returns_the_best_state_if_there_is_one(monkeypatch, 
 
 @pytest.mark.parametrize("true", [True, np.True_, np.array(True), jnp.array(True)])
 def test_a_callback_that_returns_true_ends_the_run(true, monkeypatch):
-    monkeypatch.setattr(training, "SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(loop, "SECONDS_PER_CALL", 0)
     state, history = fit(steps=9, callback=lambda state, _: true if state.step == 4 else None)
     assert (int(state.step), len(history.loss), history.stopped) == (4, 4, 4)
     assert not history.interrupted
