@@ -121,7 +121,7 @@ class _Saver(Keeper):
                 RuntimeWarning,
                 stacklevel=7,
             )
-            self._series.remove(step)
+        self._series.remove(damages)
         return found
 
     def _check(self, found: Checkpoint) -> None:

@@ -300,6 +300,12 @@ def test_the_newest_are_kept_and_leftovers_removed(tmp_path, keep):
     )
 
 
+def test_a_run_that_is_over_is_tidied_up_after_a_kill(tmp_path):
+    fit(tmp_path, keep=3, steps=5)
+    fit(tmp_path, keep=2, steps=5)
+    assert steps_in(tmp_path) == [4, 5]
+
+
 def test_a_relative_folder_is_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fit("runs/first", steps=2)

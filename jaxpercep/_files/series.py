@@ -8,7 +8,7 @@ keeps other processes out; the operating system releases it even if the process 
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -84,6 +84,7 @@ class Series:
         import orbax.checkpoint as ocp  # takes half a second
 
         self.folder = folder
+        self._keep = keep
         self._args = ocp.args
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
@@ -158,9 +159,12 @@ class Series:
                 raise ValueError("its arrays are not those that were written")
         return Checkpoint(step, about.run, arrays)
 
-    def remove(self, step: int) -> None:
-        """Removes a checkpoint."""
-        self._manager.delete(step)
+    def remove(self, steps: Iterable[int]) -> None:
+        """Removes these checkpoints, and older ones that a killed process had no time to remove."""
+        for step in steps:
+            self._manager.delete(step)
+        for step in sorted(self._manager.all_steps())[: -self._keep]:
+            self._manager.delete(step)
 
     def _restored(self, step: int, item: str, args: Any) -> Any:
         return self._manager.restore(step, args=self._args.Composite(**{item: args}))[item]
