@@ -87,6 +87,7 @@ def test_the_page_on_training_prints_what_it_says(tmp_path, monkeypatch, capsys)
     assert (tmp_path / "history.png").exists()
 
 
+@pytest.mark.slow
 def test_the_page_on_data_prints_what_it_says(tmp_path, monkeypatch, capsys):
     pytest.importorskip("grain", reason="Grain is in the extra data")
     monkeypatch.chdir(tmp_path)

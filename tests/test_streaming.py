@@ -126,6 +126,14 @@ def test_an_iterable_may_use_its_buffer_again():
     assert_identical((reused[0], reused[1].loss), (expected[0], expected[1].loss))
 
 
+def test_a_long_list_is_not_written_out():
+    class Long(list):
+        def __repr__(self):
+            raise AssertionError
+
+    assert_identical(fit(Long(BATCHES))[0], loop(BATCHES)[0])
+
+
 def test_it_goes_on_from_a_state_which_stays_usable():
     half, first = fit(BATCHES[:5])
     kept = jax.tree.map(np.array, half)
@@ -274,6 +282,13 @@ def test_a_callback_ends_the_run_and_the_iterator_goes_on():
     state, second = fit(batches, half)
     assert second.stopped is None
     assert_identical(state, by_steps(BATCHES)[0])
+
+
+@pytest.mark.usefixtures("long_calls")
+def test_a_run_that_is_over_is_not_stopped():
+    """The calls take 1, 10 and 1 of 12 steps: the last finds the end before its callback."""
+    state, history = fit(BATCHES, callback=stop_at(12))
+    assert (int(state.step), history.stopped, history.interrupted) == (12, None, False)
 
 
 @pytest.fixture
@@ -460,11 +475,15 @@ REFUSED = {
     "objects": ({"batches": [(X.astype(object), Y)]}, TypeError, r"batches\[0\]: x is a ndarray"),
     "ragged": ({"batches": [([[1.0], [1.0, 2.0]], Y)]}, TypeError, r"batches\[0\]: x is a list"),
     "nan": (
-        {"batches": [GOOD, GOOD, GOOD, (np.where(X[3, 1] == X, NAN, X), Y)]},
+        {"batches": [GOOD, GOOD, GOOD, (np.where(X[3, 1] == X, NAN, X)[:4], Y[:4])]},
         ValueError,
         r"batches\[3\]: x holds 1 value that is NaN or infinite \(the first at index \(3, 1\)\)",
     ),
-    "infinite": ({"batches": [(X, Y * np.inf)]}, ValueError, r"batches\[0\]: y holds 100 values"),
+    "infinite": (
+        {"batches": [GOOD, (X[:4], Y[:4] * np.inf)]},
+        ValueError,
+        r"batches\[1\]: y holds 4 values",
+    ),
     "beyond float32": (
         {"batches": [(np.full((4, 2), 1e300), Y[:4])]},
         ValueError,
@@ -477,9 +496,9 @@ REFUSED = {
         r"batches\[0\]: .*value 1, expected labels 0 to 0, for 1 outputs",
     ),
     "bits": (
-        {"batches": [(X, np.zeros((100, 1)))], "loss": jp.Hinge()},
+        {"batches": [(X, np.ones((100, 1))), (X, np.zeros((100, 1)))], "loss": jp.Hinge()},
         ValueError,
-        r"batches\[0\]: .*value 0.*, expected targets -1 and \+1",
+        r"batches\[1\]: .*value 0.*, expected targets -1 and \+1",
     ),
     "no probabilities": (
         {"batches": [(X, Y**0)], "loss": jp.BinaryCrossEntropy(from_logits=False)},
