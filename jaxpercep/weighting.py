@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_finite, shown
+from jaxpercep._checks import check_finite
 from jaxpercep.layer import Residuals, accumulator, as_array, check_input
 from jaxpercep.losses import Loss
 
@@ -82,8 +82,8 @@ def checked_weights(weights: Any, n: int) -> jax.Array | None:
     least = int(jnp.argmin(w))
     if w[least] < 0:
         raise ValueError(
-            f"sample_weight[{least}]={shown(w[least].item())} is below 0; a weight of 0 leaves a "
-            "sample out."
+            f"sample_weight[{least}] is {w[least].item():g}, below 0; a weight of 0 leaves out a "
+            "sample."
         )
     if not np.any(w):
         raise ValueError("sample_weight is 0 for every sample, so there is nothing to learn from.")

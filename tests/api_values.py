@@ -336,6 +336,18 @@ TABLE = {
     "epochs": Values([None], OPTIONAL_NOT_POSITIVE),
     "batch_size": Values([None, 2], [*OPTIONAL_NOT_POSITIVE, 5]),
     "fit.key": Values([KEY], [*THINGS[1:], *ARRAYS, 0, "key", jax.random.split(KEY, 2)]),
+    "sample_weight": Values(
+        [None, jnp.ones(4), [1, 0, 2.5, 1], np.array([True, False, True, True])],
+        [
+            *(v for v in NOT_ARRAYS if not (v is None or isinstance(v, Of))),
+            *ARRAYS,
+            1.0,
+            Y,
+            -jnp.ones(4),
+            jnp.zeros(4),
+            jnp.ones(4) * jnp.nan,
+        ],
+    ),
     "callback": Values([None, lambda *_: None, lambda *_: True], NOT_CALLABLE),
     "validation": Values(
         [None, (X, Y), [np.asarray(X[:2]), np.asarray(Y[:2])]],

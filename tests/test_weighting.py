@@ -79,7 +79,7 @@ REFUSED = {
     "a column": (W[:, None], ValueError, r"sample_weight has shape \[12, 1\]; expected \[12\]"),
     "too few": (W[:5], ValueError, r"sample_weight has shape \[5\]; expected \[12\]"),
     "one number": (2.0, ValueError, r"sample_weight has shape \[\]; expected \[12\]"),
-    "below 0": (W - 1.0, ValueError, r"sample_weight\[0\]=-1.0 is below 0"),
+    "below 0": (W - 1.0, ValueError, r"sample_weight\[0\] is -1, below 0"),
     "not finite": (np.where(W, W, np.nan), ValueError, "sample_weight holds 3 values that are NaN"),
     "all 0": (0 * W, ValueError, "sample_weight is 0 for every sample"),
     "text": (["a"] * 12, TypeError, "sample_weight is"),
