@@ -131,7 +131,7 @@ def test_a_long_list_is_not_written_out():
         def __repr__(self):
             raise AssertionError
 
-    assert_identical(fit(Long(BATCHES))[0], loop(BATCHES)[0])
+    assert_identical(fit(Long(BATCHES))[0], by_steps(BATCHES)[0])
 
 
 def test_it_goes_on_from_a_state_which_stays_usable():
