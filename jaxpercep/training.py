@@ -21,6 +21,7 @@ from jaxpercep._checks import (
     check_positive_int,
     shown,
 )
+from jaxpercep.deferring import Deferred
 from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
 from jaxpercep.keeping import Keeping, Run, checked_keeping
 from jaxpercep.layer import (
@@ -37,6 +38,8 @@ from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping
 from jaxpercep.weighting import Weighted, checked_weights
 
 STEPS_PER_BLOCK = 64  # of the innermost loop
+NUMBERS_PER_BLOCK = 128  # of predictions that it keeps, 512 bytes of float32
+MOST_DEFERRED = 8  # numbers of a prediction whose loss is left for later
 STEPS_PER_VALIDATION = 100  # of the full batch
 
 _MASKED = np.ma.MaskedArray  # looked up once, for every call of a step asks
@@ -307,14 +310,14 @@ def _run_steps(
     """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut.
 
     XLA compiles an inner loop into one kernel if it carries little. So it carries the state and its
-    own losses; an outer loop shuffles, and keeps all losses.
+    own losses, or the few predictions from which they follow; an outer loop shuffles, and keeps all
+    losses.
     """
     samples = len(data[0])
     batches = samples // (batch_size or samples)
 
-    def step(state: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None) -> Any:
-        weighted = loss if weights is None else Weighted(loss, weights)
-        return update_of(model, weighted, optimizer, method)(state, x, y)
+    def loss_of(weights: jax.Array | None) -> Loss:
+        return loss if weights is None else Weighted(loss, weights)
 
     def permutation(epoch: jax.Array) -> jax.Array | None:
         if key is None:
@@ -328,6 +331,15 @@ def _run_steps(
         x, y, weights = data
         return x[rows], y[rows], None if weights is None else weights[rows]
 
+    def step(state: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None) -> Any:
+        mine = loss_of(weights)
+        record = Deferred(mine) if deferring else mine
+        return update_of(model, record, optimizer, method)(state, x, y)
+
+    def loss_at(order: jax.Array | None, position: jax.Array, prediction: jax.Array) -> jax.Array:
+        _, y, weights = batch(order, position)
+        return loss_of(weights).apply(prediction, y)
+
     def block(carry: Any) -> Any:
         done, state, order, losses = carry
         epoch, position = jnp.divmod(state.step, batches)
@@ -336,22 +348,30 @@ def _run_steps(
             return order
 
         order = lax.cond(position == 0, permutation, keep, epoch)
-        steps = jnp.minimum(STEPS_PER_BLOCK, count - done)
+        steps = jnp.minimum(length, count - done)
         if order is not None:
             steps = jnp.minimum(steps, batches - position)
 
         def body(i: jax.Array, carry: Any) -> Any:
-            state, losses = carry
-            state, loss = step(state, *batch(order, position + i))
-            return state, losses.at[i].set(loss)
+            state, records = carry
+            state, record = step(state, *batch(order, position + i))
+            return state, records.at[i].set(record)
 
-        mine = jnp.zeros(STEPS_PER_BLOCK, losses.dtype)
-        state, mine = lax.fori_loop(0, steps, body, (state, mine))
+        records = jnp.zeros((length, *record.shape), record.dtype)
+        state, mine = lax.fori_loop(0, steps, body, (state, records))
+        if deferring:
+            mine = jax.vmap(partial(loss_at, order))(position + jnp.arange(length), mine)
         return done + steps, state, order, lax.dynamic_update_slice(losses, mine, (done,))
 
     order = permutation(state.step // batches)
-    dtype = jax.eval_shape(step, state, *batch(order, state.step % batches))[1].dtype
-    losses = jnp.zeros(loop.STEPS_PER_CALL + STEPS_PER_BLOCK, dtype)
+    prediction = jax.eval_shape(model.apply, state.params, batch(order, state.step % batches)[0])
+    deferring = method == "manual" and prediction.size <= MOST_DEFERRED
+    length = (
+        min(STEPS_PER_BLOCK, NUMBERS_PER_BLOCK // prediction.size) if deferring else STEPS_PER_BLOCK
+    )
+    record = jax.eval_shape(step, state, *batch(order, state.step % batches))[1]
+    dtype = jax.eval_shape(partial(loss_at, order), state.step % batches, prediction).dtype
+    losses = jnp.zeros(loop.STEPS_PER_CALL + length, dtype)
     carry = jnp.zeros_like(count), state, order, losses
     _, state, _, losses = lax.while_loop(lambda carry: carry[0] < count, block, carry)
     return state, losses
