@@ -34,9 +34,9 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def steps(sizes: list[int], batch: int, scan: bool = False) -> Iterator[tuple[Any, Any]]:
+def steps(sizes: list[int], batch: int, **options: Any) -> Iterator[tuple[Any, Any]]:
     """Yields a compiled update and its arguments, by hand and then by autodiff."""
-    model, optimizer = jp.mlp(sizes, jp.tanh, scan=scan), optax.sgd(0.01)
+    model, optimizer = jp.mlp(sizes, jp.tanh, **options), optax.sgd(0.01)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     arguments = state, *data(sizes, batch)
     for method in ("manual", "autodiff"):
@@ -85,6 +85,17 @@ def wide() -> Line:
         return a
 
     return Line("1024 wide, products / step", partial(step, *arguments), partial(products, a, a))
+
+
+def narrow() -> Line:
+    """The same step in float32, and with products in bfloat16."""
+    sizes = [1024] * 5
+    ((whole, arguments), _), ((half, _), _) = (
+        steps(sizes, 1024),
+        steps(sizes, 1024, dtype="bfloat16"),
+    )
+    ours, other = partial(half, *arguments), partial(whole, *arguments)
+    return Line("1024 wide, float32 / bfloat16", ours, other)
 
 
 def one_call() -> Line:
@@ -148,7 +159,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     jax.config.update("jax_num_cpu_devices", 2)
     print(f"JAX {jax.__version__}")
-    for made in (deep, deep_products, wide, one_call, spread):
+    for made in (deep, deep_products, wide, narrow, one_call, spread):
         line = made()
         pairs = [
             [seconds(run, line.calls) for run in (line.ours, line.other)] for _ in range(rounds + 1)
