@@ -1,4 +1,4 @@
-"""Times what no cell of the suite does: 512 scanned layers, a step's own products, one call a step.
+"""Times what no cell of the suite does: 512 scanned layers, a step's own products, two devices.
 
     python -m benchmarks.deep_and_wide
 
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 
 import jaxpercep as jp
 from benchmarks.fit_against import data
@@ -33,9 +34,9 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def steps(sizes: list[int], batch: int, scan: bool = False) -> Iterator[tuple[Any, Any]]:
+def steps(sizes: list[int], batch: int, **options: Any) -> Iterator[tuple[Any, Any]]:
     """Yields a compiled update and its arguments, by hand and then by autodiff."""
-    model, optimizer = jp.mlp(sizes, jp.tanh, scan=scan), optax.sgd(0.01)
+    model, optimizer = jp.mlp(sizes, jp.tanh, **options), optax.sgd(0.01)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     arguments = state, *data(sizes, batch)
     for method in ("manual", "autodiff"):
@@ -52,6 +53,24 @@ def deep() -> Line:
     return Line("512 layers, autodiff / by hand", ours, other, remark=remark)
 
 
+def deep_products() -> Line:
+    """The same step by hand, and its products alone, in two loops that keep what it does."""
+    (manual, arguments), _ = steps([64, *[128] * 512, 10], 128, scan=True)
+    w, x = (
+        0.05 * jax.random.normal(jax.random.key(0), shape)
+        for shape in ((511, 128, 128), (128, 128))
+    )
+
+    @jax.jit
+    def products(w: jax.Array, x: jax.Array) -> Any:
+        y, inputs = lax.scan(lambda h, w: (h @ w, h), x, w)
+        back = lax.scan(lambda d, wh: (d @ wh[0].T, wh[1].T @ d), y, (w, inputs), reverse=True)
+        return back[0], w - back[1]
+
+    ours, other = partial(manual, *arguments), partial(products, w, x)
+    return Line("512 layers, products / by hand", ours, other)
+
+
 def wide() -> Line:
     """A step of four layers 1024 wide, batch 1024: whole, and its products alone."""
     sizes = [1024] * 5
@@ -66,6 +85,17 @@ def wide() -> Line:
         return a
 
     return Line("1024 wide, products / step", partial(step, *arguments), partial(products, a, a))
+
+
+def narrow() -> Line:
+    """The same step in float32, and with products in bfloat16."""
+    sizes = [1024] * 5
+    ((whole, arguments), _), ((half, _), _) = (
+        steps(sizes, 1024),
+        steps(sizes, 1024, dtype="bfloat16"),
+    )
+    ours, other = partial(half, *arguments), partial(whole, *arguments)
+    return Line("1024 wide, float32 / bfloat16", ours, other)
 
 
 def one_call() -> Line:
@@ -97,6 +127,22 @@ def one_call() -> Line:
     )
 
 
+def spread() -> Line:
+    """A population of 1024 networks: on one device, and on two, of one core each."""
+    model, optimizer, loss = (
+        jp.mlp([2, 10, 10, 10, 1], jp.tanh),
+        optax.sgd(0.01),
+        jp.BinaryCrossEntropy(),
+    )
+    keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data([2, 1], 4)
+
+    def train(mesh: Any) -> Any:
+        return jp.train_population(model, loss, optimizer, keys, x, y, steps=1000, mesh=mesh).losses
+
+    mesh = jax.make_mesh((2,), ("networks",))
+    return Line("1024 networks, one device / two", partial(train, mesh), partial(train, None))
+
+
 def seconds(run: Run, calls: int) -> float:
     """Returns the seconds a call takes."""
     start = time.perf_counter()
@@ -111,8 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
+    jax.config.update("jax_num_cpu_devices", 2)
     print(f"JAX {jax.__version__}")
-    for made in (deep, wide, one_call):
+    for made in (deep, deep_products, wide, narrow, one_call, spread):
         line = made()
         pairs = [
             [seconds(run, line.calls) for run in (line.ours, line.other)] for _ in range(rounds + 1)

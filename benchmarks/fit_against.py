@@ -25,13 +25,15 @@ import optax
 from jax import lax
 
 CELLS = {
-    "2-2-1, XOR": ((2, 2, 1), 4),
-    "2-10-10-10-1, batch 4": ((2, 10, 10, 10, 1), 4),
-    "64-16-10, batch 8": ((64, 16, 10), 8),
-    "24-8-2, batch 200": ((24, 8, 2), 200),
-    "4-32-16-4, batch 64": ((4, 32, 16, 4), 64),
-    "64-32-32-10, batch 64": ((64, 32, 32, 10), 64),
-    "64-128-128-10, batch 64": ((64, 128, 128, 10), 64),
+    "2-2-1 of sigmoid, XOR": ((2, 2, 1), 4, "sigmoid"),
+    "2-2-1 of tanh, XOR": ((2, 2, 1), 4, "tanh"),
+    "2-10-10-10-1 of sigmoid, batch 4": ((2, 10, 10, 10, 1), 4, "sigmoid"),
+    "2-10-10-10-1 of tanh, batch 4": ((2, 10, 10, 10, 1), 4, "tanh"),
+    "64-16-10 of tanh, batch 8": ((64, 16, 10), 8, "tanh"),
+    "24-8-2 of tanh, batch 200": ((24, 8, 2), 200, "tanh"),
+    "4-32-16-4 of tanh, batch 64": ((4, 32, 16, 4), 64, "tanh"),
+    "64-32-32-10 of tanh, batch 64": ((64, 32, 32, 10), 64, "tanh"),
+    "64-128-128-10 of tanh, batch 64": ((64, 128, 128, 10), 64, "tanh"),
 }
 SECONDS = 0.3  # of a sample
 
@@ -47,25 +49,25 @@ def data(sizes: Sequence[int], batch: int) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32 if y.ndim == 2 else jnp.int32)
 
 
-def by_fit(sizes: Sequence[int], batch: int, method: Any) -> Run:
+def by_fit(sizes: Sequence[int], batch: int, activation: str, method: Any) -> Run:
     """Trains by `jp.fit`, of whichever checkout has been imported."""
     import jaxpercep as jp  # not before: each process has its own
 
     loss = jp.BinaryCrossEntropy() if sizes[-1] == 1 else jp.SoftmaxCrossEntropy()
-    model, optimizer = jp.mlp(sizes, jp.tanh), optax.sgd(0.01)
+    model, optimizer = jp.mlp(sizes, getattr(jp, activation)), optax.sgd(0.01)
     x, y = data(sizes, batch)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     fit = partial(jp.fit, model, loss, optimizer, state, x, y, method=method)
     return lambda steps: fit(steps=steps)
 
 
-def by_optax(sizes: Sequence[int], batch: int) -> Run:
+def by_optax(sizes: Sequence[int], batch: int, activation: str) -> Run:
     """Trains by plain jax.numpy and optax, all steps in one compiled loop that keeps the losses.
 
     The samples are arguments of the program, as they are in `fit`.
     """
     x, y = data(sizes, batch)
-    optimizer = optax.sgd(0.01)
+    optimizer, function = optax.sgd(0.01), getattr(jax.nn, activation)
     rng = np.random.default_rng(0)
     shapes = list(itertools.pairwise(sizes))
     params = [
@@ -75,7 +77,7 @@ def by_optax(sizes: Sequence[int], batch: int) -> Run:
     def objective(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         h = x
         for w, b in params[:-1]:
-            h = jnp.tanh(h @ w + b)
+            h = function(h @ w + b)
         p = h @ params[-1][0] + params[-1][1]
         if sizes[-1] == 1:
             return optax.sigmoid_binary_cross_entropy(p, y).mean()

@@ -166,7 +166,7 @@ def _train(
         )
     (_, states), losses = train(jax.tree.map(blocks.divided, carry), x, y)
     joined = partial(blocks.joined, axis=blocks.axis)
-    return jax.tree.map(joined, states), blocks.joined(losses, axis=-1)
+    return jax.tree.map(joined, states), blocks.joined(losses, axis=1)
 
 
 def _train_blocks(
@@ -182,7 +182,11 @@ def _train_blocks(
     def rest(_: jax.Array, carry: Any) -> Any:
         return step(carry, x, y)[0]
 
-    return lax.map(partial(lax.scan, record, length=steps // every), carry)
+    def train(carry: Any) -> Any:
+        carry, losses = lax.scan(record, carry, length=steps // every)
+        return carry, jnp.moveaxis(losses, -1, 0)
+
+    return lax.map(train, carry)
 
 
 class _Blocks(NamedTuple):

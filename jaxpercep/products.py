@@ -18,7 +18,9 @@ def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) ->
     Products of up to `FUSED` multiplications are written as multiplications and a sum. XLA compiles
     that into one kernel with the operations around it, and a loop over small steps into one kernel,
     too. Larger products are calls of a matrix library, which is faster from there on. A product of
-    one row, a vector times a matrix, is left to XLA at any size: it writes the loops itself.
+    one row, a vector times a matrix, is left to XLA at any size: it writes the loops itself. The
+    library multiplies bfloat16 twice as fast as float32, but no faster if the first factor has to
+    be transposed, as in x^T dy: then it is written out anew first.
 
     Args:
         a: the first factor.
@@ -28,6 +30,9 @@ def contract(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype: Any) ->
     """
     rows = math.prod(size for axis, size in enumerate(a.shape) if axis not in axes[0])
     if rows == 1 or multiplications(a, b, axes) > FUSED:
+        if a.dtype == jnp.bfloat16:
+            a = _summed_last(a, axes[0])
+            axes = tuple(range(a.ndim))[-len(axes[0]) :], axes[1]
         return lax.dot_general(a, b, (axes, ((), ())), preferred_element_type=dtype)
     return multiply_and_sum(a, b, axes, dtype)
 
@@ -51,3 +56,12 @@ def multiply_and_sum(a: jax.Array, b: jax.Array, axes: tuple[Axes, Axes], dtype:
     a = jnp.expand_dims(a, range(a.ndim, a.ndim + len(kept_of_b)))
     b = jnp.expand_dims(b, range(summed, summed + len(kept_of_a)))
     return jnp.sum(a.astype(dtype) * b.astype(dtype), axis=tuple(range(summed)))
+
+
+def _summed_last(a: jax.Array, summed: Axes) -> jax.Array:
+    """Returns a with these axes last, in memory too: XLA would leave a transpose to the product."""
+    kept = tuple(axis for axis in range(a.ndim) if axis not in summed)
+    if (*kept, *summed) == tuple(range(a.ndim)):
+        return a
+    moved = jnp.transpose(a, (*kept, *summed))
+    return lax.optimization_barrier(moved.reshape(-1)).reshape(moved.shape)

@@ -360,7 +360,8 @@ def _run_steps(
         records = jnp.zeros((length, *record.shape), record.dtype)
         state, mine = lax.fori_loop(0, steps, body, (state, records))
         if deferring:
-            mine = jax.vmap(partial(loss_at, order))(position + jnp.arange(length), mine)
+            positions = position + jnp.arange(length, dtype=position.dtype)
+            mine = jax.vmap(partial(loss_at, order))(positions, mine)
         return done + steps, state, order, lax.dynamic_update_slice(losses, mine, (done,))
 
     order = permutation(state.step // batches)

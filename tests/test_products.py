@@ -1,5 +1,7 @@
 """Products of matrices are written by their size, and the result is the same."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,3 +55,31 @@ def test_narrow_factors_are_summed_in_the_wider_type():
     product = contract(a, b, ((1,), (0,)), jnp.float32)
     assert product.dtype == jnp.float32
     assert product.item() == 512 * (1 + 2**-7)
+
+
+@pytest.mark.parametrize("product", PRODUCTS.values(), ids=PRODUCTS)
+def test_a_large_product_in_bfloat16_sums_over_rows_of_its_first_factor(product):
+    a, b, axes, letters = product
+    a, b = (jnp.asarray(RNG.normal(size=[16 * n for n in s]), jnp.bfloat16) for s in (a, b))
+
+    def by_contract(a, b):
+        return contract(a, b, axes, jnp.float32)
+
+    def by_einsum(a, b):
+        return jnp.einsum(letters, a, b, preferred_element_type=jnp.float32)
+
+    written_out = "optimization_barrier" in str(jax.make_jaxpr(by_contract)(a, b))
+    assert written_out == (axes[0][-1] != a.ndim - 1)
+
+    def close(found, expected):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-2, atol=2e-1), found, expected)
+
+    close(jax.jit(by_contract)(a, b), by_einsum(a, b))
+    stacked = jnp.stack([a, 2 * a])
+    close(*(jax.jit(jax.vmap(f, (0, None)))(stacked, b) for f in (by_contract, by_einsum)))
+    close(*(jax.jit(partial(jax.jvp, f))((a, b), (2 * a, b)) for f in (by_contract, by_einsum)))
+    pulled = (
+        jax.jit(jax.grad(lambda *ab, f=f: f(*ab).sum(), (0, 1)))(a, b)
+        for f in (by_contract, by_einsum)
+    )
+    close(*(jax.tree.map(lambda g: g.astype(jnp.float32), gradients) for gradients in pulled))
