@@ -19,10 +19,11 @@ from jaxpercep._checks import (
     check_choice,
     check_finite,
     check_positive_int,
+    counted,
     shown,
 )
 from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
-from jaxpercep.keeping import Keeping, Run, checked_keeping
+from jaxpercep.keeping import Keeping, Place, Run, checked_keeping
 from jaxpercep.layer import (
     Layer,
     Params,
@@ -203,13 +204,15 @@ def fit(
     total = _total_steps(state, steps, epochs, per_epoch)
     usual = per_epoch if batch_size else STEPS_PER_VALIDATION
     watch = _watch(model, loss, state.params, validation, validate_every, usual, early_stopping)
-    run = partial(_run_steps, model, loss, optimizer, method, batch_size)
+    run, data = partial(_run_steps, model, loss, optimizer, method, batch_size), (x, y, weights)
+    taking = _InMemory(run, data, key, total)
 
-    def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
-        state, losses = jax.block_until_ready(run(state, (x, y, weights), key, count))
-        return state, np.asarray(losses)[:count]
+    def lower(place: Place) -> Any:
+        del place
+        return _run_steps.lower(*run.args, state, data, key, 1)
 
     this = Run(
+        function="fit",
         settings={
             "model": model,
             "loss": loss,
@@ -226,15 +229,57 @@ def fit(
             "key": key,
             "validation": watch.data,
         },
-        lower=partial(_run_steps.lower, *run.args, state, (x, y, weights), key, 1),
-        take=take,
-        total=total,
+        lower=lower,
+        steps=taking,
     )
+    return loop.train(state, taking, watch, callback, keeping.opened(this))
 
-    def again(state: TrainState, count: int) -> TrainState:
-        return take(state, count)[0]
 
-    return loop.train(state, take, again, lambda: total, watch, callback, keeping.opened(this))
+_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
+"""Inputs, targets, and the weights of the samples if there are any."""
+
+
+class _InMemory(NamedTuple):
+    """Takes steps over data on the device, many a call.
+
+    Attributes:
+        run: takes steps: (state, data, key, count) -> (state, losses).
+        data: the data.
+        key: of the order of the samples.
+        total: the number of steps of the whole run.
+    """
+
+    run: Callable[..., tuple[TrainState, jax.Array]]
+    data: _Data
+    key: jax.Array | None
+    total: int
+
+    def take(self, state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
+        """Takes steps; returns the state and the losses."""
+        state, losses = jax.block_until_ready(self.run(state, self.data, self.key, count))
+        return state, np.asarray(losses)[:count]
+
+    def again(self, state: TrainState, count: int) -> TrainState:
+        """Returns the state so many steps after one."""
+        return self.take(state, count)[0]
+
+    def resumable(self, state: TrainState) -> TrainState | None:
+        """Returns this state, or None if its loss is not finite."""
+        return state if np.isfinite(self.take(state, 1)[1]).all() else None
+
+    def place(self) -> Place:
+        """Returns nothing, for the samples to come follow from the key and the step."""
+        return {}
+
+    def go_to(self, done: int, place: Place) -> str:
+        """Returns in words why a run cannot go on after so many steps, or nothing."""
+        del place
+        if done <= self.total:
+            return ""
+        return (
+            f"holds a run of {counted(done, 'step')} already, and fit was asked for {self.total} "
+            "in all; ask for more, or choose another folder."
+        )
 
 
 class _Step:
@@ -262,10 +307,6 @@ class _Step:
         if name.startswith("__"):  # those of the class, which copying asks for too early
             raise AttributeError(name)
         return getattr(self._jitted, name)  # lower, trace and so on
-
-
-_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
-"""Inputs, targets, and the weights of the samples if there are any."""
 
 
 @partial(jax.jit, static_argnums=(0, 1))
