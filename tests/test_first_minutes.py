@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse
 
 import jaxpercep as jp
+from jaxpercep import evaluation
 from jaxpercep.datasets import logic_gate
 
 X, Y, _ = logic_gate("XOR")
@@ -83,6 +84,17 @@ def test_the_loss_of_all_data_does_not_depend_on_the_batches(loss, batch_size):
     found = jp.evaluate(MODEL, loss, STATE.params, X, Y, batch_size=batch_size)
     assert isinstance(found, float)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_batches_bound_the_memory_of_the_activations():
+    model, x = jp.mlp([2, 256, 256, 1], jp.tanh), jax.ShapeDtypeStruct((4096, 2), np.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+
+    def needed(batch_size):
+        program = evaluation._outputs.lower(model, params, x, batch_size).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert needed(64) < needed(None) / 10
 
 
 def test_the_accuracy_is_the_share_of_samples_that_are_right():
