@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_positive_int, check_real
-from jaxpercep.layer import Layer, Params, as_array, check_input
+from jaxpercep.layer import Layer, Params, as_array, as_floating, check_input
 from jaxpercep.losses import Loss
 from jaxpercep.training import checked_data
 
@@ -38,6 +38,7 @@ def evaluate(
             defined for; or `batch_size` is below 1.
         TypeError: An argument is of the wrong kind.
     """
+    params = as_floating("params", params)
     x, y = checked_data(model, loss, params, x, y)
     return float(loss.apply(outputs(model, params, x, batch_size), y))
 

@@ -20,9 +20,9 @@ from jaxpercep.training import (
     Step,
     TrainState,
     check_is_pair,
-    check_run,
     check_untraced,
     checked_data,
+    checked_start,
     naming,
     update_of,
 )
@@ -89,7 +89,7 @@ def fit_batches(
     """
     check_untraced("fit_batches", state)
     check_pair(model, loss)
-    check_run(optimizer, state, method, callback)
+    state = checked_start(optimizer, state, method, callback)
     keeping = checked_keeping(checkpoints)
     step = partial(_step, model, loss, optimizer, method)
     fix = f"batches, a {type(batches).__name__}, has to give pairs such as (x, y)"

@@ -40,8 +40,6 @@ from jaxpercep.weighting import Weighted, checked_weights
 STEPS_PER_BLOCK = 64  # of the innermost loop
 STEPS_PER_VALIDATION = 100  # of the full batch
 
-_MASKED = np.ma.MaskedArray  # looked up once, for every call of a step asks
-
 
 class TrainState(NamedTuple):
     """Everything a step changes: the number of steps taken, parameters, optimizer state."""
@@ -195,7 +193,7 @@ def fit(
         OSError: A checkpoint cannot be written.
     """
     check_untraced("fit", state, x, y, validation)
-    check_run(optimizer, state, method, callback)
+    state = checked_start(optimizer, state, method, callback)
     keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
     weights = checked_weights(sample_weight, len(x))
@@ -282,6 +280,16 @@ class _InMemory(NamedTuple):
         )
 
 
+def _is_held(value: Any) -> bool:
+    """Returns True for what `jax.jit` takes as it is.
+
+    It would take a masked array without its mask, and refuse frames. Of the other byte order it
+    reads the bytes in this machine's once it has compiled a program for numbers of that type.
+    """
+    plain = type(value) is np.ndarray and value.dtype.isnative
+    return plain or isinstance(value, jax.Array)
+
+
 class _Step:
     """A jitted step that says what is wrong with arguments that JAX refuses before it traces."""
 
@@ -294,8 +302,8 @@ class _Step:
         self, state: TrainState, x: ArrayLike, y: ArrayLike
     ) -> tuple[TrainState, jax.Array]:
         try:
-            if isinstance(x, _MASKED) or isinstance(y, _MASKED):
-                raise TypeError("jax.jit would take a masked array, without its mask.")
+            if not (_is_held(x) and _is_held(y)):
+                x, y = as_array("x", x), as_array("y", y)
             return self._jitted(state, x, y)
         except (TypeError, ValueError):
             _check_state(state, self._optimizer)
@@ -398,8 +406,8 @@ def _run_steps(
     return state, losses
 
 
-def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
-    """Raises unless these are what a run can start with."""
+def checked_start(optimizer: Any, state: Any, method: Any, callback: Any) -> TrainState:
+    """Returns the state with its leaves as JAX's arrays, or raises unless a run can start so."""
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
     for path, leaf in jax.tree.leaves_with_path(state.params):
@@ -407,6 +415,11 @@ def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
     check_choice("method", method, METHODS)
     if callback is not None:
         check_callable("callback", callback, "(state, losses) -> None or bool")
+
+    def held(leaf: Any) -> jax.Array:
+        return leaf if isinstance(leaf, jax.Array) else as_array("state", leaf)
+
+    return jax.tree.map(held, state)
 
 
 def check_untraced(function: str, *arguments: Any) -> None:
