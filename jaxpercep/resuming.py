@@ -91,11 +91,10 @@ class _Saver(Keeper):
         if self._found is None:
             return state, []
         arrays, self._found = self._found.arrays, None  # freed, once the run has begun
-        like = jax.tree.map(jnp.asarray, state)
-        best = _placed("best", arrays, like) if "best_0" in arrays else None
+        best = _placed("best", arrays, state) if "best_0" in arrays else None
         if "validation" in arrays:
             watch.take_over(arrays["validated"].tolist(), arrays["validation"].tolist(), best)
-        return _placed("state", arrays, like), [arrays["losses"]]
+        return _placed("state", arrays, state), [arrays["losses"]]
 
     def sees(self, state: Any, losses: Sequence[NDArray[Any]], watch: Watch, last: bool) -> None:
         if not last and time.monotonic() - self._clock < self._every:

@@ -30,7 +30,6 @@ SECONDS_OF_A_START = 3.0
 SECONDS_OF_A_CHILD = 1.0  # of training, before a kill that is not aimed at a save
 KILLS_OF_A_RUN = 12  # at most, then it may end
 KEEP = 2
-BATCHES = 30_000  # of a stream
 KEPT_PROGRAMS = {  # or compiling takes most of the time
     "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir(), "jaxpercep-kill-programs")),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -68,19 +67,18 @@ def options_of(case: str, x: Any, y: Any) -> dict[str, Any]:
 
 
 def drawn(x: Any, y: Any) -> Iterator[tuple[Any, Any]]:
-    """Gives batches of 8, and one of 5 among 100."""
+    """Gives 30,000 batches of 8, one among 100 of 5."""
     rng = np.random.default_rng(3)
-    for number in range(BATCHES):
+    for number in range(30_000):
         rows = rng.integers(len(x), size=8 if number % 100 else 5)
         yield x[rows], y[rows]
 
 
 def read_by_grain(x: Any, y: Any) -> Any:
-    """Gives batches of 8 of each epoch, shuffled, and one of 6."""
+    """Gives 3 batches of 8 and one of 6 in each of 1,000 epochs, shuffled."""
     import grain
 
-    epochs = -(-BATCHES // -(-len(x) // 8))
-    rows = grain.MapDataset.range(len(x)).shuffle(seed=3).batch(8).repeat(epochs)
+    rows = grain.MapDataset.range(len(x)).shuffle(seed=3).batch(8).repeat(1000)
     read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
     return rows.map(lambda rows: (x[rows], y[rows])).to_iter_dataset(read)
 

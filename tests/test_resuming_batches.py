@@ -142,9 +142,8 @@ STREAMS = {
     "jax": lambda: [tuple(map(jnp.asarray, pair)) for pair in BATCHES],
     "bfloat16": lambda: [(jnp.asarray(x, jnp.bfloat16), y) for x, y in BATCHES],
 }
-every_stream = pytest.mark.parametrize(
-    "make", quick(STREAMS, "generator", "sizes", "state of bytes", "Grain")
-)
+every_stream = pytest.mark.parametrize("make", quick(STREAMS, "sizes", "Grain"))
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -175,10 +174,7 @@ def fit(folder, stream, *, every=0, keep=2, **options):
 
 
 @every_stream
-@pytest.mark.parametrize(
-    "at",
-    [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 7, 10],
-)
+@pytest.mark.parametrize("at", [slow(1), slow(2), 4, slow(10)])
 def test_a_run_that_was_killed_ends_in_the_same_bits(tmp_path, make, at):
     with pytest.raises(Killed):
         fit(tmp_path, make(), callback=partial(killing, at))
@@ -191,7 +187,7 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(tmp_path, make, at):
 
 
 @pytest.mark.usefixtures("long_calls")
-@pytest.mark.parametrize("make", quick(STREAMS, "stateful"))
+@pytest.mark.parametrize("make", quick(STREAMS, "state of bytes"))
 def test_a_run_of_long_calls_ends_in_the_same_bits(tmp_path, make):
     expected = fit(None, make())
     at = len(expected[1].loss)  # in calls of 1 and of all the others
@@ -209,17 +205,15 @@ def test_a_run_is_killed_again_and_again(tmp_path):
     assert_same(fit(tmp_path, shuffled()), fit(None, shuffled()))
 
 
-@pytest.mark.parametrize(
-    "options",
-    quick({"manual": {"method": "manual"}, "random keys": {"optimizer": NOISY}}, "random keys"),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"method": "manual"}, {"optimizer": NOISY}])
 def test_method_and_optimizer_go_on(tmp_path, options):
     with pytest.raises(Killed):
         fit(tmp_path, shuffled(), **options, callback=partial(killing, 4))
     assert_same(fit(tmp_path, shuffled(), **options), fit(None, shuffled(), **options))
 
 
-@pytest.mark.parametrize("leaf", [jnp.asarray, np.asarray])
+@pytest.mark.parametrize("leaf", [slow(jnp.asarray), np.asarray])
 def test_a_resumed_run_is_one_of_the_state_that_it_began_with(tmp_path, leaf):
     start = jax.tree.map(leaf, fit(None, BATCHES[:4])[0])
     with pytest.raises(Killed):
@@ -230,6 +224,7 @@ def test_a_resumed_run_is_one_of_the_state_that_it_began_with(tmp_path, leaf):
     assert_same(resumed, fit(None, BATCHES, state=start))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_double_precision_comes_back(tmp_path):
     stream = [(x.astype(float), y.astype(float)) for x, y in BATCHES]
@@ -249,7 +244,7 @@ def test_a_run_goes_on_without_compiling_again(tmp_path):
     assert streaming._step._cache_size() == before
 
 
-@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("before", [0, slow(1), slow(2)])
 def test_a_run_that_diverges_does_so_again(tmp_path, before):
     steep = {"optimizer": optax.sgd(1e2)}
     stream = [(x, 1e2 * y) for x, y in shuffled(epochs=10)]
@@ -285,8 +280,10 @@ def test_the_batches_trained_on_are_dropped_unseen(tmp_path):
     assert_same(fit(tmp_path, iter(stream)), fit(None, BATCHES))
 
 
-@pytest.mark.parametrize("calls", ["single_steps", "long_calls"])
-@pytest.mark.parametrize("at", [0, 4])
+@pytest.mark.parametrize(
+    ("calls", "at"),
+    [slow("single_steps", 0), slow("single_steps", 4), ("long_calls", 0), ("long_calls", 4)],
+)
 def test_a_callback_sees_as_many_steps_as_batches_were_taken(tmp_path, at, calls, request):
     request.getfixturevalue(calls)
     if at:
@@ -315,7 +312,7 @@ def test_a_run_that_is_over_is_returned_as_it_was(tmp_path, make):
         assert steps_in(tmp_path) == [last]
 
 
-@pytest.mark.parametrize("make", [shuffled, grain_batches])
+@pytest.mark.parametrize("make", [shuffled, slow(grain_batches)])
 def test_more_batches_train_on(tmp_path, make):
     fit(tmp_path, make(epochs=1), every=1e9)
     assert_same(fit(tmp_path, make(epochs=3)), fit(None, make(epochs=3)))
@@ -334,7 +331,7 @@ def test_a_callback_ends_a_run_with_a_checkpoint(tmp_path):
     assert_same(fit(tmp_path, shuffled()), fit(None, shuffled()))
 
 
-@pytest.mark.parametrize("make", [shuffled, grain_batches])
+@pytest.mark.parametrize("make", [slow(shuffled), grain_batches])
 def test_ctrl_c_ends_a_run_with_a_checkpoint(tmp_path, make):
     def interrupt(state, _):
         if int(state.step) == 4:
