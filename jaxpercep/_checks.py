@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 from collections.abc import Iterable
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,24 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def shown(value: Any) -> str:
     """Reads as the argument in the call; an array by its type and shape, a long text cut short."""
-    if isinstance(shape := getattr(value, "shape", None), tuple) and shape:
-        return f"{getattr(value, 'dtype', '')}{list(shape)}"
-    text = " ".join(repr(value).split())  # in one line
+    text = " ".join(repr(_outlined(value)).split())  # in one line
     return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+class _Outline(str):
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _outlined(value: Any, depth: int = 8) -> Any:
+    """Returns the value with each array in its tuples, lists and dicts as its type and shape."""
+    if isinstance(shape := getattr(value, "shape", None), tuple) and shape:
+        return _Outline(f"{getattr(value, 'dtype', '')}{list(shape)}")
+    inner = partial(_outlined, depth=depth - 1)
+    if depth and type(value) is dict:
+        return {key: inner(part) for key, part in value.items()}
+    make = getattr(value, "_make", {tuple: tuple, list: list}.get(type(value)))
+    return make(map(inner, value)) if depth and make else value
 
 
 def check_choice(argument: str, value: Any, choices: Iterable[str]) -> None:
@@ -104,17 +119,22 @@ def check_bool(argument: str, value: Any) -> None:
         raise TypeError(f"{argument}={shown(value)} must be True or False.")
 
 
+def check_unmasked(argument: str, value: Any) -> None:
+    """Raises a `TypeError` for a masked array."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
+            "its .filled(number)."
+        )
+
+
 def as_numbers(argument: str, value: Any) -> NDArray[Any]:
     """Returns the value as a NumPy array of real numbers, in this machine's byte order.
 
     Raises:
         TypeError: It is not an array of real numbers, or it has a mask, which would be lost.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
-            "its .filled(number)."
-        )
+    check_unmasked(argument, value)
     came = f"{argument} is a {type(value).__name__}, not an array of numbers"
     if hasattr(value, "toarray"):  # a sparse matrix, of SciPy or another library
         raise TypeError(f"{came}; use its .toarray().")
@@ -124,14 +144,21 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{came}: {error}") from error
     if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
-        frame = hasattr(value, "dtypes")  # one for each column
-        fix = "; make every column float32 or float64 first" if frame else ""
-        raise TypeError(f"{came}: its dtype is {array.dtype}{fix}.")
+        raise TypeError(f"{came}: its dtype is {array.dtype}; {_number_fix(value, array.ndim)}.")
     if array.dtype.kind == "c":
         raise TypeError(
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _number_fix(value: Any, ndim: int) -> str:
+    """Returns how to make numbers of what has become an array of objects, texts or times."""
+    if not ndim:
+        return "pass an array"
+    if ndim == 2 and hasattr(value, "dtypes"):  # one for each column
+        return "make every column float32 or float64 first"
+    return "make it float32, or number labels by numpy.unique(labels, return_inverse=True)[1]"
 
 
 def check_finite(argument: str, value: Any) -> None:

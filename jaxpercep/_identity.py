@@ -1,4 +1,4 @@
-"""What identifies a run of `fit`: texts and digests of everything that decides its bits."""
+"""What identifies a run: texts and digests of everything that decides its bits."""
 
 import hashlib
 import os
@@ -19,19 +19,15 @@ PROGRAM = "program"
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Returns name -> text; the same run has the same texts in another process.
-
-    The lowered program stands for what has no name of its own: the optimizer with its learning
-    rate, and the functions inside of the model and the loss.
-    """
+    """Returns name -> text, without the program; the same run has the same in another process."""
     return {
+        "function": run.function,
         **{name: _words(value) for name, value in run.settings.items()},
-        **{name: _digest(tree) for name, tree in run.arrays.items()},
+        **{name: digest(tree) for name, tree in run.arrays.items()},
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "devices": f"{jax.device_count()} of {jax.devices()[0].device_kind}",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-        PROGRAM: program_digest(run.lower().as_text()),
     }
 
 
@@ -52,19 +48,18 @@ def difference(was: Mapping[str, str], now: Mapping[str, str]) -> str:
 def program_digest(text: str) -> str:
     """Returns a checksum of a StableHLO module in which functions are known by what they do.
 
-    How many copies of a function there are, and so their names, depends on what the process has
-    traced before.
+    The program stands for what has no name of its own: the optimizer with its learning rate, and
+    the functions inside of the model and the loss. How many copies of a function there are, and so
+    their names, depends on what the process has traced before.
     """
     bodies = dict(re.findall(r"^  func\.func \w+ @([\w.]+)(.*?)^  }$", text, re.M | re.S))
 
     @cache
-    def digest(name: str) -> str:
-        body = re.sub(
-            r"@([\w.]+)", lambda m: digest(m[1]) if m[1] in bodies else m[0], bodies[name]
-        )
+    def of(name: str) -> str:
+        body = re.sub(r"@([\w.]+)", lambda m: of(m[1]) if m[1] in bodies else m[0], bodies[name])
         return hashlib.sha256(body.encode()).hexdigest()
 
-    return digest("main")
+    return of("main")
 
 
 def raw(leaf: Any) -> NDArray[Any]:
@@ -74,21 +69,21 @@ def raw(leaf: Any) -> NDArray[Any]:
     return np.asarray(leaf)
 
 
-def _words(value: Any) -> str:
-    """The `repr` without the addresses of functions, which are others in each process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def _digest(tree: Any) -> str:
-    """The type and shape of each array, and a checksum of the bytes of all."""
-    digest = hashlib.sha256()
+def digest(tree: Any) -> str:
+    """Returns the type and shape of each array, and a checksum of the bytes of all."""
+    checksum = hashlib.sha256()
     forms: list[str] = []
     for path, leaf in jax.tree.leaves_with_path(tree):
         array = raw(leaf)
         forms.append(f"{getattr(leaf, 'dtype', array.dtype)}{list(array.shape)}")
-        digest.update(f"{jax.tree_util.keystr(path)} {forms[-1]};".encode())
-        digest.update(array.tobytes())
-    return f"{', '.join(forms)} of sha256 {digest.hexdigest()[:16]}" if forms else "None"
+        checksum.update(f"{jax.tree_util.keystr(path)} {forms[-1]};".encode())
+        checksum.update(array.tobytes())
+    return f"{', '.join(forms)} of sha256 {checksum.hexdigest()[:16]}" if forms else "None"
+
+
+def _words(value: Any) -> str:
+    """The `repr` without the addresses of functions, which are others in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _short(text: str | None) -> str:

@@ -240,7 +240,8 @@ def as_layer(argument: str, value: Any) -> Layer:
     """
     if isinstance(value, str):
         names = [repr(layer) for layer in _ACTIVATIONS]
-        fix = f" Pass jaxpercep.{value}." if value in names else nearest_name(value, names)
+        nearest = nearest_name(value, names) or f" The activations are {', '.join(names)}."
+        fix = f" Pass jaxpercep.{value}." if value in names else nearest
         raise TypeError(f"{argument}={value!r} is a string, not a layer or a function.{fix}")
     if inspect.isroutine(value) or isinstance(value, partial) or hasattr(value, "__wrapped__"):
         layer: Any = _OF_FUNCTIONS.get(value) or AutodiffLayer(_no_params, _OfOneArray(value))

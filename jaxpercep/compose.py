@@ -23,6 +23,7 @@ from jaxpercep.layer import (
     check_cotangent,
     check_input,
     check_key,
+    check_not_state,
 )
 from jaxpercep.residuals import StoredOnce, store_once
 
@@ -102,6 +103,7 @@ class Serial(Described):
         return tuple(reversed(grads)), dy
 
     def _pairs(self, params: tuple[Params, ...]) -> list[tuple[Layer, Params]]:
+        check_not_state(f"{self!r}: params", params)
         if not isinstance(params, tuple) or len(params) != len(self.layers):
             kind = type(params).__name__
             came = f"{kind} of {len(params)}" if isinstance(params, (tuple, list)) else kind

@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_positive_int, check_real
-from jaxpercep.layer import Layer, Params, as_array, check_input
+from jaxpercep.layer import Layer, Params, as_array, as_floating, check_input
 from jaxpercep.losses import Loss
 from jaxpercep.training import checked_data
 
@@ -38,6 +38,7 @@ def evaluate(
             defined for; or `batch_size` is below 1.
         TypeError: An argument is of the wrong kind.
     """
+    params = as_floating("params", params)
     x, y = checked_data(model, loss, params, x, y)
     return float(loss.apply(outputs(model, params, x, batch_size), y))
 
@@ -101,6 +102,19 @@ def outputs(model: Layer, params: Params, x: jax.Array, batch_size: int | None =
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _outputs(model: Layer, params: Params, x: jax.Array, batch_size: int | None) -> jax.Array:
-    if batch_size is None:
+    """Takes the rows where they lie: `lax.map` copies all of them if there is a smaller last batch.
+
+    Here the last batch begins earlier, so that it is of the same size.
+    """
+    if batch_size is None or batch_size >= len(x):
         return model.apply(params, x)
-    return lax.map(partial(model.apply, params), x, batch_size=min(batch_size, len(x)))
+    last = len(x) - batch_size
+
+    def part(i: jax.Array, found: jax.Array) -> jax.Array:
+        start = jnp.minimum(i * batch_size, last)
+        rows = lax.dynamic_slice_in_dim(x, start, batch_size)
+        return lax.dynamic_update_slice_in_dim(found, model.apply(params, rows), start, 0)
+
+    whole = jax.eval_shape(model.apply, params, x)
+    count = -(-len(x) // batch_size)
+    return lax.fori_loop(0, count, part, jnp.zeros(whole.shape, whole.dtype))

@@ -1,33 +1,66 @@
-"""The hook by which a run of `fit` is kept, and gone on from; the one here keeps nothing."""
+"""The hook by which a run is kept, and gone on from; the one here keeps nothing."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from jaxpercep._checks import shown
 from jaxpercep.validation import Watch
 
+Place: TypeAlias = Mapping[str, Any]
+"""Where in its data a run goes on, beyond what follows from its state; JSON."""
+
+
+class Steps(Protocol):
+    """How a run takes its steps, and goes on from those that it took in another process."""
+
+    @property
+    def total(self) -> int | None:
+        """The number of steps of the whole run; None as long as it is not known."""
+
+    def take(self, state: Any, count: int) -> tuple[Any, np.ndarray]:
+        """Takes at most so many steps from a state; returns the state reached, and the losses."""
+        ...
+
+    def again(self, state: Any, count: int) -> Any:
+        """Returns the state so many steps after one, from which more were taken already."""
+
+    def resumable(self, state: Any) -> Any:
+        """Returns the last state, up to this one, whose loss is known to be finite; or None.
+
+        A run that diverges returns the state before the update that led there, so that a run that
+        goes on at the state after it would have lost what it has to return.
+        """
+
+    def place(self) -> Place:
+        """Returns where the run goes on from the resumable state."""
+        ...
+
+    def go_to(self, done: int, place: Place) -> str:
+        """Goes on at a place after so many steps; returns in words why it cannot, or nothing."""
+        ...
+
 
 class Run(NamedTuple):
-    """A call of `fit`: what decides every bit of its result, and how it takes its steps.
+    """A call of `fit` or `fit_batches`: what decides every bit of its result, and its steps.
 
-    The order of the samples is not listed, for it follows from the key and `state.step`.
+    The order of the samples of `fit` is not listed, for it follows from the key and `state.step`.
 
     Attributes:
+        function: the name of the function that was called.
         settings: name -> what is compared by its `repr`.
         arrays: name -> arrays, or None, that are compared by their bytes.
-        lower: lowers the program that takes the steps.
-        take: takes steps: (state, count) -> (state, losses).
-        total: the number of steps.
+        lower: lowers the program that takes the steps at a place.
+        steps: takes the steps.
     """
 
+    function: str
     settings: Mapping[str, Any]
     arrays: Mapping[str, Any]
-    lower: Callable[[], Any]
-    take: Callable[[Any, int], tuple[Any, np.ndarray]]
-    total: int
+    lower: Callable[[Place], Any]
+    steps: Steps
 
 
 class Keeper:
@@ -48,7 +81,7 @@ class Keeper:
 
 
 class Keeping:
-    """What `fit` takes as `checkpoints`."""
+    """What `fit` and `fit_batches` take as `checkpoints`."""
 
     @contextmanager
     def opened(self, run: Run) -> Generator[Keeper]:

@@ -145,6 +145,7 @@ def as_array(argument: str, value: Any) -> jax.Array:
 
 def as_floating(argument: str, tree: Any) -> Any:
     """Returns a tree of parameters with its leaves as arrays, or raises unless all are floating."""
+    check_not_state(argument, tree)
 
     def convert(path: Any, leaf: Any) -> jax.Array:
         array = as_array(name := argument + jax.tree_util.keystr(path), leaf)
@@ -156,6 +157,13 @@ def as_floating(argument: str, tree: Any) -> Any:
         return array
 
     return jax.tree.map_with_path(convert, tree)
+
+
+def check_not_state(argument: str, value: Any) -> None:
+    """Raises a `TypeError` for a state of training, which holds the parameters."""
+    if hasattr(value, "params"):
+        came = type(value).__name__
+        raise TypeError(f"{argument} is a {came}, which holds the parameters; pass its .params.")
 
 
 def _check_kept(argument: str, given: np.ndarray) -> None:

@@ -6,26 +6,21 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxpercep._interactive import deferred_interrupt, progress_bar
-from jaxpercep.keeping import Keeper
+from jaxpercep.keeping import Keeper, Steps
 from jaxpercep.validation import History, Watch, wants_to_end
 
 SECONDS_PER_CALL = 1.0  # the target for one call: often enough to show progress
 STEPS_PER_CALL = 65536  # at most: the size of the buffer of losses of `fit`
 
-Take: TypeAlias = Callable[[Any, int], tuple[Any, np.ndarray]]
-"""Takes at most so many steps from a state: returns the state reached, and the losses."""
-
 
 def train(
     state: Any,
-    take: Take,
-    again: Callable[[Any, int], Any],
-    total: Callable[[], int | None],
+    steps: Steps,
     watch: Watch,
     callback: Callable[[Any, np.ndarray], bool | None] | None,
     keeping: AbstractContextManager[Keeper],
@@ -34,9 +29,7 @@ def train(
 
     Args:
         state: the first.
-        take: takes steps.
-        again: returns the state so many steps after one, from which more were taken already.
-        total: returns the number of steps of the whole run; None as long as it is not known.
+        steps: takes steps, from where a run began that is gone on with.
         watch: validates.
         callback: ends the run by returning True.
         keeping: yields what keeps the run, and knows where it goes on.
@@ -44,20 +37,20 @@ def train(
     calls: deque[_Call] = deque(maxlen=2)
     diverged, first, count = None, int(state.step), 1
     with (
-        progress_bar(total()) as advance,
+        progress_bar(steps.total) as advance,
         deferred_interrupt() as interrupted,
         keeping as keeper,
     ):
         # The call of no steps compiles, if the shapes are known.
-        state, losses_of = keeper.restored(take(state, 0)[0], watch)
+        state, losses_of = keeper.restored(steps.take(state, 0)[0], watch)
         done = sum(map(len, losses_of))
         advance(done, "")
-        ended = done > 0 and watch.sees(first + done, state, done == total())
-        while done != total() and not ended and not interrupted():
-            left = (total() or sys.maxsize) - done
+        ended = done > 0 and watch.sees(first + done, state, done == steps.total)
+        while done != steps.total and not ended and not interrupted():
+            left = (steps.total or sys.maxsize) - done
             count = min(count, left, STEPS_PER_CALL, watch.room(first + done))
             before, start = state, time.perf_counter()
-            state, losses = take(state, count)
+            state, losses = steps.take(state, count)
             seconds = time.perf_counter() - start
             if not len(losses):  # the calls before took all, which only now is known
                 continue
@@ -66,13 +59,13 @@ def train(
             finite = np.isfinite(losses)
             if not finite.all():
                 losses = losses[: np.argmin(finite) + 1]
-                diverged, state = _step_back(again, calls, len(losses) - 1)
+                diverged, state = _step_back(steps, calls, len(losses) - 1)
             losses_of.append(losses)
             advance(len(losses), f"loss {float(losses[-1]):.6g}")
             ended = diverged is not None
             if not ended:
-                keeper.sees(state, losses_of, watch, done == total())
-                ended = watch.sees(first + done, state, done == total())
+                keeper.sees(state, losses_of, watch, done == steps.total)
+                ended = watch.sees(first + done, state, done == steps.total)
             if callback is not None:
                 ended |= wants_to_end(callback(state, losses))
             count = max(1, int(count * min(10.0, SECONDS_PER_CALL / max(seconds, 1e-6))))
@@ -81,13 +74,13 @@ def train(
         state, best = watch.chosen(state)
         return state, History(
             np.concatenate(losses_of or [np.empty(0)]),
-            interrupted=done != total() and not ended,
+            interrupted=done != steps.total and not ended,
             diverged=diverged,
             first=first,
             validation=np.asarray(watch.losses),
             validated=np.asarray(watch.steps, int),
             best=best,
-            stopped=first + done if ended and diverged is None and done != total() else None,
+            stopped=first + done if ended and diverged is None and done != steps.total else None,
         )
 
 
@@ -98,13 +91,11 @@ class _Call(NamedTuple):
     count: int
 
 
-def _step_back(
-    again: Callable[[Any, int], Any], calls: Sequence[_Call], good: int
-) -> tuple[int, Any]:
+def _step_back(steps: Steps, calls: Sequence[_Call], good: int) -> tuple[int, Any]:
     """Returns the step whose loss is not finite, with a warning, and the last state before it.
 
     Args:
-        again: returns the state so many steps after one, from which more were taken already.
+        steps: took the steps.
         calls: the last call, and the one before if there was one.
         good: the number of finite losses of the last call.
 
@@ -125,4 +116,4 @@ def _step_back(
         stacklevel=4,
     )
     call = calls[-1] if good else calls[0]
-    return step, again(call.before, (good or call.count) - 1)
+    return step, steps.again(call.before, (good or call.count) - 1)

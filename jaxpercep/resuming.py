@@ -1,8 +1,8 @@
-"""`Checkpoints`: runs of `fit` that are killed, or interrupted, and go on where they were."""
+"""`Checkpoints`: runs that are killed, or interrupted, and go on where they were."""
 
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import as_path, check_positive_int, check_real, counted
+from jaxpercep._checks import as_path, check_positive_int, check_real
 from jaxpercep._extras import needed_by
-from jaxpercep._identity import difference, identity, raw
-from jaxpercep.keeping import Keeper, Keeping, Run
+from jaxpercep._identity import PROGRAM, difference, identity, program_digest, raw
+from jaxpercep.keeping import Keeper, Keeping, Place, Run
 from jaxpercep.validation import Watch
 
 with needed_by("jaxpercep.Checkpoints"):
@@ -26,20 +26,24 @@ with needed_by("jaxpercep.Checkpoints"):
 
 @dataclass(frozen=True)
 class Checkpoints(Keeping):
-    """Keeps what a run of `fit` reaches in a folder, from which the same call goes on.
+    """Keeps what a run of `fit` or `fit_batches` reaches, and the same call goes on from there.
 
-    A checkpoint holds parameters, optimizer state and step, the losses so far, and what validation
-    and early stopping know. It is written between compiled calls, so when it is written depends on
-    the clock, but no result does: a run that was killed at any moment, and called again, returns
-    the bits of one that was not, with the same JAX on the same machine.
+    A checkpoint holds parameters, optimizer state and step, the losses so far, what validation and
+    early stopping know, and the place in a stream of batches. It is written between compiled calls,
+    so when it is written depends on the clock, but no result does: a run that was killed at any
+    moment, and called again, returns the bits of one that was not, with the same JAX on the same
+    machine.
 
-    A run is the same if everything is that decides its bits: model, loss, optimizer, method, batch
-    size, key, data, weights, first state and validation. More `steps` or `epochs` train it on. One
-    that Ctrl-C or a callback ended goes on; one that early stopping ended is over, and is returned
-    as it was. A run that diverges keeps the checkpoints from before.
+    A run is the same if everything is that decides its bits: model, loss, optimizer, method and
+    first state; of `fit` also batch size, key, data, weights and validation. More `steps`, `epochs`
+    or batches train it on. One that Ctrl-C or a callback ended goes on; one that early stopping
+    ended is over, and is returned as it was. A run that diverges keeps the checkpoints from before.
+
+    Batches are known by a checksum of the last one: a checkpoint of `fit_batches` is of the state
+    before it, so that it is taken again, compared, and trained on.
 
     A checkpoint that is damaged is removed with a `RuntimeWarning`, and the one before is taken. If
-    none is whole, `fit` raises: it never starts anew where there was something.
+    none is whole, a `ValueError` is raised: a run never starts anew where there was something.
 
     Attributes:
         folder: a folder for this run alone; it is made if it is missing.
@@ -47,10 +51,11 @@ class Checkpoints(Keeping):
         keep: how many stay, the newest.
 
     Raises:
-        ValueError: `every_seconds` is negative or not finite, or `keep` below 1. By `fit`: the
-            folder holds checkpoints of another run, or of another version of the format, or only
-            damaged ones, or more steps than are asked for; it holds something else, cannot be
-            written, or another call of `fit` is using it.
+        ValueError: `every_seconds` is negative or not finite, or `keep` below 1. By `fit` and
+            `fit_batches`: the folder holds checkpoints of another run, or of another version of the
+            format, or only damaged ones, or more steps than are asked for, or the batches are not
+            those that were trained on; it holds something else, cannot be written, or another run
+            is using it.
         TypeError: An argument is of the wrong kind.
     """
 
@@ -67,7 +72,7 @@ class Checkpoints(Keeping):
 
     @contextmanager
     def opened(self, run: Run) -> Generator[Keeper]:
-        """Yields what keeps this run; it raises what `fit` raises."""
+        """Yields what keeps this run; it raises what `fit` and `fit_batches` raise."""
         with opened(Path(self.folder), self.keep) as series:
             yield _Saver(series, run, self.every_seconds)
 
@@ -77,9 +82,9 @@ class _Saver(Keeper):
 
     def __init__(self, series: Series, run: Run, every_seconds: float) -> None:
         self._series, self._run, self._every = series, run, every_seconds
-        self._identity = identity(run)
+        self._texts, self._programs = identity(run), dict[str, str]()
         self._found = self._whole()
-        self._saved = self._found.step if self._found else None
+        self._saved = self._found.step if self._found else int(run.arrays["state"].step)
         self._clock = time.monotonic()
 
     def restored(self, state: Any, watch: Watch) -> tuple[Any, list[NDArray[Any]]]:
@@ -94,26 +99,28 @@ class _Saver(Keeper):
     def sees(self, state: Any, losses: Sequence[NDArray[Any]], watch: Watch, last: bool) -> None:
         if not last and time.monotonic() - self._clock < self._every:
             return
-        step = int(state.step)
-        if step == self._saved or not losses or not self._is_good(state):
+        kept = None if int(state.step) == self._saved else self._run.steps.resumable(state)
+        if kept is None or int(kept.step) == self._saved:
             return
-        arrays = {**_named("state", state), **_named("best", watch.best)}
-        arrays["losses"] = np.concatenate(losses)
-        arrays["validation"] = np.asarray(watch.losses)
-        arrays["validated"] = np.asarray(watch.steps, np.int64)
-        self._series.write(step, self._identity, {k: v for k, v in arrays.items() if v.size})
+        step, record, place = int(kept.step), np.concatenate(losses), self._run.steps.place()
+        before = record[: len(record) - (int(state.step) - step)]
+        arrays = _arrays(kept, before, watch)
+        self._series.write(Checkpoint(step, self._identity(place), place, arrays))
         self._saved, self._clock = step, time.monotonic()
 
-    def _is_good(self, state: Any) -> bool:
-        """Returns False if the next loss is NaN: then `fit` needs the state before this one."""
-        return bool(np.isfinite(self._run.take(state, 1)[1]).all())
+    def _identity(self, place: Place) -> Mapping[str, str]:
+        """Returns what identifies the run; a program is lowered once for each form of batch."""
+        form = str(place.get("forms"))
+        if form not in self._programs:
+            self._programs[form] = program_digest(self._run.lower(place).as_text())
+        return {**self._texts, PROGRAM: self._programs[form]}
 
     def _whole(self) -> Checkpoint | None:
         """Returns the newest whole checkpoint, if there are any, and removes the damaged ones."""
         found, damages = self._series.newest()
         if found is None:
             return None
-        self._check(found)
+        self._go_to(found)
         for step, damage in damages.items():
             warnings.warn(
                 f"the checkpoint of step {step} in {self._series.folder} is damaged ({damage}) and "
@@ -124,20 +131,30 @@ class _Saver(Keeper):
         self._series.remove(damages)
         return found
 
-    def _check(self, found: Checkpoint) -> None:
-        """Raises unless the run can go on from this checkpoint."""
+    def _go_to(self, found: Checkpoint) -> None:
+        """Lets the run go on from this checkpoint, or raises."""
         folder = f"folder={str(self._series.folder)!r}"
-        if differs := difference(found.run, self._identity):
+        named = {**self._texts, PROGRAM: found.run.get(PROGRAM, "")}
+        differs = difference(found.run, named)
+        differs = differs or difference(found.run, self._identity(found.place))
+        if differs:
             raise UnusableError(
-                f"{folder} holds checkpoints of another run: {differs}. Call fit as that run was "
-                "called to go on with it, or choose another folder for this one."
+                f"{folder} holds checkpoints of another run: {differs}. Call {self._run.function} "
+                "as that run was called to go on with it, or choose another folder for this one."
             )
-        done = len(found.arrays["losses"])
-        if done > self._run.total:
-            raise UnusableError(
-                f"{folder} holds a run of {counted(done, 'step')} already, and fit was asked for "
-                f"{self._run.total} in all; ask for more, or choose another folder."
-            )
+        if problem := self._run.steps.go_to(len(found.arrays["losses"]), found.place):
+            raise UnusableError(f"{folder} {problem}")
+
+
+def _arrays(state: Any, losses: NDArray[Any], watch: Watch) -> Arrays:
+    arrays = {
+        **_named("state", state),
+        **_named("best", watch.best),
+        "losses": losses,
+        "validation": np.asarray(watch.losses),
+        "validated": np.asarray(watch.steps, np.int64),
+    }
+    return {name: array for name, array in arrays.items() if array.size}
 
 
 def _named(prefix: str, tree: Any) -> dict[str, NDArray[Any]]:

@@ -1,37 +1,32 @@
 """Training on a stream of batches, from data that need not fit into memory."""
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import as_numbers, check_finite, shown
+from jaxpercep._checks import as_numbers, check_finite
+from jaxpercep.batches import Batch, Stream
 from jaxpercep.gradients import Method, check_pair
-from jaxpercep.keeping import Keeper
+from jaxpercep.keeping import Keeping, Place, Run, checked_keeping
 from jaxpercep.layer import Layer, as_array
-from jaxpercep.loop import SECONDS_PER_CALL, train
+from jaxpercep.loop import train
 from jaxpercep.losses import Loss
 from jaxpercep.training import (
     Step,
     TrainState,
     check_is_pair,
-    check_run,
     check_untraced,
     checked_data,
+    checked_start,
     naming,
     update_of,
 )
 from jaxpercep.validation import History, Watch
-
-Batch: TypeAlias = tuple[jax.Array | np.ndarray, jax.Array | np.ndarray]
-"""Inputs and targets; those of NumPy are placed on the device by the step, in less time."""
 
 
 def fit_batches(
@@ -43,6 +38,7 @@ def fit_batches(
     *,
     method: Method = "autodiff",
     callback: Callable[[TrainState, np.ndarray], bool | None] | None = None,
+    checkpoints: Keeping | None = None,
 ) -> tuple[TrainState, History]:
     """Trains on batches as they come, one update each, until there are no more.
 
@@ -59,6 +55,11 @@ def fit_batches(
     exactly the batches trained on have been taken from the iterable, so that another call with the
     same iterator goes on, and the state of an iterator that has one belongs to that of the network.
 
+    With `checkpoints`, a call whose folder holds checkpoints of the same run goes on from the last
+    of them, as `Checkpoints` says. An iterator with `get_state` and `set_state`, such as Grain's,
+    is set back to where it was. Of any other the batches trained on are taken and dropped, so the
+    iterable has to give the same batches in the same order again; that is checked at the last one.
+
     A loss that is NaN or infinite ends the run, with a `RuntimeWarning` that says at which step;
     what is returned is the state before the update that led there.
 
@@ -73,24 +74,40 @@ def fit_batches(
         method: `"autodiff"` or `"manual"`.
         callback: called about once a second with the state and the losses since the last time; if
             it returns True, the run ends.
+        checkpoints: a `Checkpoints`, which names the folder; None writes nothing.
 
     Raises:
         ValueError: There is no batch, or one, which the message names by its number from 0, has
             inputs and targets that differ in length, that hold NaN or infinity, or that model or
             loss are not defined for; the parameters or the first loss are not finite; the method is
-            unknown; the model ends in `sigmoid` and the loss takes logits.
+            unknown; the model ends in `sigmoid` and the loss takes logits; the checkpoints cannot
+            be used, as `Checkpoints` says.
         TypeError: An argument is of the wrong kind, a batch is not a pair of arrays, the callback
-            returns something else than None or a bool, or `fit_batches` is called under `jit` or
-            `vmap`.
+            returns something else than None or a bool, JSON cannot hold the iterator's state, or
+            `fit_batches` is called under `jit` or `vmap`.
+        OSError: A checkpoint cannot be written.
     """
     check_untraced("fit_batches", state)
     check_pair(model, loss)
-    check_run(optimizer, state, method, callback)
+    state = checked_start(optimizer, state, method, callback)
+    keeping = checked_keeping(checkpoints)
     step = partial(_step, model, loss, optimizer, method)
     fix = f"batches, a {type(batches).__name__}, has to give pairs such as (x, y)"
-    stream = _Stream(step, _Checked(model, loss, state, step, fix), batches)
-    kept = nullcontext(Keeper())
-    return train(state, stream.take, stream.again, lambda: stream.length, Watch(), callback, kept)
+    checked = _Checked(model, loss, state, step, fix)
+    stream = Stream(step, checked, batches, kept=checkpoints is not None)
+
+    def lower(place: Place) -> Any:
+        x, y = (jax.ShapeDtypeStruct(shape, dtype) for dtype, shape in place["forms"])
+        return _step.lower(*step.args, state, x, y)
+
+    run = Run(
+        function="fit_batches",
+        settings={"model": model, "loss": loss, "method": method},
+        arrays={"state": state},
+        lower=lower,
+        steps=stream,
+    )
+    return train(state, stream, Watch(), callback, keeping.opened(run))
 
 
 @partial(jax.jit, static_argnums=range(4))
@@ -144,73 +161,3 @@ def _own(argument: str, value: Any) -> jax.Array | np.ndarray:
     array = np.array(as_numbers(argument, value))
     held = array.dtype == jax.dtypes.canonicalize_dtype(array.dtype)
     return array if held else as_array(argument, array)
-
-
-def _iterator(batches: Any) -> Iterator[Any]:
-    try:
-        return iter(batches)
-    except TypeError as error:
-        raise TypeError(
-            f"batches={shown(batches)} cannot be iterated over; pass an iterable of pairs, such as "
-            "[(x, y)], and call a function that makes one."
-        ) from error
-
-
-class _Stream:
-    """Takes steps along the batches of an iterable.
-
-    Attributes:
-        length: the number of batches, None until the last has been taken and another asked for.
-    """
-
-    def __init__(
-        self,
-        step: Step,
-        checked: Callable[[str, Any], Batch],
-        batches: Any,
-    ) -> None:
-        """Takes the step, what makes a batch of an item and its name, and the iterable of items."""
-        self.length: int | None = None
-        self._step, self._checked, self._items = step, checked, _iterator(batches)
-        self._given, self._number = batches, 0
-        self._before: deque[TrainState] = deque(maxlen=3)  # the states before the last steps
-
-    def take(self, state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
-        """Takes at most `count` steps, for about a second; returns the state and the losses.
-
-        JAX returns from a step before it is computed. Then the loss of the step before is waited
-        for, so that one step is computed while the next batch is made; if that loss is not finite,
-        no more steps are taken.
-        """
-        losses: list[jax.Array] = []
-        end = time.perf_counter() + SECONDS_PER_CALL
-        batch = self._next() if count else None
-        while batch is not None:
-            self._before.append(state)
-            state, loss = self._step(state, *batch)
-            losses.append(loss)
-            going_on = len(losses) < count and time.perf_counter() < end
-            finite = len(losses) < 2 or np.isfinite(losses[-2])
-            batch = self._next() if going_on and finite else None
-        return state, np.asarray(jax.device_get(losses))
-
-    def again(self, state: TrainState, count: int) -> TrainState:
-        """Returns the state `count` steps after this one, which is one of those kept."""
-        step = int(state.step) + count
-        return next(state for state in self._before if int(state.step) == step)
-
-    def _next(self) -> Batch | None:
-        """Returns the next batch, or None at the end."""
-        try:
-            pair = next(self._items)
-        except StopIteration:
-            if not self._number:
-                raise ValueError(
-                    f"batches={shown(self._given)} gave no batch. A generator gives its batches "
-                    "once: make a new one for every call."
-                ) from None
-            self.length = self._number
-            return None
-        batch = self._checked(f"batches[{self._number}]", pair)
-        self._number += 1
-        return batch

@@ -19,11 +19,12 @@ from jaxpercep._checks import (
     check_choice,
     check_finite,
     check_positive_int,
+    counted,
     shown,
 )
 from jaxpercep.deferring import Deferred
 from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
-from jaxpercep.keeping import Keeping, Run, checked_keeping
+from jaxpercep.keeping import Keeping, Place, Run, checked_keeping
 from jaxpercep.layer import (
     Layer,
     Params,
@@ -41,8 +42,6 @@ STEPS_PER_BLOCK = 64  # of the innermost loop
 NUMBERS_PER_BLOCK = 128  # of predictions that it keeps, 512 bytes of float32
 MOST_DEFERRED = 8  # numbers of a prediction whose loss is left for later
 STEPS_PER_VALIDATION = 100  # of the full batch
-
-_MASKED = np.ma.MaskedArray  # looked up once, for every call of a step asks
 
 
 class TrainState(NamedTuple):
@@ -197,7 +196,7 @@ def fit(
         OSError: A checkpoint cannot be written.
     """
     check_untraced("fit", state, x, y, validation)
-    check_run(optimizer, state, method, callback)
+    state = checked_start(optimizer, state, method, callback)
     keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
     weights = checked_weights(sample_weight, len(x))
@@ -206,13 +205,15 @@ def fit(
     total = _total_steps(state, steps, epochs, per_epoch)
     usual = per_epoch if batch_size else STEPS_PER_VALIDATION
     watch = _watch(model, loss, state.params, validation, validate_every, usual, early_stopping)
-    run = partial(_run_steps, model, loss, optimizer, method, batch_size)
+    run, data = partial(_run_steps, model, loss, optimizer, method, batch_size), (x, y, weights)
+    taking = _InMemory(run, data, key, total)
 
-    def take(state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
-        state, losses = jax.block_until_ready(run(state, (x, y, weights), key, count))
-        return state, np.asarray(losses)[:count]
+    def lower(place: Place) -> Any:
+        del place
+        return _run_steps.lower(*run.args, state, data, key, 1)
 
     this = Run(
+        function="fit",
         settings={
             "model": model,
             "loss": loss,
@@ -229,15 +230,67 @@ def fit(
             "key": key,
             "validation": watch.data,
         },
-        lower=partial(_run_steps.lower, *run.args, state, (x, y, weights), key, 1),
-        take=take,
-        total=total,
+        lower=lower,
+        steps=taking,
     )
+    return loop.train(state, taking, watch, callback, keeping.opened(this))
 
-    def again(state: TrainState, count: int) -> TrainState:
-        return take(state, count)[0]
 
-    return loop.train(state, take, again, lambda: total, watch, callback, keeping.opened(this))
+_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
+"""Inputs, targets, and the weights of the samples if there are any."""
+
+
+class _InMemory(NamedTuple):
+    """Takes steps over data on the device, many a call.
+
+    Attributes:
+        run: takes steps: (state, data, key, count) -> (state, losses).
+        data: the data.
+        key: of the order of the samples.
+        total: the number of steps of the whole run.
+    """
+
+    run: Callable[..., tuple[TrainState, jax.Array]]
+    data: _Data
+    key: jax.Array | None
+    total: int
+
+    def take(self, state: TrainState, count: int) -> tuple[TrainState, np.ndarray]:
+        """Takes steps; returns the state and the losses."""
+        state, losses = jax.block_until_ready(self.run(state, self.data, self.key, count))
+        return state, np.asarray(losses)[:count]
+
+    def again(self, state: TrainState, count: int) -> TrainState:
+        """Returns the state so many steps after one."""
+        return self.take(state, count)[0]
+
+    def resumable(self, state: TrainState) -> TrainState | None:
+        """Returns this state, or None if its loss is not finite."""
+        return state if np.isfinite(self.take(state, 1)[1]).all() else None
+
+    def place(self) -> Place:
+        """Returns nothing, for the samples to come follow from the key and the step."""
+        return {}
+
+    def go_to(self, done: int, place: Place) -> str:
+        """Returns in words why a run cannot go on after so many steps, or nothing."""
+        del place
+        if done <= self.total:
+            return ""
+        return (
+            f"holds a run of {counted(done, 'step')} already, and fit was asked for {self.total} "
+            "in all; ask for more, or choose another folder."
+        )
+
+
+def _is_held(value: Any) -> bool:
+    """Returns True for what `jax.jit` takes as it is.
+
+    It would take a masked array without its mask, and refuse frames. Of the other byte order it
+    reads the bytes in this machine's once it has compiled a program for numbers of that type.
+    """
+    plain = type(value) is np.ndarray and value.dtype.isnative
+    return plain or isinstance(value, jax.Array)
 
 
 class _Step:
@@ -252,8 +305,8 @@ class _Step:
         self, state: TrainState, x: ArrayLike, y: ArrayLike
     ) -> tuple[TrainState, jax.Array]:
         try:
-            if isinstance(x, _MASKED) or isinstance(y, _MASKED):
-                raise TypeError("jax.jit would take a masked array, without its mask.")
+            if not (_is_held(x) and _is_held(y)):
+                x, y = as_array("x", x), as_array("y", y)
             return self._jitted(state, x, y)
         except (TypeError, ValueError):
             _check_state(state, self._optimizer)
@@ -265,10 +318,6 @@ class _Step:
         if name.startswith("__"):  # those of the class, which copying asks for too early
             raise AttributeError(name)
         return getattr(self._jitted, name)  # lower, trace and so on
-
-
-_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
-"""Inputs, targets, and the weights of the samples if there are any."""
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -378,8 +427,8 @@ def _run_steps(
     return state, losses
 
 
-def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
-    """Raises unless these are what a run can start with."""
+def checked_start(optimizer: Any, state: Any, method: Any, callback: Any) -> TrainState:
+    """Returns the state with its leaves as JAX's arrays, or raises unless a run can start so."""
     _check_optimizer(optimizer)
     _check_state(state, optimizer)
     for path, leaf in jax.tree.leaves_with_path(state.params):
@@ -387,6 +436,11 @@ def check_run(optimizer: Any, state: Any, method: Any, callback: Any) -> None:
     check_choice("method", method, METHODS)
     if callback is not None:
         check_callable("callback", callback, "(state, losses) -> None or bool")
+
+    def held(leaf: Any) -> jax.Array:
+        return leaf if isinstance(leaf, jax.Array) else as_array("state", leaf)
+
+    return jax.tree.map(held, state)
 
 
 def check_untraced(function: str, *arguments: Any) -> None:

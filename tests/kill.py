@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-CASES = ("full batch", "batches", "early stopping", "noise")
+CASES = ("full batch", "batches", "early stopping", "noise", "generator", "Grain")
 AIMS = ("start", "training", "training", "saving", "saving")
 SECONDS_OF_A_START = 3.0
 SECONDS_OF_A_CHILD = 1.0  # of training, before a kill that is not aimed at a save
@@ -40,36 +41,58 @@ KEPT_PROGRAMS = {  # or compiling takes most of the time
 
 
 def options_of(case: str, x: Any, y: Any) -> dict[str, Any]:
+    """Returns arguments of `fit`, or of `fit_batches` if there are batches among them."""
     import jax
     import optax
 
     import jaxpercep as jp
 
+    data = {"x": jax.numpy.asarray(x), "y": jax.numpy.asarray(y)}
     validation = {"validation": (x[:8] + 1, y[:8] ** 2), "validate_every": 1000}
     batches = {"batch_size": 8, "key": jax.random.key(7)}
     noise = optax.add_noise(0.01, 0.5, key=jax.random.key(3))
     never, soon = jp.EarlyStopping(10**6), jp.EarlyStopping(50)
     return {
-        "full batch": {"optimizer": optax.sgd(0.01, momentum=0.5), "steps": 60_000},
-        "batches": {"optimizer": optax.adam(0.001), "steps": 60_007, **batches, **validation}
-        | {"early_stopping": never, "method": "manual"},
-        "early stopping": {"optimizer": optax.adam(0.001), "steps": 10**8, **batches}
+        "full batch": {"optimizer": optax.sgd(0.01, momentum=0.5), "steps": 60_000, **data},
+        "batches": {"optimizer": optax.adam(0.001), "steps": 60_007, **data, **batches}
+        | {**validation, "early_stopping": never, "method": "manual"},
+        "early stopping": {"optimizer": optax.adam(0.001), "steps": 10**8, **data, **batches}
         | {"validation": (x, -y), "validate_every": 1000, "early_stopping": soon},
-        "noise": {"optimizer": optax.chain(noise, optax.sgd(0.01)), "steps": 60_000, **validation},
+        "noise": {"optimizer": optax.chain(noise, optax.sgd(0.01)), "steps": 60_000, **data}
+        | validation,
+        "generator": {"optimizer": optax.adam(0.001), "batches": drawn(x, y)},
+        "Grain": {"optimizer": optax.chain(noise, optax.sgd(0.01)), "method": "manual"}
+        | {"batches": read_by_grain(x, y) if case == "Grain" else None},
     }[case]
 
 
+def drawn(x: Any, y: Any) -> Iterator[tuple[Any, Any]]:
+    """Gives 30,000 batches of 8, one among 100 of 5."""
+    rng = np.random.default_rng(3)
+    for number in range(30_000):
+        rows = rng.integers(len(x), size=8 if number % 100 else 5)
+        yield x[rows], y[rows]
+
+
+def read_by_grain(x: Any, y: Any) -> Any:
+    """Gives 3 batches of 8 and one of 6 in each of 1,000 epochs, shuffled."""
+    import grain
+
+    rows = grain.MapDataset.range(len(x)).shuffle(seed=3).batch(8).repeat(1000)
+    read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+    return rows.map(lambda rows: (x[rows], y[rows])).to_iter_dataset(read)
+
+
 def train(case: str, folder: str, result: str) -> None:
-    """Trains, and writes everything that `fit` returns; without a folder it keeps nothing."""
+    """Trains, and writes everything that is returned; without a folder it keeps nothing."""
     import jax
-    import jax.numpy as jnp
 
     import jaxpercep as jp
-    from jaxpercep import loop
+    from jaxpercep import batches, loop
     from jaxpercep._files.series import Series
     from jaxpercep._identity import raw
 
-    loop.SECONDS_PER_CALL = 0.02
+    loop.SECONDS_PER_CALL = batches.SECONDS_PER_CALL = 0.02
     write = Series.write
 
     def announced(*arguments: Any) -> None:
@@ -78,18 +101,16 @@ def train(case: str, folder: str, result: str) -> None:
         os.write(1, b")")
 
     Series.write = announced
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(30, 4)), jnp.float32)
-    y = jnp.sin(x.sum(-1, keepdims=True))
+    x = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    y = np.sin(x.sum(-1, keepdims=True))
     options = options_of(case, x, y)
     model, optimizer = jp.mlp([4, 8, 8, 1], jp.tanh), options.pop("optimizer")
-    state = jp.init_state(model, optimizer, jax.random.key(1))
-    state, history = jp.fit(
+    fit = jp.fit_batches if "batches" in options else jp.fit
+    state, history = fit(
         model,
         jp.SquaredError(),
         optimizer,
-        state,
-        x,
-        y,
+        jp.init_state(model, optimizer, jax.random.key(1)),
         **options,
         callback=lambda *_: os.write(1, b"b") and None,
         checkpoints=jp.Checkpoints(folder, every_seconds=0.05, keep=KEEP) if folder else None,
@@ -185,12 +206,12 @@ def run(hunt: Hunt, case: str, folder: Path, kills: int, expected: dict[str, Any
         raise SystemExit(f"{case}: the folder holds {names}")
 
 
-def main(kills: int, seed: int) -> Counter[str]:
+def main(kills: int, seed: int, cases: Sequence[str] = CASES) -> Counter[str]:
     """Kills so many children; returns how many were killed where, and how many runs ended."""
     hunt, runs, expected = Hunt(seed), Counter(), {}
     with tempfile.TemporaryDirectory() as name:
         while hunt.kills["all"] < kills:
-            case = CASES[runs.total() % len(CASES)]
+            case = cases[runs.total() % len(cases)]
             if case not in expected:
                 result = Path(name, "expected.npz")
                 with start(case, "", result) as process:
@@ -207,10 +228,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.child:
         train(*words.child)
     else:
-        counts = main(words.kills, words.seed)
+        counts = main(words.kills, words.seed, words.cases)
         print(", ".join(f"{name}: {count}" for name, count in counts.items()))

@@ -16,6 +16,7 @@ Y = (RNG.integers(-8, 8, (12, 1)) / 4).astype(np.float32)
 LABELS = np.arange(12) % 2
 MODEL, LOSS, SGD = jp.mlp([3, 2, 1], jp.tanh), jp.SquaredError(), optax.sgd(0.1)
 START = jp.init_state(MODEL, SGD, jax.random.key(0))
+STEP = jp.make_step(MODEL, LOSS, SGD)
 
 NO_NUMBERS = (
     "x is a DataFrame, not an array of numbers: its dtype is .*; make every column float32 or"
@@ -27,6 +28,7 @@ def results(x: Any, y: Any) -> list[Any]:
     state, history = jp.fit(MODEL, LOSS, SGD, START, x, y, steps=3)
     params = START.params
     return [
+        *jax.tree.leaves(STEP(START, x, y)),
         *jax.tree.leaves(state.params),
         history.loss,
         jp.evaluate(MODEL, LOSS, params, x, y),
@@ -47,6 +49,20 @@ def in_type(name: str, order: str) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.mark.parametrize("name", ["f2", "f4", "f8"])
 def test_arrays_of_every_float_type_and_byte_order(name: str, order: str) -> None:
     assert_taken(*map(in_type(name, order), (X, Y)))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_parameters_of_every_byte_order(order: str) -> None:
+    """A compiled program of JAX takes the bytes of the other order as they are."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf).astype(f"{order}f4"), START.params)
+    start, x = START._replace(params=params), X
+    for run in (
+        lambda state: jp.fit(MODEL, LOSS, SGD, state, x, Y, steps=3)[0],
+        lambda state: jp.fit_batches(MODEL, LOSS, SGD, state, [(x, Y)] * 3)[0],
+        lambda state: jp.evaluate(MODEL, LOSS, state.params, x, Y),
+        lambda state: jp.evaluate(MODEL, LOSS, state.params, x, Y, batch_size=5),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, run(START), run(start))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

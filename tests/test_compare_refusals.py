@@ -213,7 +213,7 @@ def test_complex_numbers_inside_are_compared_in_double_precision():
 NO_NUMBERS: list[tuple[Any, str]] = [
     ("relu", "is a str, not an array of numbers"),
     (object(), "is a object, not an array of numbers"),
-    (np.array([1, None]), "its dtype is object. Pass arrays of numbers"),
+    (np.array([1, None]), r"its dtype is object; .*\. Pass arrays of numbers"),
     (np.array(["2020"], "M8[D]"), "its dtype is datetime64"),
     (np.ones(3, np.longdouble), "not an array of numbers"),
     (MASKED, r"is a masked array, .*filled\(number\)"),

@@ -243,6 +243,23 @@ def test_many_rows_are_predicted_in_parts(monkeypatch):
     np.testing.assert_allclose(fitted.predict_proba(THREE[0]), expected, rtol=1e-12)
 
 
+def test_the_activations_of_few_rows_are_held_at_once(monkeypatch):
+    """Those of 20,000 rows of a network 100 wide would take 16 MB a layer."""
+    fitted = MLPClassifier((100, 100), max_iter=1, random_state=0).fit(*THREE)
+    rows, apply = np.tile(THREE[0], (334, 1))[:20_000], program._apply
+    needed = []
+
+    def measured(model, params, x):
+        memory = apply.lower(model, params, x).compile().memory_analysis()
+        needed.append(memory.temp_size_in_bytes)
+        return apply(model, params, x)
+
+    expected = fitted.predict_proba(THREE[0])
+    monkeypatch.setattr(program, "_apply", measured)
+    np.testing.assert_allclose(fitted.predict_proba(rows)[-20:], expected[:20], rtol=1e-12)
+    assert 0 < max(needed) <= 2 * 4096 * 100 * 8 + 2**16
+
+
 @pytest.mark.slow
 def test_labels_may_be_words_and_samples_may_have_several():
     words = np.array(["cat", "dog", "fox"])[THREE[1]]

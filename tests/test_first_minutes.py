@@ -10,13 +10,22 @@ import pytest
 import scipy.sparse
 
 import jaxpercep as jp
+from jaxpercep import evaluation
 from jaxpercep.datasets import logic_gate
+from jaxpercep.estimators import MLPClassifier, MLPRegressor, Perceptron
+from jaxpercep.interop import to_sklearn
 
 X, Y, _ = logic_gate("XOR")
 MODEL = jp.mlp([2, 3, 1], jp.tanh)
 LOSS, OPTIMIZER = jp.BinaryCrossEntropy(), optax.sgd(0.5)
 STATE = jp.init_state(MODEL, OPTIMIZER, jax.random.key(0))
 STEPS = {"x": X, "y": Y, "steps": 3}
+MASKED = np.ma.masked_array(X)
+STATE_GIVEN = r"params is a TrainState, which holds the parameters; pass its \.params\."
+
+
+def fit_to(x):
+    jp.fit(MODEL, LOSS, OPTIMIZER, STATE, x, Y, steps=1)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,18 @@ def test_the_loss_of_all_data_does_not_depend_on_the_batches(loss, batch_size):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_batches_bound_the_memory_of_the_activations():
+    model, x = jp.mlp([256, 256, 256, 1], jp.tanh), jax.ShapeDtypeStruct((4096, 256), np.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+
+    def needed(batch_size):
+        program = evaluation._outputs.lower(model, params, x, batch_size).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    for batch_size in (64, 100):  # which divides the number of rows, and does not
+        assert needed(batch_size) < needed(None) / 10
+
+
 def test_the_accuracy_is_the_share_of_samples_that_are_right():
     logits, labels = jnp.array([[2.0, 1, 0], [0, 1, 2], [0, 3, 1], [1, 0, 0]]), [0, 2, 1, 2]
     assert jp.accuracy(logits, labels) == 0.75
@@ -123,6 +144,34 @@ def test_an_accuracy_that_would_mean_nothing_is_refused(prediction, target, opti
         (lambda: jp.fit(MODEL, optax.l2_loss, OPTIMIZER, STATE, **STEPS), r"AutodiffLoss\(fun\)"),
         (lambda: jp.fit(MODEL, LOSS, STATE, OPTIMIZER, **STEPS), r"optimizer=a TrainState is not"),
         (lambda: jp.fit(MODEL, LOSS, OPTIMIZER, OPTIMIZER, **STEPS), r"TrainState\.create"),
+        (
+            lambda: jp.fit(MODEL, LOSS, OPTIMIZER, STATE.params, **STEPS),
+            r"state=\(DenseParams\(w=float32\[2, 3\], b=float32\[3\]\), \(\), Dense.*State\.create",
+        ),
+        (
+            lambda: jp.fit_batches(MODEL, LOSS, OPTIMIZER, STATE, [{"x": X, "y": Y}]),
+            r"batches\[0\]=\{'x': float32\[4, 2\], 'y': float32\[4, 1\]\} is not a pair",
+        ),
+        (lambda: MODEL.apply(STATE, X), STATE_GIVEN),
+        (lambda: jp.evaluate(MODEL, LOSS, STATE, X, Y), STATE_GIVEN),
+        (lambda: jp.value_and_grad(MODEL, LOSS)(STATE, X, Y), STATE_GIVEN),
+        (lambda: jp.compare_model(MODEL, LOSS, STATE, X, Y), STATE_GIVEN),
+        (lambda: jp.save("folder", MODEL, STATE), STATE_GIVEN),
+        (lambda: to_sklearn(MODEL, STATE), STATE_GIVEN),
+        (lambda: jp.mlp([2, 3, 2], output="softmax"), r"The activations are identity, step, sigm"),
+        (lambda: fit_to("digits.csv"), r"x is a str, .*; pass an array\."),
+        (lambda: fit_to({"x": X}), r"x is a dict, .*; pass an array\."),
+        (lambda: fit_to(X.astype(object)), r"dtype is object; make it float32, or number labels"),
+        (
+            lambda: jp.fit(MODEL, LOSS, OPTIMIZER, STATE, X, np.array(["no", "yes"] * 2), steps=1),
+            r"y is a ndarray, .* number labels by numpy\.unique\(labels, return_inverse=True\)\[1]",
+        ),
+        (lambda: MLPClassifier().fit(MASKED, [0, 1, 1, 0]), r"^X is a masked array, .*filled"),
+        (
+            lambda: MLPRegressor().fit(X, np.ma.masked_array(Y[:, 0])),
+            r"^y is a masked array, .*filled",
+        ),
+        (lambda: Perceptron().fit(X, [0, 0, 0, 1]).predict(MASKED), r"^X is a masked array"),
     ],
 )
 def test_what_does_not_work_is_answered_by_its_fix(call, message):

@@ -16,6 +16,19 @@ import numpy as np
 import optax
 import pytest
 from helpers import python, run
+from runs import (
+    Killed,
+    arrays_of,
+    assert_same,
+    bits,
+    description_of,
+    files_of,
+    killing,
+    quick,
+    rewritten,
+    steps_in,
+    truncated,
+)
 
 import jaxpercep as jp
 from jaxpercep import loop, resuming, training
@@ -46,18 +59,6 @@ RUNS = {
 }
 
 
-def quick(cases, *names):
-    """The cases as parameters, of which all but these are slow for what they add."""
-    return [
-        pytest.param(case, id=name, marks=() if name in names else pytest.mark.slow)
-        for name, case in cases.items()
-    ]
-
-
-class Killed(Exception):  # noqa: N818
-    """What ends a run as abruptly as an exception can."""
-
-
 @pytest.fixture(autouse=True)
 def single_steps(monkeypatch):
     """Cuts runs after each step."""
@@ -72,37 +73,6 @@ def fit(folder=None, *, every=0, keep=2, **options):
     if folder is not None:
         given["checkpoints"] = jp.Checkpoints(folder, every_seconds=every, keep=keep)
     return jp.fit(**given)
-
-
-def killing(at, state, _=None):
-    if int(state.step) == at:
-        raise Killed
-
-
-def bits(tree):
-    leaves = [raw(leaf) for leaf in jax.tree.leaves(tree)]
-    return [(leaf.dtype.name, leaf.shape, leaf.tobytes()) for leaf in leaves]
-
-
-def raw(leaf):
-    keys = jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if keys else leaf)
-
-
-def assert_same(actual, expected):
-    """The same state and the same history, in type, shape and bits."""
-    (state, history), (due, record) = actual, expected
-    assert jax.tree.structure(state) == jax.tree.structure(due)
-    assert bits(state) == bits(due)
-    for name, value in vars(record).items():
-        is_array = isinstance(value, np.ndarray)
-        assert type(getattr(history, name)) is type(value), name
-        assert bits(getattr(history, name)) == bits(value) if is_array else True, name
-        assert is_array or getattr(history, name) == value, name
-
-
-def steps_in(folder):
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
 
 
 # The same bits
@@ -317,9 +287,9 @@ def test_every_seconds_is_the_time_between_checkpoints(tmp_path, monkeypatch):
     monkeypatch.setattr(resuming, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     write = series.Series.write
 
-    def watched(self, step, *arguments):
-        written.append(step)
-        write(self, step, *arguments)
+    def watched(self, checkpoint):
+        written.append(checkpoint.step)
+        write(self, checkpoint)
 
     monkeypatch.setattr(series.Series, "write", watched)
     fit(tmp_path, every=4, steps=14)
@@ -338,7 +308,7 @@ with FileLock(sys.argv[1]):
 def test_two_processes_do_not_use_a_folder_at_once(tmp_path):
     with python(HOLDING, tmp_path / series.LOCK, stdin=-1) as process:
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(ValueError, match="is in use by another call of fit"):
+        with pytest.raises(ValueError, match="is in use by another run; wait until"):
             fit(tmp_path, steps=2)
         process.kill()
     assert len(fit(tmp_path, steps=2)[1].loss) == 2
@@ -364,36 +334,11 @@ def folder(kept, tmp_path):
     return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
-def files_of(checkpoint):
-    return sorted(path for path in checkpoint.rglob("*") if path.is_file())
-
-
-def arrays_of(checkpoint):
-    """The largest file, which holds the arrays."""
-    return max(files_of(checkpoint), key=lambda path: path.stat().st_size)
-
-
-def description_of(checkpoint):
-    return checkpoint / "description" / "metadata"
-
-
-def truncated(checkpoint):
-    path = arrays_of(checkpoint)
-    path.write_bytes(path.read_bytes()[:-100])
-
-
 def flipped(checkpoint):
     path = arrays_of(checkpoint)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-
-
-def rewritten(old, new, checkpoint):
-    path = description_of(checkpoint)
-    content = path.read_text()
-    assert old in content
-    path.write_text(content.replace(old, new, 1))
 
 
 def foreign(checkpoint):
@@ -611,7 +556,7 @@ REFUSED = {
         r"holds '300', which is not a checkpoint; move it away, or choose another folder",
     ),
     "read-only": (read_only, ValueError, r"folder='.*run'.*is not a folder to write in; choose"),
-    "in use": (inside_itself, ValueError, r"run' .* is in use by another call of fit; wait until"),
+    "in use": (inside_itself, ValueError, r"run' .* is in use by another run; wait until"),
     # another run
     "model": (other(model=jp.mlp([2, 4, 1], jp.tanh)), ValueError, ANOTHER.format("model was Ser")),
     "activation": (other(model=jp.mlp([2, 3, 1], jp.relu)), ValueError, ANOTHER.format("model")),
@@ -635,9 +580,9 @@ REFUSED = {
         r"folder='.*run' holds a run of 4 steps already, and fit was asked for 2 in all; ask for",
     ),
     "version": (
-        spoil(partial(rewritten, '"version": 1', '"version": 99')),
+        spoil(partial(rewritten, '"version": 2', '"version": 99')),
         ValueError,
-        r"4 has format version 99, this jaxpercep reads 1; it was written by .*: use that, or",
+        r"4 has format version 99, this jaxpercep reads 2; it was written by .*: use that, or",
     ),
     # every checkpoint is broken
     **{

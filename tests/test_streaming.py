@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 import jaxpercep as jp
-from jaxpercep import _interactive, loop, streaming
+from jaxpercep import _interactive, batches, loop, streaming
+from jaxpercep.batches import Stream
 
 MODEL, LOSS, SGD = jp.mlp([2, 3, 1], jp.tanh), jp.SquaredError(), optax.sgd(0.1, momentum=0.5)
 every_method = pytest.mark.parametrize("method", ["autodiff", "manual"])
@@ -61,13 +62,13 @@ def assert_identical(actual, expected):
 @pytest.fixture
 def one_step_per_call(monkeypatch):
     """Every step is a call of its own, so that callbacks see each."""
-    monkeypatch.setattr(streaming, "SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(batches, "SECONDS_PER_CALL", 0)
 
 
 @pytest.fixture
 def long_calls(monkeypatch):
     """Calls are as long as they can get: of 1, 10, 100 steps."""
-    for module in (loop, streaming):
+    for module in (loop, batches):
         monkeypatch.setattr(module, "SECONDS_PER_CALL", 1e9)
 
 
@@ -190,7 +191,7 @@ def test_the_next_batch_is_asked_for_before_a_loss_is_waited_for():
             events.append(("asked for", number))
             yield number
 
-    stream = streaming._Stream(step, lambda _, number: (number, number), batches())
+    stream = Stream(step, lambda _, number: (number, number), batches(), kept=False)
     stream.take(fresh(), 10)
     when = {event: -i for i, event in enumerate(reversed(events))}  # the first time
     for n in range(9):

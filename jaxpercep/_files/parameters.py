@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jaxpercep._checks import shown
 from jaxpercep._files.npz import read_arrays
 from jaxpercep._files.saved import DType
-from jaxpercep.layer import Layer, Params, as_floating
+from jaxpercep.layer import Layer, Params, as_floating, check_not_state
 
 
 def form(model: Layer) -> Params:
@@ -32,9 +32,11 @@ def checked(model: Layer, params: Params) -> dict[str, NDArray[Any]]:
 
     Raises:
         ValueError: Their structure or shapes are not those of the model.
-        TypeError: A leaf is not an array of one of the types in `DType`, or is traced.
+        TypeError: They are a state of training, or a leaf is not an array of one of the types in
+            `DType`, or is traced.
     """
     due, fix = form(model), "pass those that its init(key) drew, or that were trained from them."
+    check_not_state("params", params)
     if jax.tree.structure(params) != jax.tree.structure(due):
         raise ValueError(
             f"params={shown(params)} do not have the structure of those of model={model!r}; {fix}"

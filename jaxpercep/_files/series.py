@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from jaxpercep._checks import counted
 
-VERSION = 1
+VERSION = 2
 
 LOCK = ".lock"
 _LEFTOVER = "*.orbax-checkpoint-tmp*"  # of a save that was killed; Orbax removes them
@@ -48,18 +48,21 @@ class Description(Header, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         run: What identifies the run.
-        sha256: The checksum of that and of the arrays.
+        place: Where the run goes on in a stream of batches.
+        sha256: The checksum of both and of the arrays.
     """
 
     run: dict[str, str]
+    place: dict[str, Any]
     sha256: str
 
 
 class Checkpoint(NamedTuple):
-    """A whole checkpoint: its step, what identifies its run, and its arrays."""
+    """A whole checkpoint: its step, what identifies its run, where that goes on, its arrays."""
 
     step: int
     run: Mapping[str, str]
+    place: Mapping[str, Any]
     arrays: Arrays
 
 
@@ -99,20 +102,21 @@ class Series:
         """Ends what Orbax does in the background."""
         self._manager.close()
 
-    def write(self, step: int, run: Mapping[str, str], arrays: Arrays) -> None:
+    def write(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint; it is there whole, or not at all."""
         about = Description(
             format="jaxpercep checkpoint",
             version=VERSION,
             jaxpercep=importlib.metadata.version("jaxpercep"),
-            run=dict(run),
-            sha256=_checksum(run, arrays),
+            run=dict(checkpoint.run),
+            place=dict(checkpoint.place),
+            sha256=_checksum(checkpoint),
         )
         args = self._args.Composite(
-            arrays=self._args.StandardSave(dict(arrays)),
+            arrays=self._args.StandardSave(dict(checkpoint.arrays)),
             description=self._args.JsonSave(msgspec.to_builtins(about)),
         )
-        self._manager.save(step, args=args, force=True)
+        self._manager.save(checkpoint.step, args=args, force=True)
 
     def newest(self) -> tuple[Checkpoint | None, dict[int, str]]:
         """Returns the newest whole checkpoint, and step -> damage of those after it.
@@ -155,9 +159,10 @@ class Series:
         with _naming_damage():
             about = msgspec.convert(content, Description)
             arrays = self._restored(step, "arrays", self._args.StandardRestore())
-            if _checksum(about.run, arrays) != about.sha256:
+            found = Checkpoint(step, about.run, about.place, arrays)
+            if _checksum(found) != about.sha256:
                 raise ValueError("its arrays are not those that were written")
-        return Checkpoint(step, about.run, arrays)
+        return found
 
     def remove(self, steps: Iterable[int]) -> None:
         """Removes these checkpoints, and older ones that a killed process had no time to remove."""
@@ -179,9 +184,10 @@ def _naming_damage() -> Generator[None]:
         raise DamagedError(reason[:200]) from error
 
 
-def _checksum(run: Mapping[str, str], arrays: Arrays) -> str:
-    digest = hashlib.sha256(msgspec.json.encode(dict(run), order="sorted"))
-    for name, array in sorted(arrays.items()):
+def _checksum(checkpoint: Checkpoint) -> str:
+    about = dict(checkpoint.run), dict(checkpoint.place)
+    digest = hashlib.sha256(msgspec.json.encode(about, order="sorted"))
+    for name, array in sorted(checkpoint.arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape};".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -208,8 +214,8 @@ def _locked(folder: Path) -> Generator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise UnusableError(
-            f"folder={str(folder)!r} of the checkpoints is in use by another call of fit; wait "
-            "until that ends, or choose another folder."
+            f"folder={str(folder)!r} of the checkpoints is in use by another run; wait until "
+            "that ends, or choose another folder."
         ) from error
     try:
         yield

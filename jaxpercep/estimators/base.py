@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxpercep._networks import ACTIVATIONS, layered
 from jaxpercep.compose import Serial, mlp
@@ -24,7 +24,7 @@ from jaxpercep.estimators.descent import descend
 from jaxpercep.estimators.lbfgs import minimize
 from jaxpercep.estimators.losses import Poisson
 from jaxpercep.estimators.program import outputs
-from jaxpercep.estimators.samples import Data, dense, precision
+from jaxpercep.estimators.samples import Data, dense, precision, validated
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 
 LINKS: dict[str, Callable[[Any], Any]] = {
@@ -108,7 +108,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _data(self, X: Any, y: Any, sample_weight: Any, *, first: bool, once: bool) -> Data:
         """Returns the samples of a weight above 0, in one floating type."""
-        X, y = validate_data(
+        X, y = validated(
             self,
             X,
             y,
@@ -165,7 +165,7 @@ class BaseMLP(BaseEstimator, ABC):
         """Returns probabilities, or what a regressor predicts, `[samples, outputs]`."""
         check_is_fitted(self)
         formats, types = ["csr", "csc"], (np.float64, np.float32)
-        X = validate_data(self, X, accept_sparse=formats, dtype=types, reset=False)
+        X = validated(self, X, accept_sparse=formats, dtype=types, reset=False)
         return self._linked(X)
 
     def _linked(self, x: Any) -> NDArray[Any]:

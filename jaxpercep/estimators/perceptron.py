@@ -10,11 +10,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from jaxpercep.estimators.base import set_parameters
 from jaxpercep.estimators.checks import check_classes, check_parameters, class_weights
-from jaxpercep.estimators.samples import dense, precision
+from jaxpercep.estimators.samples import dense, precision, validated
 from jaxpercep.rosenblatt import append_bias, learn_from
 
 _learn_all = jax.jit(jax.vmap(learn_from, (0, None, 0, None)))
@@ -124,7 +124,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Returns `[samples]`, above 0 for the second class of two, or `[samples, classes]`."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = validated(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
         found = X @ self.coef_.T + self.intercept_
         return found.ravel() if len(self.coef_) == 1 else found
 
@@ -134,7 +134,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         return self.classes_[(found > 0).astype(int) if found.ndim == 1 else found.argmax(axis=1)]
 
     def _data(self, X: Any, y: Any, first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64, reset=first)
+        X, y = validated(self, X, y, accept_sparse="csr", dtype=np.float64, reset=first)
         check_classification_targets(y)
         return dense(X), y
 

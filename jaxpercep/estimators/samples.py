@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
+
+from jaxpercep._checks import check_unmasked
 
 
 class Table(NamedTuple):
@@ -42,6 +45,13 @@ class Data(NamedTuple):
         y[len(self.x) :, -1] = 0
         x = padded(self.x, rows)
         return Table(*jax.device_put((x, y, np.asarray(len(self.x), x.dtype))))
+
+
+def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+    """Returns what scikit-learn's `validate_data` does, which would drop the mask of an array."""
+    check_unmasked("X", X)
+    check_unmasked("y", y)
+    return validate_data(estimator, X, y, **options)
 
 
 def rounded(count: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxpercep._checks import shown
 from jaxpercep.interop.flax_layers import Leaf
-from jaxpercep.layer import Params
+from jaxpercep.layer import Params, check_not_state
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def flattened(argument: str, tree: Any) -> tuple[list[Any], Any, Any]:
 
 
 def check_structure(params: Params, places: Params) -> None:
-    """Raises a `ValueError` unless `params` have the structure of `places`."""
+    """Raises unless `params` have the structure of `places`."""
+    check_not_state("params", params)
     if jax.tree.structure(params) != jax.tree.structure(places):
         came, expected = (
             {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(tree)}
