@@ -315,7 +315,12 @@ def _are_bits(y: NDArray[Any]) -> bool:
 
 
 def _value(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    return float(jax.jit(loss.apply)(outputs, targets)) + 0.0  # -0 becomes 0
+    return float(_applied(loss, outputs, targets)) + 0.0  # -0 becomes 0
+
+
+@partial(jax.jit, static_argnums=0)  # compiled once for all blocks of a size
+def _applied(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> jax.Array:
+    return loss.apply(outputs, targets)
 
 
 def _written(numbers: NDArray[Any]) -> list[str]:
