@@ -60,6 +60,8 @@ def _naming_damage(path: Path) -> Generator[None]:
 
     try:
         yield
+    except MemoryError:  # an ArrowException too, and no fault of the file
+        raise
     except (ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         raise ValueError(

@@ -61,6 +61,8 @@ def inputs() -> Generator[None]:
         yield
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(sentence(error)) from error
+    except MemoryError as error:
+        raise UsageError(f"there is not enough memory: {error or 'none is left'}.") from error
 
 
 def sentence(error: Exception) -> str:

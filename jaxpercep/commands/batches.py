@@ -108,10 +108,11 @@ class ShuffledBatches:
 
     def _window(self, key: _Key) -> _Window:
         """Returns a window, and has the next one read."""
-        self._windows = {
-            wanted: self._windows.get(wanted) or self._pool.submit(self._read, wanted)
-            for wanted in (key, *self._after(key))
-        }
+        if key != next(iter(self._windows), None):
+            self._windows = {
+                wanted: self._windows.get(wanted) or self._pool.submit(self._read, wanted)
+                for wanted in (key, *self._after(key))
+            }
         return self._windows[key].result()
 
     def _after(self, key: _Key) -> Iterator[_Key]:
