@@ -172,3 +172,8 @@ def check_finite(argument: str, value: Any) -> None:
             f"{argument} holds {bad} NaN or infinite (the first at index {first}); clean the data "
             "first."
         )
+
+
+def memory() -> int:
+    """Returns the bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

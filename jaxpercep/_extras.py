@@ -10,6 +10,7 @@ EXTRA_OF = {
     "matplotlib": "cli",
     "msgspec": "cli",
     "platformdirs": "cli",
+    "pyarrow": "data",
     "sklearn": "sklearn",
     "tyro": "cli",
 }

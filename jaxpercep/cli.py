@@ -116,7 +116,7 @@ def _run(command: Tour | Train | Predict | Sweep | Compare) -> int:
                 return train(command)
         case Predict():
             command.check()
-            from jaxpercep.commands.actions import predict
+            from jaxpercep.commands.prediction import predict
 
             return predict(command)
         case Sweep():

@@ -1,19 +1,28 @@
-"""Reads the user's CSV and NPZ files, as a `Dataset` or as features alone for prediction."""
+"""Reads the user's tables and NPZ files, as a `Dataset` or as features alone for prediction.
+
+A table is a CSV, a Parquet or an NPY file. It is read in blocks of rows, not all of which are kept.
+"""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_positive_int, counted
-from jaxpercep._files import csv, npz
+from jaxpercep._checks import check_positive_int, counted, memory
+from jaxpercep._files import npz
+from jaxpercep._files.csv import open_csv
 from jaxpercep._files.features import Features
 from jaxpercep._files.layout import Layout
-from jaxpercep._files.matching import choose_columns, match_columns
+from jaxpercep._files.matching import match_columns
 from jaxpercep._files.numbers import finite_float32, number_classes
+from jaxpercep._files.reading import Reading, file_format, open_table
+from jaxpercep._files.table import Block, Table
+from jaxpercep._files.targets import Targets
 from jaxpercep.datasets import Dataset
 
 
@@ -41,7 +50,7 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
         ValueError: There is no such column, the file is empty, its rows differ in length, or a cell
             is not a finite number; the message gives file, line and column.
     """
-    return _read_csv(path, target, texts=False)[0]
+    return _read_table(open_csv(Path(path)), target, texts=False)[0]
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
@@ -66,12 +75,12 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
 def load_features(
     path: str | os.PathLike[str], features: int, target: str | int | None = None
 ) -> NDArray[np.float32]:
-    """Reads the rows to predict for, labelled or not, from a CSV or an NPZ file (by content).
+    """Reads the rows to predict for, labelled or not, from a table or an NPZ file (by content).
 
     Args:
         path: The file.
         features: The number of features that the model takes. They go by their order in the file.
-        target: The column to drop if a CSV file has one more than `features`, named as in
+        target: The column to drop if a table has one more than `features`, named as in
             `load_csv`, by default the last. Ignored for NPZ files: their `x` holds no target.
 
     Returns:
@@ -84,7 +93,7 @@ def load_features(
             `load_npz`.
     """
     check_positive_int("features", features)
-    return read_rows(path, Layout((features,)), target).x
+    return np.concatenate([rows.x for rows in read_rows(path, Layout((features,)), target)])
 
 
 def read_examples(
@@ -93,19 +102,20 @@ def read_examples(
     drop: Sequence[str | int] = (),
     missing: bool = False,
 ) -> tuple[Dataset, Layout]:
-    """Reads labelled examples by `load_npz` or `load_csv`, and how they lie in the file.
+    """Reads labelled examples from a table or an NPZ file, and how they lie there.
 
-    A column of text becomes a feature of 0 and 1 for each of its texts. An NPZ file is told by
-    `.npz` at the end of its name or by its content, unless it is a pipe, which can be read only
-    once.
+    A column of text becomes a feature of 0 and 1 for each of its texts. What kind of file it is
+    tells the end of its name, or its content, unless it is a pipe, which can be read only once.
 
     Args:
         path: The file.
-        target: The target column of a CSV file.
-        drop: The columns of a CSV file to leave out.
+        target: The target column of a table.
+        drop: The columns of a table to leave out.
         missing: True to read missing cells of features as NaN.
     """
-    return _read_npz(path) if _is_npz(path) else _read_csv(path, target, drop, missing)
+    if file_format(path) == "npz":
+        return _read_npz(path)
+    return _read_table(open_table(path), target, drop, missing)
 
 
 class Rows(NamedTuple):
@@ -131,16 +141,16 @@ def read_rows(
     layout: Layout,
     target: str | int | None = None,
     missing: bool = False,
-) -> Rows:
-    """Reads the rows to predict for as those of training were read, labelled or not.
+) -> Iterator[Rows]:
+    """Yields the rows to predict for, in blocks, as those of training were read, labelled or not.
 
     Columns are matched by name if the file and the one of training have a header, otherwise by
-    position.
+    position. From the first block whose targets cannot be used, none are labelled.
 
     Args:
-        path: A CSV or an NPZ file.
+        path: A table, or an NPZ file, which is one block.
         layout: That of the file of training.
-        target: The target column of a CSV file; None is that of training.
+        target: The target column of a table; None is that of training.
         missing: True to read missing cells of features as NaN.
 
     Raises:
@@ -148,23 +158,34 @@ def read_rows(
         TypeError: `target` is neither a name nor an index.
         ValueError: The file is damaged, or has other features than those of training.
     """
-    if _is_npz(path):
-        return _npz_rows(path, layout)
-    with csv.open_csv(Path(path), layout) as table:
+    if file_format(path) == "npz":
+        yield _npz_rows(path, layout)
+        return
+    with open_table(path, layout) as table:
         columns, column = match_columns(table, layout, target)
-        known = layout.categories or [()] * len(columns)
-        x, _, cells = _read_cells(table, column, Features(table, columns, known, missing))
-    if column is None:
-        return Rows(x, x.shape[1:])
+        features = Features(table, columns, layout.categories or [()] * len(columns), missing)
+        targets, remark = None if column is None else Targets(table, column), ""
+        for block in table.blocks(columns if column is None else [*columns, column]):
+            read, labelled = features.read(block), None
+            x = features.encoder()(read)
+            if targets is not None and not remark:
+                labelled, remark = _labelled(x, targets, block)
+            where = partial(_where, table, column or 0, block)
+            yield Rows(x, x.shape[1:], labelled, remark, where)
+        features.categories()  # raises if there were no rows
+
+
+def _labelled(x: NDArray[np.float32], targets: Targets, block: Block) -> tuple[Dataset | None, str]:
+    """Returns the features with the targets of the block, or why these cannot be used."""
     try:
-        labelled = Dataset(x, *csv.parse_targets(table, column, cells))
+        read = targets.read(block)
+        return Dataset(x, *targets.encoder()(read)), ""
     except ValueError as error:
-        return Rows(x, x.shape[1:], remark=str(error))
+        return None, str(error)
 
-    def where(row: int) -> str:
-        return table.where(cells[row][0], column)
 
-    return Rows(x, x.shape[1:], labelled, where=where)
+def _where(table: Table, column: int, block: Block, row: int) -> str:
+    return table.where(block.lines[row], column)
 
 
 def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
@@ -184,36 +205,31 @@ def _npz_rows(path: str | os.PathLike[str], layout: Layout) -> Rows:
     return Rows(x, shape, labelled, where=where)
 
 
-def _is_npz(path: str | os.PathLike[str]) -> bool:
-    return Path(path).suffix == ".npz" or (Path(path).is_file() and npz.is_zip(path))
-
-
-def _read_csv(
-    path: str | os.PathLike[str],
+def _read_table(
+    opened: AbstractContextManager[Table],
     target: str | int | None,
     drop: Sequence[str | int] = (),
     missing: bool = False,
     texts: bool = True,
 ) -> tuple[Dataset, Layout]:
-    with csv.open_csv(Path(path)) as table:
-        columns, column, dropped = choose_columns(table, target, drop)
-        features = Features(table, columns, None if texts else [()] * len(columns), missing)
-        x, categories, cells = _read_cells(table, column, features)
-    names = tuple(table.names) or None
-    layout = Layout((len(columns),), names, column, tuple(dropped), categories)
-    return Dataset(x, *csv.parse_targets(table, column, cells)), layout
+    with opened as table:
+        reading = Reading(table, target, drop, missing, texts)
+        _check_fits(table, reading.width)
+        blocks = list(reading.blocks())
+    layout = reading.layout()
+    x, y = map(np.concatenate, zip(*blocks, strict=True))
+    return Dataset(reading.features.encoder()(x), *reading.targets.encoder()(y)), layout
 
 
-def _read_cells(
-    table: csv.Table, target: int | None, features: Features
-) -> tuple[NDArray[np.float32], tuple[tuple[str, ...], ...], list[tuple[int, str]]]:
-    """Returns the features, the texts of each column, and (line number, cell) of each target."""
-    targets: list[tuple[int, str]] = []
-    for line, cells in table.rows:
-        features.add(line, cells)
-        if target is not None:
-            targets.append((line, cells[target].strip()))
-    return *features.encoded(), targets
+def _check_fits(table: Table, features: int) -> None:
+    """Raises a `ValueError` if the file says that its rows are more than the memory takes."""
+    needed, present = 4 * (table.rows or 0) * features, memory()
+    if needed > present:
+        raise ValueError(
+            f"{table.path}: {table.rows:,} rows of {counted(features, 'feature')} take "
+            f"{needed / 1e9:,.1f} GB, this machine has {present / 1e9:,.1f} GB; "
+            "`jaxpercep train --stream` trains on them from disk."
+        )
 
 
 def _read_npz(path: str | os.PathLike[str]) -> tuple[Dataset, Layout]:

@@ -1,4 +1,4 @@
-"""A weight for every sample: the loss is a weighted mean."""
+"""A weight for every sample, or every class: the loss is a weighted mean."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +66,44 @@ class Weighted:
         weights = self.weights.astype(dtype)
         total = jnp.sum(weights)
         return self.scale * weights / jnp.where(total > 0, total, jnp.ones_like(total))
+
+
+@dataclass(frozen=True)
+class ClassWeighted:
+    """`Weighted`, where the weight of a sample is that of its class.
+
+    Attributes:
+        loss: of each sample alone.
+        weights: of each class, 0 or more. Targets are labels `[n]`, or zeros and ones `[n, 1]`.
+    """
+
+    loss: Loss
+    weights: tuple[float, ...]
+
+    @property
+    def takes_logits(self) -> bool:
+        """The loss does."""
+        return self.loss.takes_logits
+
+    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
+        """Raises a `ValueError` if the loss is not defined for a value of the target."""
+        self.loss.check(prediction_shape, target)
+
+    def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
+        """Returns L."""
+        return self._weighted(target).apply(prediction, target)
+
+    def forward(self, prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, Residuals]:
+        """Returns L and what `Weighted` keeps."""
+        return self._weighted(target).forward(prediction, target)
+
+    def backward(self, residuals: Residuals) -> jax.Array:
+        """Returns dL/dp, for which the residuals are enough."""
+        return Weighted(self.loss, jnp.ones(0)).backward(residuals)
+
+    def _weighted(self, target: ArrayLike) -> Weighted:
+        labels = as_array("target", target).reshape(-1).astype(int)
+        return Weighted(self.loss, jnp.asarray(self.weights, jnp.float32)[labels])
 
 
 def checked_weights(weights: Any, n: int) -> jax.Array | None:

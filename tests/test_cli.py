@@ -452,7 +452,7 @@ def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> Non
             r"DATA='mons' is not a dataset, and there is no file or folder /.*/mons\. Did you",
         ),
         ("parity-99", "DATA='parity-99': expected parity-1 to parity-20"),
-        ("moons --target label", "--target label: DATA='moons' is not a CSV file"),
+        ("moons --target label", "--target label: DATA='moons' is not a table"),
         ("moons --batch-size 801", "--batch-size 801: training has 800 samples."),
         ("moons --batch-size 0", "--batch-size 0: expected at least 1"),
         ("moons --hidden 3 0", "--hidden 3 0: expected sizes of at least 1"),
@@ -607,13 +607,13 @@ def test_zeros_and_ones_in_several_columns() -> None:
     y = np.array([[0, 1], [1, 1]], np.float32)
     data = Dataset(np.zeros((2, 1), np.float32), y)
     assert heads.choose_loss("auto", data) == "binary"
-    head = heads.fit_head("binary", data)
+    head = heads.fit_head("binary", data, [])
     np.testing.assert_array_equal(head.encode(data), y)
     columns = head.columns(np.array([[-1.0, 2.0], [3.0, -40.0]], np.float32))
     assert columns["prediction_1"] == ["0", "1"]
     assert columns["prediction_2"] == ["1", "0"]
     assert columns["probability_1"] == ["0.731058598", "0.952574134"]
-    found = head.metrics(np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32), y)
+    found = head.metrics([(np.array([[-1.0, 2.0], [3.0, -4.0]], np.float32), y)])
     assert (found["accuracy per label"], found["all labels right"]) == (0.75, 0.5)
     assert "accuracy" not in found
 
@@ -633,15 +633,15 @@ def test_targets_that_a_head_cannot_take() -> None:
 def test_two_classes_may_share_one_output() -> None:
     data = Dataset(np.zeros((3, 1), np.float32), np.array([1, 0, 1]), ("cat", "dog"))
     assert heads.choose_loss("binary", data) == "binary"
-    head = heads.fit_head("binary", data)
+    head = heads.fit_head("binary", data, [])
     np.testing.assert_array_equal(head.encode(data), [[1], [0], [1]])
     assert head.columns(np.array([[5.0]], np.float32))["prediction"] == ["dog"]
 
 
 def test_constant_values_have_no_r2() -> None:
     data = Dataset(np.zeros((3, 1), np.float32), np.full((3, 1), 7, np.float32))
-    head = heads.fit_head("squared", data)
-    found = head.metrics(np.full((3, 1), 2, np.float32), head.encode(data))
+    head = heads.fit_head("squared", data, [data.y])
+    found = head.metrics([(np.full((3, 1), 2, np.float32), head.encode(data))])
     assert found == {"loss": 4, "RMSE": 2}
 
 
@@ -681,5 +681,5 @@ def test_labels_do_not_fit_several_outputs() -> None:
 def test_minus_zero_is_never_shown() -> None:
     head = heads.Values((-0.0,), (1.0,))
     assert head.columns(np.array([[-0.0]], np.float32)) == {"prediction": ["0"]}
-    found = heads.Classes(("a", "b")).metrics(np.array([[200.0, -200.0]]), np.array([0]))
+    found = heads.Classes(("a", "b")).metrics([(np.array([[200.0, -200.0]]), np.array([0]))])
     assert f"{found['loss']:.5g}" == "0"

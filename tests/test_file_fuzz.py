@@ -8,6 +8,7 @@ thousands, `make test` a sample.
 import copy
 import gzip
 import hashlib
+import importlib.util
 import io
 import json
 import re
@@ -139,6 +140,21 @@ def npz(save: Any, **arrays: Any) -> bytes:
     return buffer.getvalue()
 
 
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def parquet(**columns: Any) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models, of numbers, of a table with text and of images, and their data."""
@@ -166,9 +182,12 @@ TABLES = {
     "mixed.csv": MIXED,
     "semicolons.csv": MIXED.replace(b",", b";").replace(b".", b","),
     "bare.csv": b"".join(b"%f,%f\n" % tuple(row) for row in X),
+    "npy": npy(np.column_stack([X, np.arange(8) % 2])),
     "npz": npz(np.savez, x=X, y=np.arange(8) % 2),
     "zipped.npz": npz(np.savez_compressed, x=X.astype(np.float32), y=["no", "yes"] * 4),
 }
+if importlib.util.find_spec("pyarrow"):  # of the extra data
+    TABLES["parquet"] = parquet(a=X[:, 0], b=X[:, 1], kind=["no", "yes"] * 4)
 
 
 @draws(0.08)
@@ -180,7 +199,7 @@ def test_predictions_of_damaged_tables(folder: Path, name: str, data: Any) -> No
 
 
 @draws(0.01)
-@given(name=st.sampled_from(["csv", "mixed.csv", "npz", "zipped.npz"]), data=st.data())
+@given(name=st.sampled_from(sorted({*TABLES} - {"bare.csv", "semicolons.csv"})), data=st.data())
 def test_training_on_damaged_tables(folder: Path, name: str, data: Any) -> None:
     path, out = folder / f"damaged.{name}", folder.parent / "out"
     path.write_bytes(data.draw(damaged(TABLES[name])))

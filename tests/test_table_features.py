@@ -35,6 +35,12 @@ def write(tmp_path):
     return write_file
 
 
+def one_block(*arguments, **options):
+    """Reads the rows to predict for, which are few."""
+    (rows,) = read_rows(*arguments, **options)
+    return rows
+
+
 def assert_features(x, expected):
     assert x.dtype == np.float32
     np.testing.assert_array_equal(x, np.array(expected, np.float32))
@@ -64,16 +70,16 @@ def test_each_text_becomes_a_feature_in_sorted_order(write):
     ids=["same", "other order", "bare", "no header", "no header, no target"],
 )
 def test_rows_to_predict_for_are_encoded_as_those_of_training(write, content):
-    assert_features(read_rows(write(content), LAYOUT).x, X)
+    assert_features(one_block(write(content), LAYOUT).x, X)
 
 
 def test_one_row_is_encoded_with_all_categories(write):
-    assert_features(read_rows(write("age,colour\n7,blue\n"), LAYOUT).x, [[7, 1, 0, 0]])
+    assert_features(one_block(write("age,colour\n7,blue\n"), LAYOUT).x, [[7, 1, 0, 0]])
 
 
 def test_the_order_of_saved_categories_counts_not_that_of_the_file(write):
     layout = Layout((1,), None, 1, (), (("z", "a"),))
-    assert_features(read_rows(write("a\nz\n"), layout).x, [[0, 1], [1, 0]])
+    assert_features(one_block(write("a\nz\n"), layout).x, [[0, 1], [1, 0]])
 
 
 def test_columns_are_dropped_by_name_and_index_from_either_end(write):
@@ -127,7 +133,7 @@ def test_missing_cells_are_nan_where_that_is_asked_for(write, cell):
     data, layout = read_examples(write(content), missing=True)
     assert_features(data.x, [[1, 0, 1], [NAN, 1, 0], [3, NAN, NAN]])
     assert layout.categories == ((), ("blue", "red"))
-    assert_features(read_rows(write(content), layout, missing=True).x, data.x)
+    assert_features(one_block(write(content), layout, missing=True).x, data.x)
     with pytest.raises(
         ValueError, match=r"line 3, column 1 \('age'\): the cell is (missing|empty)"
     ):
@@ -135,7 +141,7 @@ def test_missing_cells_are_nan_where_that_is_asked_for(write, cell):
     with pytest.raises(
         ValueError, match=r"line 3, column 1 \('age'\): the cell is (missing|empty)"
     ):
-        read_rows(write(content), layout)
+        one_block(write(content), layout)
 
 
 def test_a_missing_target_is_never_filled(write):
@@ -145,7 +151,7 @@ def test_a_missing_target_is_never_filled(write):
 
 def test_means_fill_numbers_and_shares_fill_categories():
     x = np.array([[1, 0, 1], [NAN, 1, 0], [3, NAN, NAN], [5, 0, 1]], np.float32)
-    fill = Fill.fit(x, Layout((2,), None, 2, (), ((), ("a", "b"))))
+    fill = Fill.fit([x], Layout((2,), None, 2, (), ((), ("a", "b"))))
     assert fill.mean == (3.0, 1 / 3, 2 / 3)
     np.testing.assert_allclose(
         fill.apply(x), [[1, 0, 1], [3, 1, 0], [3, 1 / 3, 2 / 3], [5, 0, 1]], rtol=1e-6
@@ -163,11 +169,11 @@ def test_means_fill_numbers_and_shares_fill_categories():
 def test_a_column_without_any_cell_has_no_mean(layout, name):
     x = np.array([[1, 0, 1, NAN]], np.float32)
     with pytest.raises(ValueError, match=f"^{name} is missing in every row to train on"):
-        Fill.fit(x, layout)
+        Fill.fit([x], layout)
 
 
 def test_categories_are_not_standardized():
-    scale = Scale.fit(np.array([[1, 0], [3, 1]], np.float32), [True, False])
+    scale = Scale.fit([np.array([[1, 0], [3, 1]], np.float32)], [True, False])
     assert (scale.mean, scale.std) == ((2.0, 0.0), (1.0, 1.0))
 
 
@@ -245,7 +251,7 @@ def test_any_table_is_encoded_as_scikit_learn_encodes_it(
     expected = np.column_stack([numbers, hot])
     data, layout = read_examples(path)
     assert_features(data.x, expected)
-    assert_features(read_rows(path, layout).x, expected)
+    assert_features(one_block(path, layout).x, expected)
 
 
 # A header, or none.
@@ -274,5 +280,5 @@ def test_texts_of_rows_to_predict_for_are_no_header(write):
     layout = read_examples(write("red,s,no\nblue,l,yes\nred,l,yes\nblue,s,no\n"))[1]
     assert layout.columns is None
     for content in ("red,s\n", "red,s,no\n", "colour,size\nred,s\n", "colour,size,y\nred,s,no\n"):
-        assert_features(read_rows(write(content), layout).x, [[0, 1, 0, 1]])
-    assert_features(read_rows(write("red,?\n"), layout, missing=True).x, [[0, 1, NAN, NAN]])
+        assert_features(one_block(write(content), layout).x, [[0, 1, 0, 1]])
+    assert_features(one_block(write("red,?\n"), layout, missing=True).x, [[0, 1, NAN, NAN]])

@@ -155,12 +155,12 @@ BAD_TABLES = [
 ]
 
 BAD_OPTIONS = [
-    ("moons --drop x", "--drop x: DATA='moons' is not a CSV file, so it has no columns."),
+    ("moons --drop x", "--drop x: DATA='moons' is not a table, so it has no columns."),
     (
         "moons --missing mean",
-        "--missing mean: DATA='moons' is not a CSV file, so it has no columns",
+        "--missing mean: DATA='moons' is not a table, so it has no columns",
     ),
-    ("x.npz --drop 1 2", "--drop 1 2: DATA='x.npz' is not a CSV file, so it has no columns."),
+    ("x.npz --drop 1 2", "--drop 1 2: DATA='x.npz' is not a table, so it has no columns."),
     ("moons --missing zero", "invalid choice 'zero'"),
     ("moons --class-weight even", "invalid choice 'even'"),
     ("moons --schedule step", "invalid choice 'step'"),

@@ -491,7 +491,11 @@ def test_features_with_and_without_their_target(write, content, target):
 def test_a_pipe_is_read_from_its_first_byte(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    for read in (load_csv, lambda path: read_examples(path)[0], lambda path: read_rows(path, WH)):
+    for read in (
+        load_csv,
+        lambda path: read_examples(path)[0],
+        lambda path: next(read_rows(path, WH)),
+    ):
         with ThreadPoolExecutor() as pool:
             pool.submit(path.write_text, XY)
             assert_equal(read(path).x, X, np.float32)
@@ -503,7 +507,7 @@ def test_damaged_text_in_an_npz_file_is_refused(write):
         assert refused(load_npz, write({"x": X, "y": y})).startswith(
             "FILE: y holds text that is empty or not"
         )
-        rows = read_rows(write({"x": X, "y": y}), WH)
+        (rows,) = read_rows(write({"x": X, "y": y}), WH)
         assert rows.labelled is None
         assert "y holds text that" in rows.remark
     for y in (np.array(["a", "", "b"]), np.empty(3, "<U0")):

@@ -1,52 +1,28 @@
-"""Tables as text: what separates their cells, their header, their rows and targets.
+"""Tables as text: what separates their cells, their header, and their rows.
 
-Which columns are what is for `matching` to say, what the features hold for `features`.
+Which columns are what is for `matching` to say, what they hold for `features` and `targets`.
 """
 
 import csv
-import math
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TextIO, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxpercep._checks import counted
 from jaxpercep._files.layout import Layout
-from jaxpercep._files.numbers import Decimals, finite_float32, is_missing, number, number_classes
+from jaxpercep._files.numbers import Decimals, is_missing, number
+from jaxpercep._files.table import Block, Table, check_names, rows_of_block
 
 PEEKED = 1000  # rows that are looked at to tell a header
 
-
-class Table(NamedTuple):
-    """A table being read: its header, its width, and its rows (line number, cells)."""
-
-    path: Path
-    names: list[str]  # empty without a header
-    width: int
-    rows: Iterator[tuple[int, list[str]]]
-    number: Callable[[str], float | None]
-
-    def where(self, line: int, column: int) -> str:
-        """Returns the place of a cell in words."""
-        name = f" ({self.names[column]!r})" if self.names else ""
-        return f"{self.path}, line {line}, column {column + 1}{name}"
-
-    def option(self, column: int) -> str:
-        """Returns the column as an option takes it: by name, or by index without a header."""
-        name = self.names[column] if self.names else str(column)
-        return name if re.fullmatch(r"\w[\w-]*", name) else repr(name)
-
-    def numbers(self, line: int, cells: Sequence[str]) -> list[float | None]:
-        """Returns each cell as a number, or None."""
-        try:
-            return [self.number(cell) for cell in cells]
-        except ValueError as error:
-            raise ValueError(f"{self.path}, line {line}: {error}") from error
+Line: TypeAlias = tuple[int, list[str]]
+"""The number of a line, and its cells."""
 
 
 @contextmanager
@@ -63,7 +39,8 @@ def open_csv(path: Path, layout: Layout | None = None) -> Generator[Table]:
         except UnicodeDecodeError as error:
             raise _not_utf8(path, error) from error
         read = Decimals() if separator == ";" else number
-        yield _with_header(path, _split_lines(path, lines, separator), read, layout)
+        numbers = partial(_numbers, path, read)
+        yield _with_header(path, _split_lines(path, lines, separator), numbers, layout)
 
 
 def _separated(file: TextIO) -> tuple[str, Iterator[str]]:
@@ -84,28 +61,27 @@ def _separated(file: TextIO) -> tuple[str, Iterator[str]]:
 
 def _with_header(
     path: Path,
-    rows: Iterator[tuple[int, list[str]]],
-    read: Callable[[str], float | None],
+    rows: Iterator[Line],
+    numbers: Callable[[Line], list[float | None]],
     layout: Layout | None,
 ) -> Table:
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path} is empty, expected rows of comma-separated cells.")
     line, cells = first
-    bare = Table(path, [], len(cells), chain([first], rows), read)
-    if any(value is not None for value in bare.numbers(line, cells)):
-        return bare
+
+    def table(names: list[str], rows: Iterator[Line]) -> Table:
+        return Table(path, names, len(cells), partial(_blocks, rows, numbers, len(cells)))
+
+    if any(value is not None for value in numbers(first)):
+        return table([], chain([first], rows))
     peeked = list(islice(rows, PEEKED))
     rows = chain(peeked, rows)
     if _is_known(cells, layout) if layout else _recurs(cells, [row for _, row in peeked]):
-        return bare._replace(rows=chain([first], rows))
-    table = bare._replace(names=[cell.strip() for cell in cells], rows=rows)
-    for column, name in enumerate(table.names):
-        if not name:
-            raise ValueError(f"{table.where(line, column)}: the header gives this column no name.")
-        if name in table.names[:column]:
-            raise ValueError(f"{table.where(line, column)}: the header has this name twice.")
-    return table
+        return table([], chain([first], rows))
+    named = table([cell.strip() for cell in cells], rows)
+    check_names(named, f"{path}, line {line}")
+    return named
 
 
 def _recurs(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -129,9 +105,7 @@ def _is_known(cells: Sequence[str], layout: Layout) -> bool:
     )
 
 
-def _split_lines(
-    path: Path, lines: Iterator[str], separator: str
-) -> Iterator[tuple[int, list[str]]]:
+def _split_lines(path: Path, lines: Iterator[str], separator: str) -> Iterator[Line]:
     """Yields the line number and the cells of every line that is not blank, all of one length."""
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     width = 0
@@ -155,28 +129,25 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
     return ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.")
 
 
-def parse_targets(
-    table: Table, column: int, targets: list[tuple[int, str]]
-) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Returns labels and class names if the targets are whole numbers or text, else values."""
-    numbers = [table.numbers(line, [cell])[0] for line, cell in targets]
-    for (line, cell), value in zip(targets, numbers, strict=True):
-        where = table.where(line, column)
-        if is_missing(cell):
-            came = f" ({cell!r})" if cell else ""
-            raise ValueError(
-                f"{where}: the target is missing{came}; fill it in, or leave out the row."
-            )
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"{where}: {cell!r} is neither a label nor a finite number.")
-        if (value is None) != (numbers[0] is None):
-            raise ValueError(
-                f"{where}: {cell!r} does not go with {targets[0][1]!r} in line {targets[0][0]}; a "
-                "target is all numbers or all text."
-            )
-    values = [value for value in numbers if value is not None]
-    if not values:
-        return number_classes(np.array([cell for _, cell in targets]))
-    if all(value.is_integer() for value in values):
-        return number_classes(np.array([int(value) for value in values]))
-    return finite_float32(f"{table.path}: the target", np.array(values)[:, None]), None
+def _numbers(path: Path, read: Callable[[str], float | None], line: Line) -> list[float | None]:
+    """Returns each cell of a line as a number, or None."""
+    try:
+        return [read(cell) for cell in line[1]]
+    except ValueError as error:
+        raise ValueError(f"{path}, line {line[0]}: {error}") from error
+
+
+def _blocks(
+    rows: Iterator[Line],
+    numbers: Callable[[Line], list[float | None]],
+    width: int,
+    columns: Sequence[int],
+) -> Iterator[Block]:
+    while chunk := list(islice(rows, rows_of_block(width))):
+        chosen = [(line, [cells[column] for column in columns]) for line, cells in chunk]
+        lines, cells = [line for line, _ in chosen], [cells for _, cells in chosen]
+        yield Block(lines, np.array(list(map(numbers, chosen)), np.float64), partial(_text, cells))
+
+
+def _text(cells: Sequence[Sequence[str]], row: int, column: int) -> str:
+    return cells[row][column].strip()

@@ -1,4 +1,4 @@
-"""Which columns of a CSV file are the target, the features, and those that are left out."""
+"""Which columns of a table are the target, the features, and those that are left out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxpercep._checks import counted, nearest_name
-from jaxpercep._files.csv import Table
 from jaxpercep._files.layout import Layout, listed
+from jaxpercep._files.table import Table
 
 
 def column_index(table: Table, argument: str, value: Any) -> int:
@@ -48,9 +48,10 @@ def choose_columns(
     left = [i for i in range(table.width) if i not in dropped]
     if len(left) < 2:
         kept = f", and {counted(len(dropped), 'column')} left out" if dropped else ""
+        hint = "; are the cells separated by commas, semicolons or tabs?"
         raise ValueError(
             f"{table.path} has {counted(table.width, 'column')}{kept}, but features and a target "
-            "need at least two; are the cells separated by commas, semicolons or tabs?"
+            f"need at least two{hint if table.unit == 'line' else '.'}"
         )
     column = left[-1] if target is None else column_index(table, "target", target)
     if column in dropped:

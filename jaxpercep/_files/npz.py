@@ -4,18 +4,16 @@ Sizes are compared before anything is unpacked: what the archive announces with 
 there, and what the header of an array announces with that.
 """
 
-import math
 import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted
+from jaxpercep._files.npy import check_size, read_header
 from jaxpercep._files.unpacking import check_unpacked
 
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -29,7 +27,6 @@ _DAMAGES = (
     zlib.error,
     zipfile.BadZipFile,
 )
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def is_zip(path: str | os.PathLike[str]) -> bool:
@@ -95,29 +92,6 @@ def _read_member(
     packed = min(info.compress_size, Path(path).stat().st_size)
     check_unpacked(packed, info.file_size, "if it is none, write it with np.savez, uncompressed")
     with archive.open(info) as stream:
-        shape, fortran, dtype = _read_header(stream)
-        announced, found = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
-        if announced != found:
-            raise ValueError(
-                f"its header announces shape {shape} of {dtype}, that is "
-                f"{counted(announced, 'byte')} of data, but {found} are there"
-            )
+        shape, fortran, dtype = read_header(stream)
+        check_size(shape, dtype, info.file_size - stream.tell())
         return np.ndarray(shape, dtype, stream.read(), order="F" if fortran else "C")
-
-
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Returns the shape, whether it is in column-major order, and the type of an NPY file."""
-    version = npy.read_magic(stream)
-    if version not in _HEADERS:
-        raise ValueError(f"version {version} of NPY is not one of plain arrays")
-    try:
-        shape, fortran, dtype = _HEADERS[version](stream)
-    except ValueError:
-        raise
-    except Exception as error:  # NumPy takes it for Python: there are many ways to fail at that
-        raise ValueError(f"its header is damaged ({type(error).__name__})") from error
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never unpickled")
-    if min(shape, default=0) < 0:
-        raise ValueError(f"its header announces the shape {shape}")
-    return shape, fortran, dtype

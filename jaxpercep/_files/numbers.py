@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jaxpercep._checks import check_finite
 
-MISSING = ("", "?", "na", "nan")
+MISSING = ("", "?", "na", "nan", "+nan", "-nan")
 """What stands for a missing cell, in either case."""
 
 

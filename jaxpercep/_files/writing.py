@@ -5,20 +5,30 @@ Nothing here imports JAX: arguments are checked before it is.
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all: under a temporary name beside it, which is then renamed.
+    """Writes a file whole or not at all. Text is written as UTF-8."""
+    with written_whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
-    Text is written as UTF-8. Missing folders are made.
+
+@contextmanager
+def written_whole(path: Path) -> Generator[IO[bytes]]:
+    """Yields a file to write, which is there whole when the block ends, or else not at all.
+
+    It is written under a temporary name beside it, and then renamed. Missing folders are made.
     """
     path = path.resolve()  # a symbolic link stays one; what it points to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with partial.open("wb") as file:
+            yield file
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

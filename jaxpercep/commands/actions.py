@@ -1,36 +1,33 @@
-"""`jaxpercep train` and `jaxpercep predict`."""
+"""`jaxpercep train`: from memory, or from disk."""
 
-import csv
-import io
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from jaxpercep import activations, evaluation
+from jaxpercep import activations
 from jaxpercep._checks import counted
 from jaxpercep._files.series import UnusableError
-from jaxpercep._files.writing import write_whole
-from jaxpercep.commands import checkpoint, folder, sources
-from jaxpercep.commands.arguments import Predict, Train, UsageError, inputs, is_dataset
+from jaxpercep.commands import checkpoint, folder, stored
+from jaxpercep.commands.arguments import Train, UsageError, inputs
+from jaxpercep.commands.batches import ShuffledBatches
 from jaxpercep.commands.checkpoint import Description, Trained
-from jaxpercep.commands.heads import UnknownClassError, in_terms_of
-from jaxpercep.commands.networks import OPTIMIZERS, check_memory
-from jaxpercep.commands.notes import note, note_images
-from jaxpercep.commands.samples import Part, Samples, as_inputs, prepare
+from jaxpercep.commands.networks import OPTIMIZERS, check_memory, outputs_of
+from jaxpercep.commands.notes import note, table
+from jaxpercep.commands.samples import Part, Samples, prepare
 from jaxpercep.commands.schedules import learning_rate
+from jaxpercep.commands.scratch import Stored, scratch_folder
 from jaxpercep.compose import Serial, mlp
-from jaxpercep.layer import Layer, Params
+from jaxpercep.losses import Loss
 from jaxpercep.plots import loss_curves
 from jaxpercep.resuming import Checkpoints
-from jaxpercep.tables import Rows, read_rows
+from jaxpercep.streaming import fit_batches
 from jaxpercep.training import History, TrainState, fit, init_state
 
 
@@ -43,23 +40,44 @@ def train(arguments: Train) -> int:
         OSError: A file cannot be written.
         ValueError: Training diverged.
     """
-    with inputs():
-        samples = prepare(arguments)
+    if not arguments.stream:
+        with inputs():
+            samples = prepare(arguments)
+        size = samples.parts["train"].size
+        steps = size // (arguments.batch_size or size)
+        return _train(arguments, samples, steps, partial(_fit, arguments, samples))
+    with scratch_folder(arguments.out) as scratch:
+        with inputs():
+            stored_samples = stored.prepare(arguments, scratch)
+        part = stored_samples.parts["train"]
+        size = stored.batch_size(arguments, part.size)
+        with ShuffledBatches(part, size, arguments.epochs, arguments.seed) as batches:
+            run = partial(fit_batches, batches=batches)
+            return _train(arguments, stored_samples, batches.per_epoch, run)
+
+
+def _train(
+    arguments: Train,
+    samples: Samples[Part] | Samples[Stored],
+    per_epoch: int,
+    run: Callable[..., tuple[TrainState, History]],
+) -> int:
+    """Trains on the samples by `run`, which takes so many steps an epoch."""
     parts, head = samples.parts, samples.head
-    features = parts["train"].x.shape[1]
-    sizes = (features, *arguments.hidden, head.outputs)
+    sizes = (samples.layout.inputs, *arguments.hidden, head.outputs)
     model = mlp(sizes, getattr(activations, arguments.activation))
     check_memory(sizes)
-    print(f"{arguments.data}: {_counted(parts)}, {counted(features, 'feature')}")
+    print(f"{arguments.data}: {_counted(parts)}, {counted(sizes[0], 'feature')}")
     print(f"{model!r}\n{head.loss!r}")
 
-    state, history = _fit(arguments, model, samples)
+    state, history = _run(arguments, model, samples.loss, per_epoch, run)
     metrics = {
-        name: head.metrics(_outputs(model, state.params, x), y) for name, (x, y) in parts.items()
+        name: head.metrics((outputs_of(model, state.params, x), y) for x, y in part.blocks())
+        for name, part in parts.items()
     }
     for part in metrics.values():
         _check_finite(arguments.learning_rate, state, list(part.values()))
-    curve = _loss_curve(arguments, history, len(parts["train"].x))
+    curve = _loss_curve(arguments, history, per_epoch)
     description = Description(
         head=head,
         fill=samples.fill,
@@ -71,7 +89,7 @@ def train(arguments: Train) -> int:
         metrics=metrics,
     )
     checkpoint.save(arguments.out, Trained(model, state.params, description), curve)
-    print(f"{_table(metrics)}\nsaved: {arguments.out}")
+    print(f"{table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
         steps, kept = counted(int(state.step), "step"), arguments.checkpoints or arguments.resume
         fix = ", and --resume goes on from it" if kept else ""
@@ -79,56 +97,23 @@ def train(arguments: Train) -> int:
     return 130 if history.interrupted else 0
 
 
-def predict(arguments: Predict) -> int:
-    """Writes predictions as CSV, and metrics to standard error; returns the exit code.
-
-    Raises:
-        UsageError: The model or the data cannot be read or used, or do not fit each other.
-        OSError: A file cannot be written.
-    """
-    with inputs():
-        model, params, description = checkpoint.load(arguments.model)
-        x, _, labelled, remark, where = _rows(arguments, description)
-        try:
-            targets = None if labelled is None else description.head.encode(labelled)
-        except UnknownClassError as error:
-            raise UsageError(f"{where(error.row)}: {error}") from error
-        except ValueError as error:  # the predictions stand all the same
-            targets, remark = None, str(error)
-    outputs = _outputs(model, params, as_inputs(description.fill, description.scale, x))
-    _write(description.head.columns(outputs), arguments.out)
-    note(f"{arguments.data}: {counted(len(x), 'sample')}")
-    if targets is not None:
-        note(_table({"": description.head.metrics(outputs, targets)}))
-    if remark:
-        note(f"no metrics: {remark}")
-    return 0
-
-
-def _fit(arguments: Train, model: Serial, samples: Samples) -> tuple[TrainState, History]:
-    init_key, order_key = jax.random.split(jax.random.key(arguments.seed))
-    part = samples.parts["train"]
-    per_epoch = len(part.x) // (arguments.batch_size or len(part.x))
+def _run(
+    arguments: Train,
+    model: Serial,
+    loss: Loss,
+    per_epoch: int,
+    run: Callable[..., tuple[TrainState, History]],
+) -> tuple[TrainState, History]:
     steps, warmup = (per_epoch * n for n in (arguments.epochs, arguments.warmup_epochs))
     rate = learning_rate(arguments.schedule, arguments.learning_rate, steps, warmup)
     optimizer = OPTIMIZERS[arguments.optimizer](rate)
-    kept = arguments.checkpoints or arguments.resume
+    check = partial(_check_finite, arguments.learning_rate)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "training diverged")  # the callback raises instead
         try:
-            state, history = fit(
-                model,
-                samples.head.loss,
-                optimizer,
-                init_state(model, optimizer, init_key),
-                *part,
-                epochs=arguments.epochs,
-                batch_size=arguments.batch_size,
-                key=order_key,
-                method=arguments.method,
-                sample_weight=samples.weights,
-                callback=partial(_check_finite, arguments.learning_rate),
-                checkpoints=Checkpoints(folder.checkpoints(arguments.out)) if kept else None,
+            state = init_state(model, optimizer, _keys(arguments)[0])
+            state, history = run(
+                model, loss, optimizer, state, method=arguments.method, callback=check
             )
         except UnusableError as error:
             raise UsageError(str(error)) from error
@@ -137,10 +122,41 @@ def _fit(arguments: Train, model: Serial, samples: Samples) -> tuple[TrainState,
     return state, history
 
 
-def _loss_curve(arguments: Train, history: History, samples: int) -> Figure:
+def _fit(
+    arguments: Train,
+    samples: Samples[Part],
+    model: Serial,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    **options: Any,
+) -> tuple[TrainState, History]:
+    """Calls `fit` with samples in memory."""
+    kept = arguments.checkpoints or arguments.resume
+    return fit(
+        model,
+        loss,
+        optimizer,
+        state,
+        *samples.parts["train"],
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        key=_keys(arguments)[1],
+        sample_weight=samples.weights,
+        checkpoints=Checkpoints(folder.checkpoints(arguments.out)) if kept else None,
+        **options,
+    )
+
+
+def _keys(arguments: Train) -> tuple[jax.Array, jax.Array]:
+    """Returns the key of the parameters, and that of the order of the samples."""
+    first, second = jax.random.split(jax.random.key(arguments.seed))
+    return first, second
+
+
+def _loss_curve(arguments: Train, history: History, per_epoch: int) -> Figure:
     """The mean loss of each epoch: single batches would hide it in their scatter."""
-    steps = samples // (arguments.batch_size or samples)
-    starts = np.arange(0, len(history.loss), steps)
+    starts = np.arange(0, len(history.loss), per_epoch)
     means = np.add.reduceat(history.loss, starts) / np.diff([*starts, len(history.loss)])
     return loss_curves(
         {"train": means},
@@ -148,10 +164,6 @@ def _loss_curve(arguments: Train, history: History, samples: int) -> Figure:
         xlabel="epoch",
         ylabel="mean training loss",
     )
-
-
-def _outputs(model: Layer, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(evaluation.outputs(model, params, jnp.asarray(x)))
 
 
 def _check_finite(
@@ -165,52 +177,5 @@ def _check_finite(
         )
 
 
-def _rows(arguments: Predict, description: Description) -> Rows:
-    """The features to predict for and, where there are targets, all of the data."""
-    layout = description.layout
-    if not is_dataset(arguments.data) and not Path(arguments.data).is_dir():
-        filled = description.fill is not None
-        rows = read_rows(arguments.data, layout, arguments.target, filled)
-        note_images(rows.shape)
-        return rows
-    source = sources.load(arguments.data, None, description.seed)
-    shape, hint = source.layout.shape, f": it was trained on {description.data}"
-    layout.check_shape(f"DATA={arguments.data!r}", shape, hint)
-    source = in_terms_of(description.head.loss_name, source)
-    seen, unseen, remark = sources.hold_out(source, description.test_fraction, description.seed)
-    note(remark or "the part that training did not see:")
-    data = seen if unseen is None else unseen
-
-    def where(row: int) -> str:
-        return f"{arguments.data}: sample {row}"
-
-    return Rows(data.x, shape, data, where=where)
-
-
-def _write(columns: Mapping[str, Sequence[str]], out: Path | None) -> None:
-    """Writes a CSV file, wholly or not at all; to standard output without a path."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    if out is None:
-        sys.stdout.write(text.getvalue())
-        sys.stdout.flush()
-    else:
-        write_whole(out, text.getvalue())
-
-
-def _counted(parts: Mapping[str, Part]) -> str:
-    return ", ".join(
-        f"{counted(len(part.x), 'sample')} to {name} on" for name, part in parts.items()
-    )
-
-
-def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """One line a part, under the names of the metrics."""
-    widths = {name: max(12, len(name) + 2) for name in next(iter(metrics.values()))}
-    lines = [f"{'':5}" + "".join(f"{name:>{width}}" for name, width in widths.items())]
-    for part, values in metrics.items():
-        cells = {name: f"{values[name]:.5g}" if name in values else "" for name in widths}
-        lines.append(f"{part:5}" + "".join(f"{cells[n]:>{width}}" for n, width in widths.items()))
-    return "\n".join(lines)
+def _counted(parts: Mapping[str, Part] | Mapping[str, Stored]) -> str:
+    return ", ".join(f"{counted(part.size, 'sample')} to {name} on" for name, part in parts.items())

@@ -61,6 +61,8 @@ def inputs() -> Generator[None]:
         yield
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(sentence(error)) from error
+    except MemoryError as error:
+        raise UsageError(f"there is not enough memory: {error or 'none is left'}.") from error
 
 
 def sentence(error: Exception) -> str:
@@ -86,17 +88,18 @@ class Train:
     """Train a multi-layer perceptron, measure it, and save it.
 
     DATA is and, or, nand, nor, xor, xnor, parity-N, moons, circles, spirals or digits; or the path
-    of a CSV file, an NPZ file with the arrays x and y, or a folder of MNIST's four IDX files.
+    of a table (a CSV, Parquet or NPY file), an NPZ file with the arrays x and y, or a folder of
+    MNIST's four IDX files.
 
     Whole numbers, text and one-hot rows are class labels, other numbers are values to predict.
-    Features and values from CSV and NPZ files are standardized. A feature that is text becomes one
-    of 0 and 1 for each of its categories.
+    Features and values from files are standardized. A feature that is text becomes one of 0 and 1
+    for each of its categories.
 
     Attributes:
         data: a dataset's name or a path
-        target: the column of a CSV file to predict, by name or index
-        drop: columns of a CSV file to leave out, by name or index
-        missing: what becomes of a cell of a CSV file that is empty, NA, NaN or ?; mean fills it
+        target: the column of a table to predict, by name or index
+        drop: columns of a table to leave out, by name or index
+        missing: what becomes of a cell of a table that is empty, NA, NaN or ?; mean fills it
             with the mean of training, of a category its share
         class_weight: balanced weighs each sample by samples / (classes * samples of its class)
         hidden: neurons of each hidden layer; without a number the model is linear
@@ -108,7 +111,7 @@ class Train:
         schedule: how the learning rate falls until the end: linear and cosine to 0, exponential to
             a hundredth
         warmup_epochs: passes over which the learning rate first rises to its full size
-        batch_size: samples in each update
+        batch_size: samples in each update; with --stream 256 by default
         epochs: passes over the training samples
         method: gradients by jax.grad, or by the layers' own chain rule
         seed: of the parameters, the order of samples, the held-out part and drawn datasets
@@ -117,6 +120,8 @@ class Train:
         checkpoints: write a checkpoint to the folder every minute, and at the end, for --resume
         resume: go on from the checkpoints in the folder, with the arguments that wrote them (more
             --epochs train on), and write more
+        stream: train from disk, batch by batch, on a table that may be larger than memory; scratch
+            files beside --out take up to twice its size as float32
     """
 
     data: Data
@@ -141,11 +146,13 @@ class Train:
     out: Path = Path("out/train")
     checkpoints: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    stream: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def check(self) -> None:
         """Raises a `UsageError` for arguments that cannot work, before any file is read."""
         missing = None if self.missing == "refuse" else self.missing
         check_data(self.data, target=self.target, drop=self.drop, missing=missing)
+        self._check_stream()
         _check_out(check_replaceable, self.out)
         with inputs():
             check_checkpoints(self.out, self.resume)
@@ -162,6 +169,18 @@ class Train:
             ("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1"),
         )
 
+    def _check_stream(self) -> None:
+        """Raises a `UsageError` for --stream with what cannot be read from disk, or resumed."""
+        if not self.stream:
+            return
+        if is_dataset(self.data) or Path(self.data).is_dir():
+            raise UsageError(
+                f"--stream: DATA={self.data!r} is not a table, which it takes; leave it out."
+            )
+        if self.checkpoints or self.resume:
+            name = "--checkpoints" if self.checkpoints else "--resume"
+            raise UsageError(f"{name} keeps no run of --stream; leave one of the two out.")
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -176,8 +195,8 @@ class Sweep:
 
     Attributes:
         data: a dataset's name or a path
-        target: the column of a CSV file to predict, by name or index
-        drop: columns of a CSV file to leave out, by name or index
+        target: the column of a table to predict, by name or index
+        drop: columns of a table to leave out, by name or index
         hidden: hidden widths to try
         layers: hidden layers, each of that width
         learning_rates: learning rates to try
@@ -235,12 +254,12 @@ class Predict:
     Classes come with their probability. Where DATA has the targets, the model's metrics on them go
     to standard error. A file is predicted wholly; of a dataset by name, and of a folder of IDX
     files, the part that training did not see, where there is one. Columns are matched by the names
-    in the headers of the two CSV files; without names, by position.
+    in the headers of the two tables; without names, by position.
 
     Attributes:
         model: a folder that train saved
         data: a dataset's name or a path, as for train
-        target: the column of a CSV file that holds the targets, if it is not that of training
+        target: the column of a table that holds the targets, if it is not that of training
         out: CSV file to write; predictions that are there are replaced
         force: replace any other file at --out too, but never one that is read
     """
@@ -324,7 +343,7 @@ def check_data(data: str, **columns: object) -> None:
 
     Args:
         data: DATA.
-        **columns: the options about columns, which only a CSV file has; None or () if not given.
+        **columns: the options about columns, which only a table has; None or () if not given.
     """
     path = Path(data)
     parity = PARITY.fullmatch(data.lower())
@@ -340,7 +359,7 @@ def check_data(data: str, **columns: object) -> None:
     for name, value in columns.items():
         if value not in (None, ()) and (is_dataset(data) or path.is_dir() or path.suffix == ".npz"):
             raise UsageError(
-                f"--{name} {_words(value)}: DATA={data!r} is not a CSV file, so it has no columns."
+                f"--{name} {_words(value)}: DATA={data!r} is not a table, so it has no columns."
             )
 
 

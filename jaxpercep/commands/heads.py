@@ -5,8 +5,10 @@ targets that the loss takes, `labels` the class of each of them, if they have on
 for people, and `columns` the predictions as the columns of a CSV file.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import jax
@@ -17,9 +19,15 @@ from numpy.typing import NDArray
 from jaxpercep._checks import counted, nearest_name, shown
 from jaxpercep._files.layout import listed
 from jaxpercep.commands.arguments import UsageError
+from jaxpercep.commands.moments import Moments
 from jaxpercep.commands.sources import Scale, Source, check_scale
 from jaxpercep.datasets import Dataset
 from jaxpercep.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
+
+Pairs: TypeAlias = Iterable[tuple[NDArray[Any], NDArray[Any]]]
+"""Outputs and targets, of some samples at a time."""
+
+_Measure: TypeAlias = Callable[[NDArray[Any], NDArray[Any]], float]
 
 
 class UnknownClassError(ValueError):
@@ -59,10 +67,13 @@ class Classes(
         """Returns which of the samples are right, `[..., n]`."""
         return outputs.argmax(axis=-1) == targets
 
-    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, pairs: Pairs) -> dict[str, float]:
         """Returns the loss and the accuracy."""
-        accuracy = float(self.right(outputs, targets).mean())
-        return {"loss": _value(self.loss, outputs, targets), "accuracy": accuracy}
+
+        def accuracy(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+            return float(self.right(outputs, targets).mean())
+
+        return _means({"loss": partial(_value, self.loss), "accuracy": accuracy}, pairs)
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns the likeliest class and its probability."""
@@ -100,14 +111,18 @@ class Bits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="l
         """Returns which of the samples are right in every output, `[..., n]`."""
         return ((outputs > 0) == (targets > 0)).all(axis=-1)
 
-    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, pairs: Pairs) -> dict[str, float]:
         """Returns the loss and the accuracy; of several labels, that of each and of all at once."""
-        right = float(self.right(outputs, targets).mean())
-        found = {"loss": _value(self.loss, outputs, targets)}
-        if self.outputs == 1:
-            return found | {"accuracy": right}
-        per_label = float(((outputs > 0) == (targets > 0)).mean())
-        return found | {"accuracy per label": per_label, "all labels right": right}
+
+        def right(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+            return float(self.right(outputs, targets).mean())
+
+        def per_label(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+            return float(((outputs > 0) == (targets > 0)).mean())
+
+        several = {"accuracy per label": per_label, "all labels right": right}
+        accuracy = {"accuracy": right} if self.outputs == 1 else several
+        return _means({"loss": partial(_value, self.loss)} | accuracy, pairs)
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns, for each output, the likelier class and its probability."""
@@ -149,19 +164,23 @@ class Values(
         """Returns None: values have no class."""
         del targets
 
-    def metrics(self, outputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, pairs: Pairs) -> dict[str, float]:
         """Returns the loss (of standardized values), and in the data's units RMSE and R^2.
 
         R^2 = 1 - sum (y - prediction)^2 / sum (y - mean of y)^2; left out where y is constant.
         """
-        scale = Scale(self.mean, self.std)
-        y, error = scale.invert(targets), np.asarray(outputs - targets) * np.array(self.std)
-        found = {
-            "loss": _value(self.loss, outputs, targets),
-            "RMSE": float(np.sqrt(np.mean(error**2))),
-        }
-        total = np.sum((y - y.mean(axis=0)) ** 2)
-        return found | ({"R^2": float(1 - np.sum(error**2) / total)} if total > 0 else {})
+        std, y = np.array(self.std), Moments()
+
+        def square(outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+            y.add(targets)
+            return float(np.mean((np.asarray(outputs - targets) * std) ** 2))
+
+        found = _means({"loss": partial(_value, self.loss), "square": square}, pairs)
+        if not found:
+            return {}
+        error, variance = found.pop("square"), float(np.mean(y.squares * std**2 / y.count))
+        found["RMSE"] = math.sqrt(error)
+        return found | ({"R^2": 1 - error / variance} if variance > 0 else {})
 
     def columns(self, outputs: NDArray[Any]) -> dict[str, Sequence[str]]:
         """Returns the values."""
@@ -238,14 +257,19 @@ def in_terms_of(loss: str, source: Source) -> Source:
     return replace(source, data=convert(source.data), test=test)
 
 
-def fit_head(loss: str, data: Dataset) -> Head:
-    """Returns the meaning of the outputs of a network that is trained on `data`.
+def fit_head(loss: str, data: Dataset, values: Iterable[NDArray[np.float32]]) -> Head:
+    """Returns the meaning of the outputs of a network.
+
+    Args:
+        loss: the name of its loss.
+        data: examples of every class that it is trained on.
+        values: the targets that it is trained on, in blocks, if they are values.
 
     Raises:
         ValueError: All the labels are the same.
     """
     if loss == "squared":
-        return Values(**msgspec.structs.asdict(Scale.fit(data.y)))
+        return Values(**msgspec.structs.asdict(Scale.fit(values)))
     if data.classes is not None and len(data.classes) < 2:
         raise ValueError(f"every target is {data.classes[0]!r}; add rows with another one.")
     if loss == "softmax":
@@ -276,12 +300,27 @@ def _numbered(names: Sequence[str], data: Dataset) -> NDArray[np.int32]:
     return numbered
 
 
+def _means(measures: Mapping[str, _Measure], pairs: Pairs) -> dict[str, float]:
+    """Returns the mean over all samples of what is measured of some; nothing if there are none."""
+    totals, samples = dict.fromkeys(measures, 0.0), 0
+    for outputs, targets in pairs:
+        samples += len(outputs)
+        for name, measure in measures.items():
+            totals[name] += len(outputs) * float(measure(outputs, targets))
+    return {name: total / samples for name, total in totals.items()} if samples else {}
+
+
 def _are_bits(y: NDArray[Any]) -> bool:
     return bool(np.isin(y, (0, 1)).all())
 
 
 def _value(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
-    return float(jax.jit(loss.apply)(outputs, targets)) + 0.0  # -0 becomes 0
+    return float(_applied(loss, outputs, targets)) + 0.0  # -0 becomes 0
+
+
+@partial(jax.jit, static_argnums=0)  # compiled once for all blocks of a size
+def _applied(loss: Loss, outputs: NDArray[Any], targets: NDArray[Any]) -> jax.Array:
+    return loss.apply(outputs, targets)
 
 
 def _written(numbers: NDArray[Any]) -> list[str]:

@@ -1,13 +1,18 @@
-"""What the commands that train have in common: optimizers by name, and what fits into memory."""
+"""What commands have in common: optimizers by name, what fits into memory, what networks say."""
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import jax.numpy as jnp
+import numpy as np
 import optax
+from numpy.typing import NDArray
 
+from jaxpercep import evaluation
+from jaxpercep._checks import memory
 from jaxpercep.commands.arguments import UsageError
+from jaxpercep.layer import Layer, Params
 
 OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]] = {
     "sgd": optax.sgd,
@@ -25,9 +30,14 @@ def check_memory(sizes: Sequence[int], networks: int = 1) -> None:
         networks: how many are trained at a time.
     """
     needed = 2 * 4 * networks * sum((n + 1) * m for n, m in itertools.pairwise(sizes))
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    present = memory()
     if needed > present:
         raise UsageError(
             f"--hidden {' '.join(map(str, sizes[1:-1]))}: the parameters and their gradient take "
             f"{needed / 1e9:,.1f} GB, this machine has {present / 1e9:,.1f} GB."
         )
+
+
+def outputs_of(model: Layer, params: Params, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns what a network says of samples."""
+    return np.asarray(evaluation.outputs(model, params, jnp.asarray(x)))

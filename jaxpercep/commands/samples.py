@@ -1,6 +1,7 @@
 """The samples of `jaxpercep train` as the network takes them, and what that depends on."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,66 +13,92 @@ from jaxpercep.commands import sources
 from jaxpercep.commands.arguments import Train, UsageError
 from jaxpercep.commands.heads import Head, choose_loss, fit_head, in_terms_of
 from jaxpercep.commands.notes import note, note_images
-from jaxpercep.commands.sources import Fill, Scale, Source
+from jaxpercep.commands.sources import Fill, Scale
+from jaxpercep.datasets import Dataset
+from jaxpercep.losses import Loss
+
+P = TypeVar("P")
 
 
 class Part(NamedTuple):
     """Samples as the network takes them."""
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[Any]
 
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return len(self.x)
 
-class Samples(NamedTuple):
+    def blocks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yields all of them."""
+        yield self.x, self.y
+
+
+class Samples(NamedTuple, Generic[P]):
     """Samples, and how they came of the data.
 
     Attributes:
         parts: Those to train on and, if any, to test on, by name.
-        weights: Of each sample to train on, or None if all weigh the same.
+        weights: Of each sample to train on, or None if the loss knows them, or all weigh the same.
+        loss: What training minimizes.
         head: What the targets are.
         fill: What missing features count as.
         scale: How features are standardized.
         layout: How features lie in the data.
     """
 
-    parts: dict[str, Part]
+    parts: Mapping[str, P]
     weights: NDArray[np.float32] | None
+    loss: Loss
     head: Head
     fill: Fill | None
     scale: Scale | None
     layout: Layout
 
 
-def prepare(arguments: Train) -> Samples:
+def prepare(arguments: Train) -> Samples[Part]:
     """Reads the samples.
 
     Raises:
-        UsageError: The arguments do not fit the data.
+        UsageError: The arguments do not fit the data, or the data not into memory.
         OSError: A file cannot be read.
         ValueError: A file cannot be used.
     """
+    try:
+        return _prepare(arguments)
+    except MemoryError as error:
+        raise UsageError(
+            f"{arguments.data} does not fit into memory: {error or 'there is none left'}. Add "
+            "--stream to train on a CSV, Parquet or NPY file from disk."
+        ) from error
+
+
+def _prepare(arguments: Train) -> Samples[Part]:
     filled = arguments.missing == "mean"
     source = sources.load(arguments.data, arguments.target, arguments.seed, arguments.drop, filled)
-    loss, source = _in_terms_of_loss(arguments, source)
-    layout = source.layout
-    _note_features(layout)
+    loss = chosen_loss(arguments, source.data, len(source.data.x), source.divisible)
+    source, layout = in_terms_of(loss, source), source.layout
+    note_features(layout)
     held, tested, remark = sources.hold_out(source, arguments.test_fraction, arguments.seed)
     try:
-        head = fit_head(loss, held)
-        fill = Fill.fit(held.x, layout) if filled else None
+        head = fit_head(loss, held, [held.y])
+        fill = Fill.fit([held.x], layout) if filled else None
     except ValueError as error:
         raise UsageError(f"{arguments.data}: {error}") from error
-    scale = None if source.scaled else Scale.fit(as_inputs(fill, None, held.x), layout.numbers)
+    x = as_inputs(fill, None, held.x)
+    scale = None if source.scaled else Scale.fit([x], layout.numbers)
     if remark:
         note(remark)
-    _check_steps(arguments, len(held.x))
+    check_steps(arguments, len(x), len(x) // (arguments.batch_size or len(x)))
     parts = {
         name: Part(as_inputs(fill, scale, data.x), head.encode(data))
         for name, data in (("train", held), ("test", tested))
         if data is not None
     }
     weights = _weights(arguments, head, parts["train"].y)
-    return Samples(parts, weights, head, fill, scale, layout)
+    return Samples(parts, weights, head.loss, head, fill, scale, layout)
 
 
 def as_inputs(fill: Fill | None, scale: Scale | None, x: NDArray[np.float32]) -> NDArray[Any]:
@@ -80,13 +107,23 @@ def as_inputs(fill: Fill | None, scale: Scale | None, x: NDArray[np.float32]) ->
     return x if scale is None else scale.apply(x)
 
 
-def _in_terms_of_loss(arguments: Train, source: Source) -> tuple[str, Source]:
-    """Returns the loss's name, and the source with the targets that it takes."""
-    data, classes = source.data, len(source.data.classes or ())
-    if arguments.loss == "auto" and source.divisible and classes > len(data.x) / 2:
+def chosen_loss(arguments: Train, data: Dataset, samples: int, divisible: bool = True) -> str:
+    """Returns the loss's name.
+
+    Args:
+        arguments: Ask for one.
+        data: Examples of all kinds of targets.
+        samples: How many there are in all.
+        divisible: True if some of them can be held out.
+
+    Raises:
+        UsageError: The targets do not fit the loss that was asked for.
+    """
+    classes = len(data.classes or ())
+    if arguments.loss == "auto" and divisible and classes > samples / 2:
         raise UsageError(
             f"--loss auto: {counted(classes, 'class', 'classes')} among "
-            f"{counted(len(data.x), 'sample')}. Use --loss squared if the targets are "
+            f"{counted(samples, 'sample')}. Use --loss squared if the targets are "
             "quantities, --loss softmax if they are classes all the same."
         )
     loss = choose_loss(arguments.loss, data)
@@ -95,10 +132,10 @@ def _in_terms_of_loss(arguments: Train, source: Source) -> tuple[str, Source]:
             f"one-hot targets: {data.y.shape[1]} classes, by column; --loss binary takes each "
             "column by itself"
         )
-    return loss, in_terms_of(loss, source)
+    return loss
 
 
-def _note_features(layout: Layout) -> None:
+def note_features(layout: Layout) -> None:
     """Says what features become of images and of texts, and if a header might have been missed."""
     note_images(layout.shape)
     if layout.categories and layout.columns is None:
@@ -108,26 +145,32 @@ def _note_features(layout: Layout) -> None:
             note(f"{layout.name(i)} is text: {counted(len(texts), 'category', 'categories')}")
 
 
-def _check_steps(arguments: Train, samples: int) -> None:
+def check_steps(arguments: Train, samples: int, per_epoch: int) -> None:
     """Raises a `UsageError` unless batches and epochs fit the number of samples."""
     if arguments.batch_size is not None and arguments.batch_size > samples:
         raise UsageError(
             f"--batch-size {arguments.batch_size}: training has {counted(samples, 'sample')}."
         )
-    most = (2**31 - 1) // (samples // (arguments.batch_size or samples))
+    most = (2**31 - 1) // per_epoch
     if arguments.epochs > most:
         raise UsageError(f"--epochs {arguments.epochs}: expected at most {most} (2**31 - 1 steps).")
 
 
-def _weights(arguments: Train, head: Head, targets: NDArray[Any]) -> NDArray[np.float32] | None:
-    if arguments.class_weight == "none":
-        return None
+def labels_to_weigh(arguments: Train, head: Head, targets: NDArray[Any]) -> NDArray[Any]:
+    """Returns the class of each target, or raises a `UsageError` if they have none."""
     labels = head.labels(targets)
     if labels is None:
         raise UsageError(
             f"--class-weight {arguments.class_weight}: the targets of {arguments.data} are values, "
             "or several labels a sample, and have no class to weigh; leave the option out."
         )
+    return labels
+
+
+def _weights(arguments: Train, head: Head, targets: NDArray[Any]) -> NDArray[np.float32] | None:
+    if arguments.class_weight == "none":
+        return None
+    labels = labels_to_weigh(arguments, head, targets)
     with needed_by("--class-weight"):
         from sklearn.utils.class_weight import compute_sample_weight
 

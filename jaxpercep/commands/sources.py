@@ -1,6 +1,6 @@
 """Data for the command line: a dataset by name, or the user's files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxpercep import datasets, idx
 from jaxpercep._files.layout import Layout
 from jaxpercep.commands.arguments import PARITY, is_dataset
+from jaxpercep.commands.moments import Moments
 from jaxpercep.datasets import Dataset
 from jaxpercep.tables import read_examples
 
@@ -53,13 +54,16 @@ class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         check_scale(self.mean, self.std)
 
     @classmethod
-    def fit(cls, x: NDArray[np.float32], columns: Sequence[bool] | None = None) -> "Scale":
-        """Measures the columns of x `[n, columns]`, or those for which `columns` has True.
+    def fit(
+        cls, blocks: Iterable[NDArray[np.float32]], columns: Sequence[bool] | None = None
+    ) -> "Scale":
+        """Measures the columns of blocks `[n, columns]`, or those for which `columns` has True.
 
         The others stay as they are.
         """
-        chosen = np.ones(x.shape[1], bool) if columns is None else np.array(columns)
-        mean, std = x.mean(0, np.float64), x.std(0, np.float64)
+        found = Moments(blocks)
+        chosen = np.ones(len(found.mean), bool) if columns is None else np.array(columns)
+        mean, std = found.mean, np.sqrt(found.squares / found.count)
         mean, std = np.where(chosen, mean, 0), np.where(chosen & (std > 0), std, 1)
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
@@ -86,22 +90,21 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a mean is not a finite float32 number")
 
     @classmethod
-    def fit(cls, x: NDArray[np.float32], layout: Layout) -> "Fill":
-        """Measures the columns of x `[n, columns]`, which come of the features of a layout.
+    def fit(cls, blocks: Iterable[NDArray[np.float32]], layout: Layout) -> "Fill":
+        """Measures the columns of blocks `[n, columns]`, which come of the features of a layout.
 
         Raises:
             ValueError: A feature is missing in all rows.
         """
-        present = ~np.isnan(x)
-        counts = present.sum(0)
-        if not counts.all():
+        found = Moments(blocks)
+        if not found.count.all():
             sizes = [max(1, len(texts)) for texts in layout.categories] or layout.features * [1]
-            feature = int(np.repeat(np.arange(len(sizes)), sizes)[counts.argmin()])
+            feature = int(np.repeat(np.arange(len(sizes)), sizes)[found.count.argmin()])
             raise ValueError(
                 f"{layout.name(feature)} is missing in every row to train on, so it has no mean; "
                 "leave the column out: --drop."
             )
-        return cls(tuple((np.nansum(x, 0, np.float64) / counts).tolist()))
+        return cls(tuple(found.mean.tolist()))
 
     def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns x without NaN."""
@@ -126,11 +129,11 @@ def load(
     """Reads DATA.
 
     Args:
-        data: A dataset's name, or the path of a CSV file, an NPZ file or a folder of IDX files.
-        target: The target column of a CSV file; None is the last.
+        data: A dataset's name, or the path of a table, an NPZ file or a folder of IDX files.
+        target: The target column of a table; None is the last.
         seed: Of the points of moons, circles and spirals.
-        drop: The columns of a CSV file to leave out.
-        missing: True to read missing cells of a CSV file as NaN.
+        drop: The columns of a table to leave out.
+        missing: True to read missing cells of a table as NaN.
 
     Raises:
         OSError: A file is missing or not readable.

@@ -64,7 +64,7 @@ def _prepare(arguments: Sweep) -> Experiment:
     source = sources.load(arguments.data, arguments.target, arguments.seed, arguments.drop)
     loss = choose_loss("auto", source.data)
     data = in_terms_of(loss, source).data
-    head = fit_head(loss, data)
+    head = fit_head(loss, data, [data.y])
     if not isinstance(head, Classes) and not (isinstance(head, Bits) and head.outputs == 1):
         raise UsageError(
             f"DATA={arguments.data!r}: its targets are values, or several labels a sample; sweep "
@@ -72,7 +72,7 @@ def _prepare(arguments: Sweep) -> Experiment:
         )
     if len(np.unique(data.y)) < 2:
         raise UsageError(f"DATA={arguments.data!r}: every target is the same; add others.")
-    x = data.x if source.scaled else Scale.fit(data.x, source.layout.numbers).apply(data.x)
+    x = data.x if source.scaled else Scale.fit([data.x], source.layout.numbers).apply(data.x)
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.networks)
     size = max(1, min(arguments.networks, LANES, ROWS // len(x)))
     experiment = Experiment(arguments, x, head.encode(data), head, keys, size)

@@ -1,0 +1,95 @@
+"""Arrays and samples in scratch files, for what does not fit into memory."""
+
+import math
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from jaxpercep._files.table import rows_of_block
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Generator[Path]:
+    """Yields a hidden folder beside `out`, which is removed at the end, however that comes."""
+    parent = next(path for path in out.absolute().parents if path.exists())
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".scratch", dir=parent) as name:
+        yield Path(name)
+
+
+class StoredArray:
+    """An array in a file: rows of one type and shape, written at its end and read anywhere.
+
+    Attributes:
+        shape: The shape of a row.
+        rows: The number of rows.
+    """
+
+    def __init__(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+        self.shape, self.rows = shape, 0
+        self._path, self._dtype = path, np.dtype(dtype)
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Writes rows to the end."""
+        try:
+            with self._path.open("ab") as file:
+                file.write(np.ascontiguousarray(rows, self._dtype).data)
+        except OSError as error:  # the disk is full; a write does not name the file
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self.rows += len(rows)
+
+    def empty(self, rows: int) -> NDArray[Any]:
+        """Returns an array for so many rows to be read into."""
+        return np.empty((rows, *self.shape), self._dtype)
+
+    def read_into(self, array: NDArray[Any], first: int) -> NDArray[Any]:
+        """Fills an array with the rows from the first one, and returns it."""
+        with self._path.open("rb") as file:
+            file.seek(first * math.prod(self.shape) * self._dtype.itemsize)
+            if file.readinto(array.data) != array.nbytes:
+                raise OSError(f"{self._path} ends early: another program has changed it.")
+        return array
+
+    def remove(self) -> None:
+        """Removes the file."""
+        self._path.unlink(missing_ok=True)
+
+
+class Stored(NamedTuple):
+    """Samples in two files."""
+
+    x: StoredArray
+    y: StoredArray
+
+    @classmethod
+    def create(cls, folder: Path, name: str, features: int, y: NDArray[Any]) -> "Stored":
+        """Returns samples, of which there are none yet, with targets of the kind of y."""
+        x = StoredArray(folder / f"{name}.x", np.float32, (features,))
+        return cls(x, StoredArray(folder / f"{name}.y", y.dtype, y.shape[1:]))
+
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return self.x.rows
+
+    def append(self, x: NDArray[Any], y: NDArray[Any]) -> None:
+        """Writes samples to the end."""
+        self.x.append(x)
+        self.y.append(y)
+
+    def blocks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yields the samples in their order, some at a time."""
+        step = rows_of_block(math.prod(self.x.shape))
+        for first in range(0, self.size, step):
+            rows = min(step, self.size - first)
+            x, y = (array.read_into(array.empty(rows), first) for array in self)
+            yield x, y
+
+    def remove(self) -> None:
+        """Removes the files."""
+        self.x.remove()
+        self.y.remove()
