@@ -4,13 +4,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from benchmarks.report import words
-from benchmarks.report.groups import Curve
+from benchmarks.report.groups import Curve, curves
 from benchmarks.report.tables import Table, ours
 from benchmarks.results import Goal, Results
 
 
-def first_calls(results: Results, curve: Curve) -> Table:
+def first_calls(results: Results) -> list[Table]:
     """Shows, by depth, the time from the built model to the end of its first step."""
+    return [_first_calls(results, curve) for curve in curves(results, "depth")]
+
+
+def _first_calls(results: Results, curve: Curve) -> Table:
     found = {method: [cell.of(method) for cell in curve.cells] for method in results.methods}
     rows = [
         [method, *(words.seconds(m.first_call if m else None) for m in measured)]

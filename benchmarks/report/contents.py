@@ -63,7 +63,7 @@ def contents(results: Results) -> list[Section]:
     others = [
         Section("glance", "Cell by cell", tables=_glance(results)),
         every_method(results),
-        Section("compiling", "Compiling", tables=_first_calls(results)),
+        Section("compiling", "Compiling", tables=compiling.first_calls(results)),
         goals(results),
         every_number(results),
         left_out(results),
@@ -100,10 +100,6 @@ def _glance(results: Results) -> list[Table]:
         tables.beside(results, chosen, caption),
         tables.beside(results, many, "Populations, time per network and step"),
     ]
-
-
-def _first_calls(results: Results) -> list[Table]:
-    return [compiling.first_calls(results, curve) for curve in groups.curves(results, "depth")]
 
 
 def every_method(results: Results) -> Section:
@@ -157,11 +153,8 @@ def left_out(results: Results) -> Section:
     """Lists what was not measured, and why."""
     measured = {cell.setting.key for cell in groups.measured(results)}
     missing = [[key] for key in results.planned if key not in measured]
-    folds = []
-    if missing:
-        planned = words.count(len(results.planned), "planned cell")
-        title = f"{len(missing)} of {planned} without a measurement"
-        folds.append(Fold(title, [], Table("As planned", ["cell"], missing)))
+    title = f"{len(missing)} of {len(results.planned)} planned cells without a measurement"
+    folds = [Fold(title, [], Table("As planned", ["cell"], missing))] if missing else []
     return Section("absent", "Left out", tables=[tables.absences(results)], folds=folds)
 
 
