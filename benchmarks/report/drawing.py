@@ -69,12 +69,13 @@ def new_figure(height: float) -> Figure:
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Chooses a few round numbers between two: in even steps where these are close together."""
+    """Chooses at most so many round numbers between two: evenly spaced if these are close."""
     ladders = (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)
     locators = [*(LogLocator(subs=digits, numticks=most) for digits in ladders), MaxNLocator(most)]
     every = [locator.tick_values(low, high) for locator in locators]
     found = [[float(tick) for tick in ticks if low <= tick <= high] for ticks in every]
-    return next((ticks for ticks in found if 3 <= len(ticks) <= most), found[-1])
+    fitting = (ticks for ticks in found[:-1] if 2 <= len(ticks) <= most)
+    return max(fitting, key=len, default=found[-1])
 
 
 def spread_ticks(values: Sequence[float], room: float = 0.11) -> list[float]:

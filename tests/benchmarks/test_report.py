@@ -818,6 +818,10 @@ def test_ticks_are_few_and_round(low: float, high: float) -> None:
     assert all(len(f"{tick:g}".strip("0").replace(".", "")) <= 6 for tick in ticks)
 
 
+def test_few_ticks_over_many_decades_are_powers_of_ten() -> None:
+    assert drawing.round_ticks(0.25, 70, most=4) == [1, 10]
+
+
 def test_ticks_of_a_sweep_do_not_touch() -> None:
     values = [2**i for i in range(14)]
     kept = drawing.spread_ticks(values)
