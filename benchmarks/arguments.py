@@ -31,7 +31,7 @@ class Run:
     To compare two runs: python -m benchmarks compare OLD NEW
 
     Attributes:
-        quick: about 12 cells, for a first impression
+        quick: 5 cells, for a first impression
         full: every power of two, and fine grids
         name: of the folder for the results, in --out; by default quick, default or full
         resume: continue the run of this name that was interrupted

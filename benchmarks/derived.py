@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.peaks import Peaks
-from benchmarks.results import Cell, Measurement, Results
+from benchmarks.results import Cell, Measurement
 from benchmarks.statistics import paired_ratio
 
 
@@ -47,23 +46,6 @@ def add_ratios(cell: Cell, ours: Sequence[str], limits: Sequence[str], seed: int
             measurement.ratio = paired_ratio(measurement.times, best.times, seed)
 
 
-@dataclass(frozen=True)
-class BreakEven:
-    """After how many steps a method has won its compile time back against a peer.
-
-    Attributes:
-        setting: key of the cell.
-        method: of jaxpercep.
-        peer: the other one.
-        steps: None if never; 0 if it leads from the first call.
-    """
-
-    setting: str
-    method: str
-    peer: str
-    steps: int | None
-
-
 def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
     """Returns the least n at which n steps, compiling included, take us no longer than the peer.
 
@@ -80,15 +62,3 @@ def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:
     if later <= 0:
         return 0
     return math.ceil(later / gain) if gain > 0 else None
-
-
-def break_even(results: Results) -> list[BreakEven]:
-    """Compares each of jaxpercep's methods with each peer, in each cell of a network alone."""
-    return [
-        BreakEven(cell.setting.key, mine.method, peer.method, steps_to_break_even(mine, peer))
-        for cell in results.cells
-        if cell.setting.networks is None
-        for mine in cell.measurements
-        for peer in cell.measurements
-        if mine.method in results.ours and peer.method not in (*results.ours, *results.limits)
-    ]

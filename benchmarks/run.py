@@ -32,6 +32,8 @@ def main(command: Run) -> int:
     if command.resume:
         results = resumed(load(folder / RESULTS), results)
     folder.mkdir(parents=True, exist_ok=True)
+    environment = results.environment
+    print(f"measuring on Python {environment['python']}, JAX {environment['versions']['jax']}")
     before = Usage.now()
     try:
         _measure(command, profile, results, folder)

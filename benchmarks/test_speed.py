@@ -1,70 +1,78 @@
-"""A few cells for pytest-benchmark, with its groups, JSON, comparison and histograms.
+"""The cells and methods of a default run, for pytest-benchmark: its groups, files and histograms.
 
-    pytest benchmarks --benchmark-only
+    pytest benchmarks --benchmark-only -m batch --benchmark-group-by=param:batch
 
-A group is a cell, and a call is `STEPS` steps, of every method alike. All methods share this
-process, where the threads of two frameworks meet, and are timed one after the other: for ratios
-that survive review use `python -m benchmarks`.
+Its times are those of one step: it counts the steps of a round as iterations. Workload, network,
+depth, batch and method are parameters, for `--benchmark-group-by=param:NAME`, and the sweeps are
+marks, for `-m`. All methods share this process, where the threads of two frameworks meet, and are
+timed one after the other: for ratios that survive review use `python -m benchmarks`.
 """
 
+from collections.abc import Callable
+from functools import partial
+from timeit import timeit
+from typing import Any
+
+import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import truth
-from benchmarks.flops import step_flops
-from benchmarks.peaks import Peaks
 from benchmarks.peers import METHODS, Method, Trainer
-from benchmarks.plan import left_out, quick
+from benchmarks.plan import default, distinct_batches, left_out
 from benchmarks.results import Setting
 from benchmarks.workloads import workload_of
 
-BATCHES, PASSES = 8, 8
-STEPS = BATCHES * PASSES
 SEED = 0
+DEEPEST = 64  # hidden layers: deeper networks compile for longer than all others are timed
 
-PROFILE = quick()
-CELLS = [setting for setting in PROFILE.settings if step_flops(setting) < 5e7]
-ALONE = [method for method in METHODS if not method.populations]
-PEERS_FIRST = sorted(ALONE, key=lambda method: method.ours)  # so that our ratio is to them all
+PROFILE = default()
+CELLS = {s.key: s for s in PROFILE.settings if s.networks is None and s.depth <= DEEPEST}
+BY_NAME = {method.name: method for method in METHODS}
+CASES = [
+    pytest.param(
+        setting.workload,
+        setting.key.split()[1],
+        setting.depth,
+        setting.batch,
+        method.name,
+        id=f"{setting.key}-{method.name}",
+        marks=[
+            pytest.mark.benchmark(group=setting.key),
+            *(getattr(pytest.mark, sweep) for sweep in setting.sweeps),
+        ],
+    )
+    for setting in CELLS.values()
+    for method in METHODS
+    if left_out(PROFILE, method, setting) is None
+]
 
 
-@pytest.mark.benchmark(min_rounds=10, max_time=0.25)
-@pytest.mark.parametrize("method", PEERS_FIRST, ids=lambda method: method.name)
-@pytest.mark.parametrize("setting", CELLS, ids=lambda setting: setting.key)
+@pytest.mark.parametrize(("workload", "network", "depth", "batch", "method"), CASES)
 def test_step(
-    setting: Setting,
-    method: Method,
+    workload: str,
+    network: str,
+    depth: int,
+    batch: int,
+    method: str,
     benchmark: BenchmarkFixture,
-    peaks: Peaks,
-    medians: dict[str, dict[str, float]],
+    pytestconfig: pytest.Config,
 ) -> None:
-    """Times a method that has been shown to compute the right thing.
-
-    `extra_info` has the GFLOP/s, their fraction of the machine's peak, and the ratio of the time to
-    that of the fastest peer of this cell that came before, with its name.
-    """
-    if absence := method.not_installed() or left_out(PROFILE, method, setting):
+    """Times a method that has been shown to compute the right thing."""
+    del depth  # which follows from the network, and is there to group by
+    setting, chosen = CELLS[f"{workload} {network} batch {batch}"], BY_NAME[method]
+    if absence := chosen.not_installed():
         pytest.skip(absence.detail)
-    trainer, batches = _checked(setting, method)
-    benchmark.group = setting.key
-    benchmark(trainer.run, batches, PASSES)
-    if benchmark.stats is None:  # --benchmark-disable
-        return
-    seconds = benchmark.stats.stats.median / STEPS
-    gflops = step_flops(setting) / seconds / 1e9
-    benchmark.extra_info |= {"gflops": gflops, "peak_fraction": gflops / peaks.gflops}
-    peers = medians.setdefault(setting.key, {})
-    if peers:
-        fastest = min(peers, key=lambda name: peers[name])
-        benchmark.extra_info |= {"ratio": seconds / peers[fastest], "ratio_to": fastest}
-    if not method.ours and not method.limit:
-        peers[method.name] = seconds
+    trainer, batches = _checked(setting, chosen)
+    steps, run = distinct_batches(setting), partial(trainer.run, batches)
+    result = _timed(benchmark, pytestconfig, run, steps, chosen.longer)
+    assert np.isfinite(trainer.losses(result)).all(), "the training diverged while it was timed"
 
 
-def _checked(setting: Setting, method: Method) -> tuple[Trainer, object]:
+def _checked(setting: Setting, method: Method) -> tuple[Trainer, Any]:
     """Returns a trainer whose first steps agree with float64 truth, and its batches."""
-    workload = workload_of(setting)
-    initial, data = workload.initial(setting, SEED), workload.batches(setting, BATCHES, SEED)
+    workload, steps = workload_of(setting), distinct_batches(setting)
+    initial, data = workload.initial(setting, SEED), workload.batches(setting, steps, SEED)
     trainer = method.build(workload, setting, initial)
     batches = trainer.place(*data)
     trainer.prepare(batches)
@@ -73,3 +81,30 @@ def _checked(setting: Setting, method: Method) -> tuple[Trainer, object]:
     wrong = truth.check(initial, trainer.parameters(), losses, reference)
     assert wrong is None, f"{method.name} is refused: {wrong}"
     return trainer, batches
+
+
+def _timed(
+    benchmark: BenchmarkFixture,
+    config: pytest.Config,
+    run: Callable[[int], Any],
+    steps: int,
+    longer: int,
+) -> Any:
+    """Times rounds as long, and as many, as the options say, and returns the result of the last.
+
+    A round is one call, of as many passes over the `steps` batches as fill it: what runs all steps
+    in one program cannot be called a step at a time, which is what pytest-benchmark would do.
+    """
+    least, most = (float(config.getoption(f"benchmark_{name}_time")) for name in ("min", "max"))
+    passes, seconds = 1, timeit(partial(run, 1), number=1)
+    while benchmark.enabled and seconds < longer * least:
+        passes *= 2
+        seconds = timeit(partial(run, passes), number=1)
+
+    def count_steps() -> None:
+        if benchmark.stats is not None:  # it is None with --benchmark-disable
+            benchmark.stats.iterations = passes * steps  # by which it divides
+
+    rounds = max(config.getoption("benchmark_min_rounds"), round(most / seconds))
+    # Threads that have slept are woken on one core: the first two rounds are not counted.
+    return benchmark.pedantic(run, (passes,), setup=count_steps, rounds=rounds, warmup_rounds=2)

@@ -1,8 +1,9 @@
-"""The report of a run: an HTML page, tables in Markdown, and the terminal's table."""
+"""The report of a run: an HTML page, its text and tables in Markdown, and the terminal's table."""
 
 from pathlib import Path
 
-from benchmarks.report import markdown, page, pictures, sections
+from benchmarks.report import markdown, page
+from benchmarks.report.contents import contents
 from benchmarks.report.terminal import table
 from benchmarks.results import Results
 from jaxpercep._files.writing import write_whole
@@ -11,9 +12,10 @@ __all__ = ["table", "write"]
 
 
 def write(results: Results, folder: Path) -> None:
-    """Writes `report.html`, `report.md` and `pictures/`; both texts are rendered before."""
-    contents = sections.contents(results)
-    html, text = page.render(results, contents), markdown.render(results)
+    """Writes `report.html`, `report.md` and the pictures of the answer, as `pictures/NAME.svg`."""
+    sections = contents(results)
+    html, text = page.render(results, sections), markdown.render(results, sections)
     write_whole(folder / "report.html", html)
     write_whole(folder / "report.md", text)
-    pictures.write(contents, folder / "pictures")
+    for panel in sections[0].panels:
+        write_whole(folder / "pictures" / f"{panel.name}.svg", panel.drawing.svg())

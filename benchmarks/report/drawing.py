@@ -1,16 +1,23 @@
-"""A matplotlib figure as a picture in the page."""
+"""A matplotlib figure as a picture in the page, and the ticks of its logarithmic axes.
+
+The ticks are few, round and readable, and never written as 10^n.
+"""
 
 import base64
 import io
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from benchmarks.report.palette import COLOURS
 
 WIDTH = 350
-"""CSS pixels of a panel: the width of a phone, and a third of a desktop page."""
+"""CSS pixels of a picture: the width of a phone, and a third of a desktop page."""
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 72,  # a point is a CSS pixel
@@ -27,12 +34,11 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "grid.color": COLOURS["grid"],
     "grid.linewidth": 1,
-    "xtick.color": COLOURS["line"],
-    "ytick.color": COLOURS["line"],
-    "xtick.labelcolor": COLOURS["dim"],
-    "ytick.labelcolor": COLOURS["dim"],
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
+    **{f"{axis}tick.labelcolor": COLOURS["dim"] for axis in "xy"},
+    **{f"{axis}tick.labelsize": 10.5 for axis in "xy"},
+    **{f"{axis}tick.major.size": 0 for axis in "xy"},
+    "lines.markersize": 7,
+    "lines.linewidth": 2,
     "legend.frameon": False,
     "legend.fontsize": 11,
     "legend.handlelength": 3.2,
@@ -60,3 +66,35 @@ class Drawing(NamedTuple):
 def new_figure(height: float) -> Figure:
     """Returns an empty figure, `height` CSS pixels high; draw on it within `rc_context(STYLE)`."""
     return Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+
+
+def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Chooses at most so many round numbers between two: evenly spaced if these are close."""
+    ladders = (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)
+    locators = [*(LogLocator(subs=digits, numticks=most) for digits in ladders), MaxNLocator(most)]
+    every = [locator.tick_values(low, high) for locator in locators]
+    found = [[float(tick) for tick in ticks if low <= tick <= high] for ticks in every]
+    fitting = (ticks for ticks in found[:-1] if 2 <= len(ticks) <= most)
+    return max(fitting, key=len, default=found[-1])
+
+
+def spread_ticks(values: Sequence[float], room: float = 0.11) -> list[float]:
+    """Chooses, of increasing values, those whose labels do not touch.
+
+    Args:
+        values: the candidates; the last one is kept in preference to its neighbours.
+        room: the width of a label, as a fraction of the axis.
+    """
+    positions = np.log(values)
+    length = (positions[-1] - positions[0]) or 1.0
+    kept = [len(values) - 1]
+    for i in reversed(range(len(values) - 1)):
+        if positions[kept[-1]] - positions[i] >= room * length:
+            kept.append(i)
+    return [values[i] for i in reversed(kept)]
+
+
+def set_ticks(axis: Axis, ticks: Sequence[float], text: Callable[[float], str]) -> None:
+    """Sets these ticks and no others."""
+    axis.set_ticks(ticks, [text(tick) for tick in ticks])
+    axis.set_minor_locator(NullLocator())

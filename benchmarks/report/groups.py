@@ -1,4 +1,4 @@
-"""The cells of a run grouped by what they have in common: curves, grids, and a list of them all."""
+"""The cells of a run grouped by what they have in common: curves, and grids."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from typing import Literal
 from benchmarks.results import Cell, Results, Setting
 
 Sweep = Literal["batch", "depth", "width"]
-POPULATIONS = "Populations, per network and step"
 SWEEPS: tuple[Sweep, ...] = ("batch", "depth", "width")
 
 
@@ -49,14 +48,6 @@ class Grid:
     cells: Mapping[tuple[int, int], Cell]
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Cells under a common title, each with its own short label."""
-
-    title: str
-    cells: Sequence[tuple[str, Cell]]
-
-
 def measured(results: Results) -> list[Cell]:
     """Returns the cells in which something was timed."""
     return [cell for cell in results.cells if cell.measurements]
@@ -80,41 +71,6 @@ def grids(results: Results) -> list[Grid]:
         if min(len(batches), len(depths)) > 1:
             found.append(Grid(title, batches, depths, places))
     return found
-
-
-def listings(results: Results) -> list[Listing]:
-    """Lists every curve and grid in full, then the others by workload, and populations."""
-    found = [
-        Listing(
-            f"{curve.title}, by {sweep}",
-            [(f"{sweep} {x}", cell) for x, cell in zip(curve.x, curve.cells, strict=True)],
-        )
-        for sweep in SWEEPS
-        for curve in curves(results, sweep)
-    ]
-    for grid in grids(results):
-        cells = sorted(grid.cells.items())
-        labelled = [(f"depth {depth}, batch {batch}", cell) for (depth, batch), cell in cells]
-        found.append(Listing(f"{grid.title}, grid", labelled))
-    listed = {cell.setting.key for listing in found for _, cell in listing.cells}
-    alone: dict[str, list[tuple[str, Cell]]] = defaultdict(list)
-    for cell in measured(results):
-        workload, key = cell.setting.workload, cell.setting.key
-        if key not in listed:
-            title = workload if cell.setting.networks is None else POPULATIONS
-            alone[title].append((key.removeprefix(f"{workload} "), cell))
-    return [*found, *(Listing(title, cells) for title, cells in alone.items())]
-
-
-def once(found: Sequence[Listing]) -> list[Listing]:
-    """Removes from each listing the cells of earlier ones, and listings without cells."""
-    seen: set[str] = set()
-    kept = []
-    for listing in found:
-        if new := [(label, c) for label, c in listing.cells if c.setting.key not in seen]:
-            kept.append(Listing(listing.title, new))
-        seen |= {cell.setting.key for _, cell in new}
-    return kept
 
 
 def _by_title(results: Results, sweep: str) -> dict[str, list[Cell]]:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import jinja2
 
-from benchmarks.report.palette import COLOURS
-from benchmarks.report.section import Section
+from benchmarks.report.contents import Section
 from benchmarks.report.summary import status
 from benchmarks.results import Results
 
@@ -19,10 +18,5 @@ def render(results: Results, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(
-        results=results,
-        status=status(results),
-        warnings=results.warnings,
-        sections=sections,
-        colours=COLOURS,
-    )
+    template = environment.get_template("report.html.j2")
+    return template.render(results=results, status=status(results), sections=sections)

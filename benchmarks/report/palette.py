@@ -15,14 +15,12 @@ COLOURS: Mapping[str, str] = {
     "line": "#d0d7de",
     "grid": "#e7ebef",
     "muted": "#c3cad1",
-    "band": "#e1e6eb",
-    "faster": "#0067a8",
-    "slower": "#b84a00",
     "line-1": "#0072b2",
     "line-2": "#c85000",
     "line-3": "#00805d",
     "line-4": "#a8497f",
     "line-5": "#8a6500",
+    "line-6": "#4a535d",
     "ratio-1": "#7fb8e6",
     "ratio-2": "#abd1f0",
     "ratio-3": "#d3e6f7",
@@ -30,15 +28,9 @@ COLOURS: Mapping[str, str] = {
     "ratio-5": "#fbe6d6",
     "ratio-6": "#f8c9a4",
     "ratio-7": "#f2a76d",
-    "time-1": "#edf4f1",
-    "time-2": "#d8eae4",
-    "time-3": "#c2dfd5",
-    "time-4": "#acd4c6",
-    "time-5": "#96c9b7",
-    "time-6": "#80bea8",
 }
 
-MARKERS = ("o", "s", "^", "D", "v")
-DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 3)))
 LINES = len(MARKERS)
-"""The largest number of methods that one panel tells apart."""
+"""The largest number of methods that one picture tells apart."""

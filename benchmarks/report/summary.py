@@ -1,10 +1,10 @@
-"""A run in a few sentences: whether it is complete, and where jaxpercep leads."""
+"""A run in a few sentences: whether it is complete, where jaxpercep leads, and how sure that is."""
 
 from collections.abc import Sequence
 
 from benchmarks.report import words
 from benchmarks.report.groups import measured
-from benchmarks.report.verdicts import Standing, fastest_standings, having
+from benchmarks.report.verdicts import Standing, fastest_standings, having, standings
 from benchmarks.results import Results
 
 
@@ -18,39 +18,42 @@ def status(results: Results) -> str:
 
 
 def account(results: Results) -> list[str]:
-    """Says where jaxpercep leads, where it is behind, and where there is no difference."""
+    """Says where jaxpercep leads and where it is behind, of what that is true, and how sure."""
     found = fastest_standings(results)
     if not found:
         return ["No cell was measured beside a peer."]
-    total = words.count(len(found), "cell")
-    same = len(having(found, "no difference"))
+    total, same = words.count(len(found), "cell"), having(found, "no difference")
+    ahead, behind = having(found, "faster"), having(found, "slower")
     return [
-        "In each cell, the fastest of jaxpercep's methods is compared with the fastest peer, by "
-        "the time per step at steady state. There is no difference where the interval of their "
-        "ratio contains 1, or where the ratio is within the noise floor.",
-        _leads(having(found, "faster"), total),
-        _behind(having(found, "slower"), total),
-        f"In {same} of {total} there is no difference.",
+        f"jaxpercep leads in {len(ahead)} of {total}{_range(ahead, 'fast')}. It is behind in "
+        f"{len(behind)} of {total}{_range(behind, 'long')}. In {len(same)} of {total} there is no "
+        "difference.",
+        "This is the fastest of jaxpercep's methods against the fastest peer, by the time per step "
+        f"once all is compiled.{_alone(results)}",
+        "A difference counts if the 95 % interval of the ratio excludes 1, and the ratio is beyond "
+        "the noise floor: how far a method timed against itself strays from 1, "
+        f"{words.percent(results.floor)} or less in half of the cells.",
     ]
 
 
-def _leads(found: Sequence[Standing], total: str) -> str:
+def _range(found: Sequence[Standing], quality: str) -> str:
+    """Formats the smallest and the largest factor, and the cell of the largest, which is first."""
     if not found:
-        return f"jaxpercep leads in 0 of {total}."
-    speeds = [1 / one.ratio.median for one in reversed(found)]
-    return f"jaxpercep leads in {len(found)} of {total}, {_range(speeds, found[0], 'fast')}."
+        return ""
+    ratios = [one.ratio.median for one in (found[-1], found[0])]
+    low, high = (words.number(max(ratio, 1 / ratio)) for ratio in ratios)
+    span, most = (high, "") if low == high else (f"{low} to {high}", "most ")
+    return f", {span} times as {quality} ({most}at {found[0].cell.setting.key})"
 
 
-def _behind(found: Sequence[Standing], total: str) -> str:
-    if not found:
-        return f"It is behind in 0 of {total}."
-    times = [one.ratio.median for one in reversed(found)]
-    return f"It is behind in {len(found)} of {total}, taking {_range(times, found[0], 'long')}."
-
-
-def _range(factors: Sequence[float], most: Standing, quality: str) -> str:
-    """Formats the smallest and the largest factor, and the cell of the largest."""
-    low, high, key = words.number(factors[0]), words.number(factors[-1]), most.cell.setting.key
-    if low == high:
-        return f"{low} times as {quality} (at {key})"
-    return f"{low} to {high} times as {quality} (most at {key})"
+def _alone(results: Results) -> str:
+    """Says how a single method can be behind where jaxpercep is not: another of its methods."""
+    found = {method: standings(results, method) for method in results.ours}
+    behind = {method: len(having(some, "slower")) for method, some in found.items()}
+    worst = max(behind, key=lambda method: behind[method])
+    if not behind[worst]:
+        return ""
+    return (
+        f" A method by itself can be behind where another of them is not: {worst} is, in "
+        f"{behind[worst]} of the {words.count(len(found[worst]), 'cell')} that it runs in."
+    )

@@ -1,20 +1,34 @@
-"""The numbers as rows of text, for the page, the Markdown and the terminal."""
+"""The numbers as rows of text, for the page and the Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks.derived import steps_to_break_even
 from benchmarks.report import words
 from benchmarks.report.verdicts import (
     Standing,
     fastest,
     fastest_standings,
     having,
+    noise,
     standing,
     standings,
 )
-from benchmarks.results import Absence, Cell, Measurement, Results
+from benchmarks.results import Absence, Cell, Measurement, Reason, Results
+
+CELLS = 5  # in which every method is shown side by side
+
+RATIO = ", and its ratio to the best peer (= is no difference)"
+
+PLANNED = {  # all other reasons came up in a run
+    Reason.NOT_INSTALLED,
+    Reason.NOT_SELECTED,
+    Reason.UNSUITABLE,
+    Reason.SLOW_TO_COMPILE,
+    Reason.LONG_FIRST_CALL,
+}
 
 
 class Entry(NamedTuple):
@@ -45,11 +59,6 @@ class Table:
     marked: Sequence[int] = ()
 
 
-def filled(found: Sequence[Table]) -> list[Table]:
-    """Returns the tables that have rows."""
-    return [table for table in found if table.rows]
-
-
 def ours(results: Results, rows: Sequence[Sequence[object]]) -> list[int]:
     """Returns the indices of the rows that begin with one of jaxpercep's methods."""
     return [i for i, (method, *_) in enumerate(rows) if method in results.ours]
@@ -67,11 +76,6 @@ def against_best(results: Results, cell: Cell, method: str) -> Entry:
     return Entry(words.ratio(found.ratio), found.verdict if method in results.ours else "")
 
 
-def absent(cell: Cell, method: str) -> str:
-    """Says how a method without a measurement is absent from a cell: `"skipped"`, for example."""
-    return next((a.kind for a in cell.absences if a.method == method), words.NOTHING)
-
-
 def by_method(results: Results) -> Table:
     """Counts the cells in which each of jaxpercep's methods leads, with the median ratio."""
     found = {method: standings(results, method) for method in results.ours}
@@ -85,24 +89,10 @@ def _summary(found: Sequence[Standing]) -> list[str]:
     return [*map(str, counts), words.number(median(one.ratio.median for one in found))]
 
 
-def behind(results: Results) -> Table:
-    """Lists the cells in which even the fastest of jaxpercep's methods is slower than a peer."""
-    rows = [
-        [
-            one.cell.setting.key,
-            one.peer.method,
-            Entry(words.number(one.ratio.median), "slower"),
-            one.own.bound or words.NOTHING,
-        ]
-        for one in having(fastest_standings(results), "slower")
-    ]
-    header = ["cell", "best peer", "ratio", "bound by"]
-    return Table("Where jaxpercep is behind", header, rows, texts=(0, 1, 3))
-
-
 def duels(results: Results) -> Table:
-    """Compares jaxpercep's fastest method with the best peer, a row for each cell."""
-    header = ["cell", "jaxpercep's fastest", "its step", "best peer", "its step", "ratio"]
+    """Compares jaxpercep's fastest method with the best peer and the limit, cell by cell."""
+    header = ["cell", "jaxpercep's fastest", "its step", "best peer", "its step"]
+    header += ["ratio", "noise floor", "over C++"]
     rows = [
         [
             one.cell.setting.key,
@@ -111,32 +101,52 @@ def duels(results: Results) -> Table:
             one.peer.method,
             words.seconds(one.peer.seconds.median),
             against_best(results, one.cell, one.own.method),
+            words.percent(noise(results, one.cell)),
+            words.number(one.own.to_limit.median) if one.own.to_limit else words.NOTHING,
         ]
-        for one in fastest_standings(results)
+        for one in sorted(fastest_standings(results), key=_favour)
     ]
-    return Table("Every cell at a glance", header, rows, texts=(0, 1, 3))
+    return Table("Every cell at a glance, the least favourable first", header, rows, (0, 1, 3))
 
 
-def limits(results: Results) -> Table:
-    """Compares jaxpercep's fastest method and the best peer with the limit, where it is known."""
-    rows = []
-    for cell in results.cells:
-        limit = next((m for m in cell.measurements if m.method in results.limits), None)
-        own, peer = fastest(results, cell), cell.of(cell.best_peer or "")
-        if limit is not None and own is not None:
-            found = [own, *([peer] if peer else [])]
-            pairs = [(m.method, words.number(m.to_limit.median)) for m in found if m.to_limit]
-            texts = [text for pair in pairs for text in pair]
-            texts += [words.NOTHING] * (4 - len(texts))
-            rows.append([cell.setting.key, words.seconds(limit.seconds.median), *texts])
-    header = ["cell", "c++", "jaxpercep's fastest", "times as long", "best peer", "times as long"]
-    return Table("Distance from the limit, the same step in C++", header, rows, texts=(0, 2, 4))
+def _favour(one: Standing) -> tuple[int, float]:
+    return ("slower", "no difference", "faster").index(one.verdict), -one.ratio.median
+
+
+def spread(cells: Sequence[Cell], most: int = CELLS) -> list[Cell]:
+    """Chooses a few cells from the smallest to the largest step, evenly by rank."""
+    ordered = sorted(cells, key=lambda cell: (cell.flops, cell.setting.key))
+    count = min(most, len(ordered))
+    if count <= 1:
+        return ordered
+    return [ordered[round(i * (len(ordered) - 1) / (count - 1))] for i in range(count)]
+
+
+def beside(results: Results, cells: Sequence[Cell], caption: str) -> Table:
+    """Shows every method in these cells: time per step, and the ratio to the best peer."""
+    methods = [m for m in results.methods if any(cell.of(m) for cell in cells)]
+    rows = [[method, *(_short(results, cell, method) for cell in cells)] for method in methods]
+    header = ["method", *(cell.setting.key for cell in cells)]
+    return Table(f"{caption}{RATIO}", header, rows, marked=ours(results, rows))
+
+
+def _short(results: Results, cell: Cell, method: str) -> str:
+    measurement, found = cell.of(method), standing(results, cell, method)
+    if measurement is None:
+        return next((a.kind for a in cell.absences if a.method == method), words.NOTHING)
+    time = words.seconds(measurement.seconds.median)
+    if method == cell.best_peer:
+        return f"{time} (best peer)"
+    if found is None:
+        return time
+    same = found.verdict == "no difference"
+    return f"{time} ({'=' if same else words.number(found.ratio.median)})"
 
 
 MEASURED = (
     "method", "time per step", "ratio to best peer", "ratio to limit", "samples/s", "GFLOP/s",
-    "of peak", "of bandwidth", "bound by", "trace", "compile", "first call", "dispatch",
-    "temporaries", "peak RSS", "error", "notes",
+    "of peak", "of bandwidth", "bound by", "trace", "compile", "first call", "we lead after",
+    "dispatch", "temporaries", "peak RSS", "error", "notes",
 )  # fmt: skip
 
 
@@ -144,7 +154,7 @@ def measured(results: Results, cell: Cell) -> Table:
     """Lists all numbers of one cell, the fastest method first."""
     ordered = sorted(cell.measurements, key=lambda m: m.seconds.median)
     rows, texts = [_row(results, cell, m) for m in ordered], (0, 8)
-    return Table("Fastest first", MEASURED, rows, texts, (16,), marked=ours(results, rows))
+    return Table("Fastest first", MEASURED, rows, texts, (17,), marked=ours(results, rows))
 
 
 def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
@@ -161,6 +171,7 @@ def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
         words.seconds(m.trace),
         words.seconds(m.compile),
         words.seconds(m.first_call),
+        _break_even(results, cell, m),
         words.seconds(m.dispatch),
         words.bytes_(m.temporary_bytes),
         words.bytes_(m.peak_rss),
@@ -169,8 +180,18 @@ def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
     ]
 
 
+def _break_even(results: Results, cell: Cell, m: Measurement) -> str:
+    """Formats the steps after which jaxpercep's fastest is ahead of a peer, compiling included."""
+    own = fastest(results, cell)
+    others = *results.ours, *results.limits
+    if own is None or m.method in others or cell.setting.networks is not None:
+        return words.NOTHING
+    steps = steps_to_break_even(own, m)
+    return "never" if steps is None else words.whole(steps)
+
+
 def absences(results: Results) -> Table:
-    """Lists what was skipped, refused or failed; equal reasons in equal cells share a row."""
+    """Lists what was not timed, the unplanned first; equal reasons in equal cells share a row."""
     cells: dict[Absence, list[str]] = {}
     for cell in results.cells:
         for absence in cell.absences:
@@ -179,10 +200,12 @@ def absences(results: Results) -> Table:
     where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
-        methods.setdefault((absence.kind, absence.detail, place), []).append(absence.method)
+        outcome = "planned" if absence.reason in PLANNED else absence.kind
+        methods.setdefault((outcome, absence.detail, place), []).append(absence.method)
     rows = [[", ".join(names), *what] for what, names in methods.items()]
+    rows.sort(key=lambda row: row[1] == "planned")
     header = ["methods", "outcome", "reason", "cells"]
-    return Table("Skipped, refused, failed", header, rows, texts=(0, 1), long=(2, 3))
+    return Table("Skipped, refused, failed, or planned so", header, rows, (0, 1), (2, 3))
 
 
 def _where(keys: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ class Standing:
 
 def standing(results: Results, cell: Cell, method: str) -> Standing | None:
     """Returns the standing of a method in a cell, or None if it or a peer is missing."""
-    own, peer = cell.of(method), cell.of(cell.best_peer or "")
+    own, peer = cell.of(method), best_peer(cell)
     if own is None or peer is None or own.ratio is None:
         return None
     return Standing(cell, own, peer, own.ratio, verdict(own.ratio, noise(results, cell)))
@@ -64,6 +64,16 @@ def fastest(results: Results, cell: Cell) -> Measurement | None:
     """Returns the fastest of jaxpercep's methods in a cell, or None."""
     ours = [m for m in cell.measurements if m.method in results.ours]
     return min(ours, key=lambda m: m.seconds.median, default=None)
+
+
+def best_peer(cell: Cell) -> Measurement | None:
+    """Returns the fastest framework that is not jaxpercep's in a cell, or None."""
+    return cell.of(cell.best_peer or "")
+
+
+def limit(results: Results, cell: Cell) -> Measurement | None:
+    """Returns what the machine can do in a cell, or None where that was not timed."""
+    return next((m for m in cell.measurements if m.method in results.limits), None)
 
 
 def fastest_standing(results: Results, cell: Cell) -> Standing | None:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_results import example
 from simulation import MIB, TIME, Simulation, method
 
-from benchmarks.derived import bound, break_even, steps_to_break_even
+from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
 from benchmarks.measure.expectations import expected_first_call, known_dispatch
 from benchmarks.measure.order import balanced_order
@@ -348,11 +347,6 @@ def test_break_even(first_call: float, call: float, steps: int | None) -> None:
         assert ours.first_call + found * call <= peer.first_call + found * 3e-5 + 1e-9
         before = found - 2
         assert ours.first_call + before * call > peer.first_call + before * 3e-5
-    results = example(cells=0)
-    results.cells, results.ours = [cell], [OURS.name]
-    (row,) = break_even(results)
-    assert (row.setting, row.method, row.peer) == (SETTING.key, OURS.name, "peer")
-    assert row.steps == found
 
 
 @pytest.mark.parametrize(

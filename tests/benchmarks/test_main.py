@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,7 @@ def test_a_run_leaves_its_results(suite: Suite, capsys: pytest.CaptureFixture[st
     assert content(suite.out) == {"quick"}
     assert content(suite.folder) == {"results.json", "report.md"}
     out, err = capsys.readouterr()
+    assert f"measuring on Python {platform.python_version()}, JAX {version('jax')}" in out
     assert "jaxpercep manual" in out
     assert f"saved: {suite.folder}" in out
     assert "3/3 classification 8-32-4 batch 16: jaxpercep manual" in err
