@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial, update_wrapper
+from functools import cache, partial, update_wrapper
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -283,14 +283,20 @@ class _InMemory(NamedTuple):
         )
 
 
-def _is_held(value: Any) -> bool:
-    """Returns True for what `jax.jit` takes as it is.
+@cache
+def _is_array(kind: type) -> bool:
+    return issubclass(kind, jax.Array)  # asked once for each type: it takes as long as all the rest
+
+
+def _held(argument: str, value: Any) -> ArrayLike:
+    """Returns what `jax.jit` takes as it is.
 
     It would take a masked array without its mask, and refuse frames. Of the other byte order it
     reads the bytes in this machine's once it has compiled a program for numbers of that type.
     """
-    plain = type(value) is np.ndarray and value.dtype.isnative
-    return plain or isinstance(value, jax.Array)
+    if type(value) is np.ndarray and value.dtype.isnative:
+        return value
+    return as_array(argument, value)
 
 
 class _Step:
@@ -305,8 +311,8 @@ class _Step:
         self, state: TrainState, x: ArrayLike, y: ArrayLike
     ) -> tuple[TrainState, jax.Array]:
         try:
-            if not (_is_held(x) and _is_held(y)):
-                x, y = as_array("x", x), as_array("y", y)
+            if not (_is_array(type(x)) and _is_array(type(y))):
+                x, y = _held("x", x), _held("y", y)
             return self._jitted(state, x, y)
         except (TypeError, ValueError):
             _check_state(state, self._optimizer)
