@@ -18,7 +18,6 @@ import numpy as np
 import optax
 
 import jaxpercep as jp
-from benchmarks.fit_against import data
 
 Run = Callable[[], Any]
 
@@ -31,6 +30,14 @@ class Line(NamedTuple):
     other: Run
     calls: int = 1
     remark: str = ""
+
+
+def data(sizes: list[int], batch: int) -> tuple[jax.Array, jax.Array]:
+    """Draws inputs, and labels or, for one output, targets of 0 and 1."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, sizes[0]))
+    y = rng.integers(0, max(2, sizes[-1]), (batch, 1) if sizes[-1] == 1 else batch)
+    return jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32 if y.ndim == 2 else jnp.int32)
 
 
 def steps(sizes: list[int], batch: int, scan: bool = False) -> Iterator[tuple[Any, Any]]:
