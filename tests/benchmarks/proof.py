@@ -5,11 +5,10 @@
     PYTHONPATH=. python tests/benchmarks/proof.py runs
     PYTHONPATH=. python tests/benchmarks/proof.py runs --slowdown 0.1
 
-Prints a line for each of 20 comparisons, with the seconds of its last run (at most 90 on two quiet
-cores), and then how many were right; exits with 1 if that is fewer than 19 of 20. `against` compares
-this checkout with itself, in turn; `runs` compares each run of a series with the one before. A
-slowdown is planted in one method, which does a share of its work twice; it is seen if that method
-is called slower in every cell.
+Prints a line for each of 20 comparisons, with the seconds of its last run, and then how many were
+right; exits with 1 if that is fewer than 19 of 20. `against` compares this checkout with itself, in
+turn; `runs` compares each run of a series with the one before. A slowdown is planted in one method,
+which does a share of its work twice; it is seen if that method is called slower in every cell.
 """
 
 import argparse
