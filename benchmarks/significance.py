@@ -115,14 +115,17 @@ def moderated(effects: Sequence[Effect]) -> tuple[Floats, Floats]:
     logs = np.log(variances) - special.digamma(freedoms / 2) + np.log(freedoms / 2)
     excess = float(np.var(logs, ddof=1) - special.polygamma(1, freedoms / 2).mean())
     prior = _prior_freedom(excess)
-    common = np.exp(logs.mean() + special.digamma(prior / 2) - np.log(prior / 2))
+    half = np.array([prior / 2])
+    common = np.exp(logs.mean() + special.digamma(half) - np.log(half))
     drawn = (prior * common + freedoms * variances) / (prior + freedoms)
     return drawn, np.minimum(prior + freedoms, freedoms.sum())
 
 
 def _prior_freedom(excess: float) -> float:
     """Solves trigamma(freedom / 2) = excess; without any excess, all variances are the same."""
+
+    def gap(half: float) -> float:
+        return float(special.polygamma(1, half)) - excess
+
     low, high = 1e-3, 1e6
-    if excess <= special.polygamma(1, high):
-        return 2 * high
-    return 2 * float(optimize.brentq(lambda x: special.polygamma(1, x) - excess, low, high))
+    return 2 * (high if gap(high) >= 0 else float(optimize.brentq(gap, low, high)))
