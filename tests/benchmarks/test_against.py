@@ -77,7 +77,7 @@ def test_what_is_no_side_is_refused(side: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--against . --cells nowhere", "--cells nowhere: expected parts of classification 64-"),
+        ("--against . --cells nowhere", "--cells nowhere: expected parts of xor 2-2-1"),
         ("--against . --methods fit", "--methods 'fit': expected one of "),
         ("--against . --methods optax", "--methods optax: expected some of jaxpercep autodiff, "),
         ("--against . OLD NEW", "expected no OLD and NEW beside it"),

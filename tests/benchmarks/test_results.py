@@ -12,7 +12,8 @@ from example_results import example
 
 from benchmarks import machine
 from benchmarks import results as contract
-from benchmarks.report import markdown, pictures
+from benchmarks.report import markdown
+from benchmarks.report.contents import contents
 from benchmarks.results import SCHEMA, load, save
 
 KEPT = Path(contract.__file__).parent / "results" / "default"
@@ -106,8 +107,10 @@ def test_the_report_that_is_kept_is_that_of_the_results_that_are_kept() -> None:
     kept = load(KEPT / "results.json")
     assert (kept.profile, kept.complete) == ("default", True)
     assert kept.environment["background"] < 0.05
-    assert markdown.render(kept) == (KEPT / "report.md").read_text("utf-8")
-    assert {path.stem for path in (KEPT / "pictures").iterdir()} == set(pictures.SECTIONS)
+    sections = contents(kept)
+    assert markdown.render(kept, sections) == (KEPT / "report.md").read_text("utf-8")
+    names = {panel.name for panel in sections[0].panels}
+    assert {path.stem for path in (KEPT / "pictures").iterdir()} == names
 
 
 def test_the_run_that_is_kept_is_small() -> None:
