@@ -13,7 +13,7 @@ from benchmarks.arguments import PROGRAM, Compare, Run, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the suite, or compares two runs, and returns the exit code.
+    """Runs the suite, or compares two sides, and returns the exit code.
 
     Args:
         arguments: the words after the program's name; None takes them from `sys.argv`.
@@ -43,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(command: Run | Compare) -> int:
     """Runs the command, with the imports that it needs."""
     match command:
-        case Compare():
-            from benchmarks import comparison
+        case Compare(against=None):
+            from benchmarks import runs
 
-            return comparison.main(*command.files(), command.threshold)
+            return runs.main(*command.files(), command.threshold)
+        case Compare():
+            from benchmarks import against
+
+            return against.main(command)
         case Run():
             from benchmarks import run
 

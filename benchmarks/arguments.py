@@ -28,7 +28,7 @@ class Run:
     Takes under 20 minutes on 2 cores, --quick under 3, --full under 60; what does not fit is listed
     as skipped. Ctrl-C keeps what is done, and --resume continues from there.
 
-    To compare two runs: python -m benchmarks compare OLD NEW
+    To see what a change has made slower: python -m benchmarks compare --against REV
 
     Attributes:
         quick: 5 cells, for a first impression
@@ -83,20 +83,8 @@ class Run:
             if not fits:
                 came = getattr(self, name.replace("-", "_"))
                 raise UsageError(f"--{name} {came}: expected {expected}.")
-        self._check_methods()
+        check_methods(self.methods)
         self._check_folders()
-
-    def _check_methods(self) -> None:
-        from benchmarks.peers import METHODS
-        from jaxpercep._checks import nearest_name
-
-        names = [method.name for method in METHODS]
-        for name in self.methods:
-            if name not in names:
-                raise UsageError(
-                    f"--methods {name!r}: expected one of {', '.join(names)}."
-                    f"{nearest_name(name, names)}"
-                )
 
     def _check_folders(self) -> None:
         there = unfinished(self.folder)
@@ -116,31 +104,66 @@ class Run:
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare two runs: list what has become slower or faster.
+    """Say what has become slower or faster: in this checkout, or from one run to another.
 
-    Exit codes: 0, nothing has become slower; 1, something has: the confidence interval of its ratio
-    excludes 1, and the effect exceeds the threshold and the noise of both runs; 2, the runs cannot
-    be compared.
+    --against is the way to ask whether a change made something slower: it takes minutes, and runs
+    both sides in turn. Between two stored runs the machine drifts as well.
+
+    Exit codes: 0, nothing has become slower; 1, something has; 2, there is no answer.
 
     Attributes:
-        old: results.json, or its folder
+        old: results.json of a run, or its folder
         new: the same of the later run
+        against: instead of two runs, the old side: a commit, a checkout, or a Python environment
+        methods: only these of jaxpercep's, with --against
+        cells: only those whose names contain one of these, with --against, such as 'xor 2-2-1'
         threshold: the least relative change that counts
     """
 
-    old: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OLD")]
-    new: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="NEW")]
+    old: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="OLD")] = None
+    new: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="NEW")] = None
+    against: Annotated[str | None, tyro.conf.arg(metavar="SIDE", help_behavior_hint="")] = None
+    methods: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="METHOD ...", help_behavior_hint="")
+    ] = ()
+    cells: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CELL ...", help_behavior_hint="")] = ()
     threshold: float = 0.05
 
     def check(self) -> None:
-        """Raises a `UsageError` for arguments that cannot work, before the files are read."""
-        for name, path in (("OLD", self.old), ("NEW", self.new)):
-            if not path.exists():
-                raise UsageError(f"{name}={str(path)!r}: there is no such file or folder.")
+        """Raises a `UsageError` for arguments that cannot work, before anything is read or run."""
         if not 0 <= self.threshold < 1:
             raise UsageError(f"--threshold {self.threshold}: expected at least 0 and below 1.")
+        if self.against is None:
+            self._check_runs()
+        elif self.old or self.new:
+            raise UsageError("--against runs this checkout: expected no OLD and NEW beside it.")
+        else:
+            check_methods(self.methods)
+
+    def _check_runs(self) -> None:
+        if self.methods or self.cells:
+            raise UsageError("--methods and --cells choose what --against runs: expected that too.")
+        for name, path in (("OLD", self.old), ("NEW", self.new)):
+            if path is None:
+                raise UsageError(f"{name} is missing: expected OLD and NEW, or --against SIDE.")
+            if not path.exists():
+                raise UsageError(f"{name}={str(path)!r}: there is no such file or folder.")
 
     def files(self) -> tuple[Path, Path]:
         """Returns the two files of results."""
-        old, new = (p / RESULTS if p.is_dir() else p for p in (self.old, self.new))
+        old, new = (p / RESULTS if p.is_dir() else p for p in (self.old, self.new) if p)
         return old, new
+
+
+def check_methods(methods: tuple[str, ...]) -> None:
+    """Raises a `UsageError` for a name that is no method's."""
+    from benchmarks.peers import METHODS
+    from jaxpercep._checks import nearest_name
+
+    names = [method.name for method in METHODS]
+    for name in methods:
+        if name not in names:
+            raise UsageError(
+                f"--methods {name!r}: expected one of {', '.join(names)}."
+                f"{nearest_name(name, names)}"
+            )

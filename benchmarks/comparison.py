@@ -1,42 +1,59 @@
-"""Two runs of the suite side by side: which times have become slower, and which faster.
+"""Two sides of the suite: which times have become slower or faster, and which programs differ.
 
-A change counts where the bootstrap interval of new / old excludes 1 and |ratio - 1| exceeds the
-threshold and the A/A floors of both runs. The two runs share no rounds, so a machine that has
-become slower as a whole is in every ratio: known differences between the machines are listed.
+All times of a comparison are judged as one family (`significance`). One has changed where its p
+value, corrected for their number, is at most 5 %, and |ratio - 1| exceeds the threshold. What XLA
+says of a program does not vary: any difference is listed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.machine import differences
 from benchmarks.report import words
-from benchmarks.report.verdicts import Verdict, noise, verdict
-from benchmarks.results import Cell, Interval, Measurement, Results, load
-from benchmarks.statistics import unpaired_ratio
-
-DRIFT = 0.1
-"""The least relative change of the machine's own peaks that is listed."""
+from benchmarks.report.verdicts import Verdict
+from benchmarks.results import Blocks, Interval, Program
+from benchmarks.significance import FALSE, Effect, Finding, judge
 
 STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
+MOST = 30  # lines of a list
+INSTRUCTIONS = 0.01  # relative: threads that wait for work take a few
+
+
+class Side(NamedTuple):
+    """A method in a cell, as one side has measured it: fields of `Measurement`."""
+
+    times: Blocks
+    program: Program | None = None
+    instructions: float | None = None
+
+
+class Pair(NamedTuple):
+    """The same method in the same cell, on both sides; the setting by its key."""
+
+    setting: str
+    method: str
+    old: Side
+    new: Side
 
 
 @dataclass(frozen=True)
 class Change:
-    """A method in a cell, in both runs.
+    """A method in a cell that was judged.
 
     Attributes:
         setting: key of the cell.
         method: its name.
         old: the earlier time a step, in seconds.
         new: the later one.
-        ratio: new / old, with the runs resampled independently.
-        limit: |ratio - 1| has to exceed it: the threshold, or a noise floor above it.
+        ratio: new / old.
+        p: the probability of such a ratio by chance, corrected for the number of changes.
+        floor: the least |ratio - 1| that would have been told from noise, had it been alone.
         verdict: on the ratio.
     """
 
@@ -45,7 +62,8 @@ class Change:
     old: float
     new: float
     ratio: Interval
-    limit: float
+    p: float
+    floor: float
     verdict: Verdict
 
 
@@ -54,16 +72,22 @@ class Comparison:
     """The result of `compare`.
 
     Attributes:
-        changes: of every method of every cell that both runs have, "no difference" included.
+        changes: of every method of every cell that both sides have, "no difference" included.
+        controls: new / old of the methods that cannot have changed.
+        programs: what differs in what was compiled.
         machine: the differences between the machines, in words.
-        only_old: cells and methods that the new run lacks, and why if it says so.
+        only_old: cells and methods that the new side lacks, and why if it says so.
         only_new: those that the old one lacks.
+        unjudged: those that are not in two blocks of both sides.
     """
 
     changes: Sequence[Change]
+    controls: Sequence[float]
+    programs: Sequence[str]
     machine: Sequence[str]
     only_old: Sequence[str]
     only_new: Sequence[str]
+    unjudged: Sequence[str]
 
     def having(self, wanted: Verdict) -> list[Change]:
         """Returns the changes with this verdict, the largest ratio first."""
@@ -71,133 +95,105 @@ class Comparison:
         return sorted(found, key=lambda change: -change.ratio.median)
 
 
-def compare(old: Results, new: Results, threshold: float) -> Comparison:
-    """Compares every method of every cell that both runs have.
-
-    Args:
-        old: the earlier run.
-        new: the later one.
-        threshold: the least |ratio - 1| that counts.
-
-    Raises:
-        ValueError: A measurement has fewer than two samples, or nothing was timed in both runs.
-    """
-    before = {cell.setting.key: cell for cell in old.cells}
-    changes: list[Change] = []
-    for cell in new.cells:
-        if earlier := before.get(cell.setting.key):
-            limit = max(threshold, noise(old, earlier), noise(new, cell))
-            changes += _changes(earlier, cell, limit, new.seed)
-    if not changes:
-        raise ValueError(_nothing_in_common(old, new))
-    return Comparison(changes, _machine(old, new), _missing(old, new), _missing(new, old))
+def changes(
+    pairs: Sequence[Pair],
+    controls: Sequence[Pair],
+    effect: Callable[[Blocks, Blocks], Effect | None],
+    threshold: float,
+) -> tuple[list[Change], list[float], list[str]]:
+    """Judges the pairs as one family; returns the controls' ratios, and the pairs left out, too."""
+    found = [(pair, effect(pair.old.times, pair.new.times)) for pair in (*pairs, *controls)]
+    ours, drifts = found[: len(pairs)], [drift for _, drift in found[len(pairs) :] if drift]
+    effects = [(pair, one) for pair, one in ours if one]
+    findings = judge([one for _, one in effects], drifts) if effects else []
+    judged = [_change(p, f, threshold) for (p, _), f in zip(effects, findings, strict=True)]
+    left = [f"{pair.setting}: {pair.method}" for pair, one in ours if one is None]
+    return judged, [float(np.exp(drift.change)) for drift in drifts], left
 
 
-def main(old: Path, new: Path, threshold: float) -> int:
-    """Compares two files, prints the result, and returns the exit code.
-
-    Returns:
-        0 if nothing has become slower, 1 if something has.
-
-    Raises:
-        OSError: A file cannot be read.
-        ValueError: A file holds something else, is damaged, or has another version of the schema;
-            or nothing was timed in both runs.
-    """
-    comparison = compare(load(old), load(new), threshold)
-    _print(comparison, threshold)
-    return 1 if comparison.having("slower") else 0
+def _change(pair: Pair, found: Finding, threshold: float) -> Change:
+    old, new = (float(np.median([t for b in side.times for t in b])) for side in pair[2:])
+    verdict: Verdict = "slower" if found.ratio.median > 1 else "faster"
+    if found.p > FALSE or abs(found.ratio.median - 1) <= threshold:
+        verdict = "no difference"
+    return Change(pair.setting, pair.method, old, new, *found, verdict)
 
 
-def _changes(old: Cell, new: Cell, limit: float, seed: int) -> Iterable[Change]:
-    for later in new.measurements:
-        if earlier := old.of(later.method):
-            yield _change(new.setting.key, earlier, later, limit, seed)
-
-
-def _change(key: str, old: Measurement, new: Measurement, limit: float, seed: int) -> Change:
-    ratio = unpaired_ratio(new.times, old.times, seed)
-    times = old.seconds.median, new.seconds.median
-    return Change(key, new.method, *times, ratio, limit, verdict(ratio, limit))
-
-
-def _machine(old: Results, new: Results) -> list[str]:
-    found = differences(old.environment, new.environment)
-    peaks = {
-        "matrix-product peak, GFLOP/s,": (old.peak_gflops, new.peak_gflops),
-        "copy bandwidth, GB/s,": (old.copy_bandwidth / 1e9, new.copy_bandwidth / 1e9),
-    }
-    for name, (was, now) in peaks.items():
-        if abs(now / was - 1) > DRIFT:
-            found.append(f"{name} was {words.number(was)}, now {words.number(now)}")
-    return found
-
-
-def _missing(run: Results, other: Results) -> list[str]:
-    """Lists the cells of a run that the other one lacks, and the methods, cell by cell."""
-    found = []
-    there = {cell.setting.key: cell for cell in other.cells}
-    for cell in run.cells:
-        counterpart = there.get(cell.setting.key)
-        if counterpart is None:
-            found.append(cell.setting.key)
-            continue
-        for method in (m.method for m in cell.measurements if not counterpart.of(m.method)):
-            absences = [*counterpart.absences, *other.absences]
-            why = next((f" ({a.kind}: {a.detail})" for a in absences if a.method == method), "")
-            found.append(f"{cell.setting.key}: {method}{why}")
-    return found
-
-
-def _nothing_in_common(old: Results, new: Results) -> str:
-    """Says what each run timed: cells, or methods where there are cells that both timed."""
-    sides = [{c.setting.key: c for c in run.cells if c.measurements} for run in (old, new)]
-    both = sides[0].keys() & sides[1].keys()
-    timed = [
-        {m.method: None for key in both for m in side[key].measurements} if both else side
-        for side in sides
+def program_changes(pairs: Sequence[Pair], old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lists the counts that differ, of programs that both sides have, in these environments."""
+    was, now = (side.get("versions", {}).get("jaxlib") for side in (old, new))
+    if was != now:
+        return [f"not compared: jaxlib was {was}, now {now}, and each counts in its own way"]
+    said = ([*_counts(p.old.program, p.new.program), *_instructions(p.old, p.new)] for p in pairs)
+    return [
+        f"{pair.setting}: {pair.method}: {', '.join(counts)}"
+        for pair, counts in zip(pairs, said, strict=True)
+        if counts
     ]
-    return (
-        f"nothing was compared, for the runs have no {'method' if both else 'cell'} in common: the "
-        f"old one timed {_listed(timed[0])}; the new one timed {_listed(timed[1])}. Repeat one "
-        "of them so that both time the same methods in the same cells: the old one's command was "
-        f"{old.command!r}, the new one's {new.command!r}."
-    )
 
 
-def _listed(names: Iterable[str], limit: int = 3) -> str:
-    """Lists the first few names."""
-    first, more = [*names][:limit], len([*names]) - limit
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "") or "nothing"
+def _counts(old: Program | None, new: Program | None) -> list[str]:
+    if old is None or new is None:
+        return []
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in Program.__struct_fields__)
+    return [f"{name} {was:,}, now {now:,}" for name, was, now in pairs if was != now]
 
 
-def _print(comparison: Comparison, threshold: float) -> None:
+def _instructions(old: Side, new: Side) -> list[str]:
+    was, now = old.instructions, new.instructions
+    if was is None or now is None or abs(now / was - 1) <= INSTRUCTIONS:
+        return []
+    return [f"instructions {was:.3g}, now {now:.3g}"]
+
+
+def show(comparison: Comparison, threshold: float) -> int:
+    """Prints the comparison, and returns the exit code: 1 if something has become slower."""
     console = Console()
     slower, faster = comparison.having("slower"), comparison.having("faster")
     if slower or faster:
         console.print(_table([*slower, *faster]))
     lists = {
+        "What was compiled": comparison.programs,
         "The machines differ, and times with them": comparison.machine,
-        "Only in the old run": comparison.only_old,
-        "Only in the new run": comparison.only_new,
+        "Only on the old side": comparison.only_old,
+        "Only on the new side": comparison.only_new,
+        "Not judged, for it is not in two blocks of each side": comparison.unjudged,
     }
     for title, lines in lists.items():
         if lines:
-            console.print(Text("\n  ".join([f"{title}:", *lines])))
+            more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+            console.print(Text("\n  ".join([f"{title}:", *lines[:MOST], *more])))
     console.print(
         f"{len(slower)} slower, {len(faster)} faster, "
         f"{len(comparison.having('no difference'))} without a difference, of "
         f"{words.count(len(comparison.changes), 'time')} compared; a change counts above "
-        f"{words.percent(threshold)} and above the noise of both runs.",
+        f"{words.percent(threshold)} if p, corrected for their number, is at most {FALSE:.0%}.\n"
+        f"{_sight(comparison, threshold)}",
         highlight=False,
     )
+    return 1 if slower else 0
+
+
+def _sight(comparison: Comparison, threshold: float) -> str:
+    """Says which slowdowns could have been seen, and how far the controls have moved."""
+    limits = [max(threshold, change.floor) for change in comparison.changes]
+    half, most = np.quantile(limits, [0.5, 0.9])
+    seen = f"{words.percent(half)} in half of the times, {words.percent(most)} in nine of ten"
+    text = f"The smallest slowdown that could have been seen: {seen}."
+    if comparison.controls:
+        low, high = min(comparison.controls), max(comparison.controls)
+        text += (
+            f" Of {words.count(len(comparison.controls), 'time')} of methods that cannot have "
+            f"changed, new / old is {words.number(low)} to {words.number(high)}."
+        )
+    return text
 
 
 def _table(changes: Sequence[Change]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("cell", width=22)  # so that the lines fit into 80 characters
     table.add_column("method")
-    for name in ("old", "new", "new / old, and limit"):
+    for name in ("old", "new", "new / old, and p"):
         table.add_column(name, justify="right", no_wrap=True)
     for change in changes:
         found = Text(words.ratio(change.ratio), STYLES[change.verdict])
@@ -206,6 +202,6 @@ def _table(changes: Sequence[Change]) -> Table:
             Text(change.method),
             words.seconds(change.old),
             words.seconds(change.new),
-            found.append(f"\n{words.percent(change.limit)}", "dim"),
+            found.append(f"\n{change.p:.1g}", "dim"),
         )
     return table

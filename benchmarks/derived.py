@@ -4,8 +4,14 @@ import math
 from collections.abc import Sequence
 
 from benchmarks.peaks import Peaks
-from benchmarks.results import Cell, Measurement
-from benchmarks.statistics import paired_ratio
+from benchmarks.results import Blocks, Cell, Interval, Measurement
+from benchmarks.statistics import median_interval, paired_ratio
+
+
+def speed(cell: Cell, times: Blocks, seed: int) -> tuple[Interval, float, float]:
+    """Returns the seconds of a step, the samples a second, and the GFLOP/s."""
+    seconds = median_interval([time for block in times for time in block], seed)
+    return seconds, cell.setting.batch / seconds.median, cell.flops / seconds.median / 1e9
 
 
 def add_limits(cell: Cell, measurement: Measurement, peaks: Peaks) -> None:
@@ -31,19 +37,30 @@ def bound(flops: float, moved: float, dispatch: float | None, peaks: Peaks) -> s
 
 
 def add_ratios(cell: Cell, ours: Sequence[str], limits: Sequence[str], seed: int) -> None:
-    """Finds the best peer, and fills in each method's ratio to it and to the limit, paired."""
+    """Finds the best peer, and fills in each method's ratio to it and to the limit, and the A/A."""
     for limit in (m for m in cell.measurements if m.method in limits):
         for measurement in cell.measurements:
             if measurement is not limit:
-                measurement.to_limit = paired_ratio(measurement.times, limit.times, seed)
+                measurement.to_limit = _ratio(measurement.times, limit.times, seed)
+    if (first := cell.of(cell.null_method or "")) is not None:
+        cell.null = _ratio(cell.again, first.times, seed)
     peers = [m for m in cell.measurements if m.method not in (*ours, *limits)]
     if not peers:
         return
     best = min(peers, key=lambda measurement: measurement.seconds.median)
-    cell.best_peer = best.method
+    cell.best_peer, best.ratio = best.method, None
     for measurement in cell.measurements:
         if measurement is not best:
-            measurement.ratio = paired_ratio(measurement.times, best.times, seed)
+            measurement.ratio = _ratio(measurement.times, best.times, seed)
+
+
+def _ratio(a: Blocks, b: Blocks, seed: int) -> Interval | None:
+    """Returns the ratio of the rounds that both took part in; None if there are none."""
+    shared = [(x, y) for x, y in zip(a, b, strict=True) if x and y]
+    if not shared:
+        return None
+    x, y = ([time for block in side for time in block] for side in zip(*shared, strict=True))
+    return paired_ratio(x, y, seed)
 
 
 def steps_to_break_even(ours: Measurement, peer: Measurement) -> int | None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.instructions import refusal
+
 ROOT = Path("/")
 
 PACKAGES = (
@@ -110,6 +112,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()}",
         "garbage_collection": "before each sample, and not during it",
+        "instructions": refusal() or "counted",
     }
 
 

@@ -17,6 +17,12 @@ PUBLISHED = ((24, 8, 2), 200), ((4, 32, 16, 4), 64), ((4, 32, 16, 4), 10_000)
 
 OUT_OF_TIME = "the run's time limit was reached"
 
+REPEATS = 2
+"""Rounds of each block but the first."""
+
+CONTROLS = "optax, one program", "vmap(grad)"
+"""Peers that are in every block: what they show is not jaxpercep's doing."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -26,7 +32,8 @@ class Profile:
         name: `"quick"`, `"default"` or `"full"`.
         settings: the cells, in the order in which they are measured.
         seconds: time limit of the run.
-        rounds: of the sampling, at most.
+        rounds: of the sampling, at most, in the first block.
+        blocks: how often cells are measured, each time in new processes: no two run equally fast.
         sample: least seconds of a sample.
         first_call: seconds that compiling and the first call may take; a method that is expected to
             take longer is skipped.
@@ -41,6 +48,7 @@ class Profile:
     settings: tuple[Setting, ...]
     seconds: float
     rounds: int
+    blocks: int
     sample: float
     first_call: float
     patience: float
@@ -80,6 +88,7 @@ def quick() -> Profile:
         settings=settings,
         seconds=145,
         rounds=6,
+        blocks=1,
         sample=0.01,
         first_call=8,
         patience=60,
@@ -114,9 +123,10 @@ def default() -> Profile:
     return Profile(
         name="default",
         settings=settings,
-        seconds=1140,
-        rounds=6,
-        sample=0.02,
+        seconds=1180,
+        rounds=4,
+        blocks=3,
+        sample=0.01,
         first_call=8,
         patience=60,
         memory=frozenset(),
@@ -148,8 +158,9 @@ def full() -> Profile:
     return Profile(
         name="full",
         settings=settings,
-        seconds=3480,
-        rounds=10,
+        seconds=3540,
+        rounds=6,
+        blocks=3,
         sample=0.02,
         first_call=30,
         patience=90,
@@ -208,6 +219,11 @@ def left_out(profile: Profile, method: Method, setting: Setting) -> Absence | No
     cells = f"{count or 'no'} cell{'s' if count > 1 else ''}"
     detail = f"it compiles for several seconds: a {profile.name} run does so in {cells}"
     return method.absent(Reason.SLOW_TO_COMPILE, detail)
+
+
+def repeated(method: Method, best: str | None) -> bool:
+    """Returns whether a method is in every block of a cell: ours, and those it is compared with."""
+    return method.ours or method.limit or method.name in (*CONTROLS, best)
 
 
 def _sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:

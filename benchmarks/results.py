@@ -14,10 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from jaxpercep._files.json import decode_json
-from jaxpercep._files.writing import write_whole
-
-SCHEMA = 3
+SCHEMA = 4
 """Version of the schema of `results.json`; a file of another version is refused."""
 
 DIGITS = 5  # significant ones in the file: a sample varies in its third
@@ -30,10 +27,11 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 # Checked when a file is read. The bounds are far beyond any measurement: ratios stay finite.
 Positive: TypeAlias = Annotated[float, Meta(ge=1e-30, le=1e30)]
 Size: TypeAlias = Annotated[int, Meta(ge=1)]
+Blocks: TypeAlias = list[list[Positive]]
 
 
 class Interval(Record, frozen=True):
-    """A median with its bootstrap confidence interval, at 95 %."""
+    """A median or a mean with its confidence interval, at 95 %."""
 
     median: Positive
     low: Positive
@@ -83,13 +81,29 @@ class Setting(Record, frozen=True):
         return f"{self.workload} {sizes} batch {self.batch}{population}"
 
 
+class Program(Record, frozen=True):
+    """The largest program that a method compiles, by XLA's own account: counts, without noise.
+
+    Attributes:
+        operations: kernels, calls and loops that a call of it dispatches, beside those of loops.
+        looped: those that an iteration dispatches, of all its loops together.
+        flops: floating point operations.
+        bytes: that its operations read and write.
+    """
+
+    operations: int
+    looped: int
+    flops: int
+    bytes: int
+
+
 class Measurement(Record):
     """One method in one cell; in a population, a step is a step of one of its networks.
 
     Attributes:
         method: its name, as `"jaxpercep manual"`.
-        times: seconds a step at steady state, one for each round; rounds are shared by the methods
-            of a cell, so that ratios are paired.
+        times: of each block, seconds a step at steady state, one for each round; rounds are shared
+            by the methods of a cell, so that ratios are paired. Empty in blocks without it.
         passes: how often each of these samples goes over the batches of the cell.
         seconds: the median of `times`, with its interval.
         trace: seconds to trace and lower; None where there is no compilation.
@@ -103,6 +117,8 @@ class Measurement(Record):
         bandwidth_fraction: of its measured copy bandwidth, by `flops.step_bytes`.
         bound: `"compute"`, `"memory"` or `"overhead"`: the limit of this cell by the roofline.
         temporary_bytes: of the compiled step; XLA methods only.
+        program: what was compiled; XLA methods only.
+        instructions: of the processor, a step; None where the system does not let us count.
         peak_rss: peak resident memory of a fresh process that trains this cell.
         error: largest deviation from float64 truth after the checked steps, relative to how far the
             parameters moved.
@@ -112,7 +128,7 @@ class Measurement(Record):
     """
 
     method: str
-    times: Annotated[list[Positive], Meta(min_length=2)]
+    times: Blocks
     passes: Size
     seconds: Interval
     first_call: float
@@ -126,6 +142,8 @@ class Measurement(Record):
     bandwidth_fraction: float | None = None
     bound: str | None = None
     temporary_bytes: int | None = None
+    program: Program | None = None
+    instructions: float | None = None
     peak_rss: int | None = None
     ratio: Interval | None = None
     to_limit: Interval | None = None
@@ -179,7 +197,9 @@ class Cell(Record):
         measurements: of the methods that were timed.
         absences: of the others.
         best_peer: the fastest framework that is not jaxpercep's; None if none was timed.
-        null: the A/A ratio: one method against a second instance of itself, paired.
+        blocks: how often it was measured, each time in new processes.
+        again: the times of a second instance of one method, as in `Measurement.times`.
+        null: the A/A ratio: that instance against the first, paired.
         null_method: the name of that method.
         notes: numbers that were measured for no method here, and why not.
     """
@@ -190,6 +210,8 @@ class Cell(Record):
     measurements: list[Measurement]
     absences: list[Absence]
     best_peer: str | None = None
+    blocks: int = 1
+    again: Blocks = msgspec.field(default_factory=list)
     null: Interval | None = None
     null_method: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
@@ -293,6 +315,9 @@ class Results(Record):
 
 def save(results: Results, path: Path) -> None:
     """Writes the results, to `DIGITS` digits; the file that was there stays whole until then."""
+    # Not above: the processes of an older jaxpercep import this file, and it may lack them.
+    from jaxpercep._files.writing import write_whole
+
     fields = _rounded(msgspec.to_builtins(results))
     write_whole(path, "{\n" + ",\n".join(_lines(fields)) + "\n}\n")
 
@@ -304,6 +329,8 @@ def load(path: Path) -> Results:
         OSError: The file cannot be read.
         ValueError: It holds something else, is damaged, or has another version of the schema.
     """
+    from jaxpercep._files.json import decode_json
+
     content = path.read_bytes()
     try:
         schema = decode_json(content, _Version).schema

@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -107,9 +108,11 @@ def _measure(command: Run, profile: Profile, results: Results, folder: Path) -> 
         results.seconds = round(earlier + time.monotonic() - start, 1)
         save(results, folder / RESULTS)
 
-    with WorkerPool(machine.cores(), profile.patience) as pool:
+    cores, patience = machine.cores(), profile.patience
+    with tempfile.TemporaryDirectory() as programs, WorkerPool(cores, patience) as pool:
         seconds = command.time_limit or profile.seconds
-        runner = Runner(results, profile, participants(command), pool, seconds, keep)
+        methods = participants(command)
+        runner = Runner(results, profile, methods, pool, seconds, Path(programs), keep)
         with progress_bar(runner.total(), seconds) as progress:
             runner.run(progress)
 

@@ -5,7 +5,6 @@ which is zero for a median as soon as its middle values agree, as clock ticks ma
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,16 @@ def median_interval(samples: Sequence[float], seed: int) -> Interval:
         ValueError: There are fewer than two samples, or one is not finite.
     """
     x = _checked("samples", samples)
-    return _bootstrap(float(np.median(x)), (x,), np.median, seed)
+    found = stats.bootstrap(
+        (x,),
+        np.median,
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(np.median(x)), float(found.low), float(found.high))
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float], seed: int) -> Interval:
@@ -37,37 +45,6 @@ def paired_ratio(a: Sequence[float], b: Sequence[float], seed: int) -> Interval:
     if len(x) != len(y):
         raise ValueError(f"a has {len(x)} samples and b {len(y)}: expected one of each per round.")
     return median_interval((x / y).tolist(), seed)
-
-
-def unpaired_ratio(new: Sequence[float], old: Sequence[float], seed: int) -> Interval:
-    """Returns median(new) / median(old), each resampled by itself, for separate runs.
-
-    Raises:
-        ValueError: Either has fewer than two samples, or one is not finite.
-    """
-    x, y = _checked("new", new), _checked("old", old)
-
-    def ratio(
-        x: NDArray[np.float64], y: NDArray[np.float64], axis: int
-    ) -> NDArray[np.float64] | np.float64:
-        return np.median(x, axis=axis) / np.median(y, axis=axis)
-
-    return _bootstrap(float(ratio(x, y, axis=0)), (x, y), ratio, seed)
-
-
-def _bootstrap(
-    median: float, samples: tuple[NDArray[np.float64], ...], statistic: Any, seed: int
-) -> Interval:
-    found = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=RESAMPLES,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(median, float(found.low), float(found.high))
 
 
 def _checked(argument: str, samples: Sequence[float]) -> NDArray[np.float64]:

@@ -94,6 +94,9 @@ def keep_programs() -> None:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": -1,
         "JAX_COMPILATION_CACHE_MAX_SIZE": CACHE_BYTES,
+        # On some processors JAX 0.10 logs an error for each program that it reads (issue 38445 of
+        # JAX), and goes on. True errors are raised.
+        "TF_CPP_MIN_LOG_LEVEL": 3,
     }
     for name, value in settings.items():
         os.environ.setdefault(name, str(value))

@@ -410,8 +410,7 @@ REFUSED = [
         "x.npz --stream",
         "--stream: x.npz is an NPZ file, which is unpacked in memory; write it as P",
     ),
-    ("rows.csv --stream --checkpoints", "--checkpoints keeps no run of --stream; leave one of the"),
-    ("rows.csv --stream --resume", "--resume keeps no run of --stream; leave one of the two out."),
+    ("rows.csv --stream --resume", "--resume: there are no checkpoints in"),
     ("rows.csv --stream --batch-size 5", "--batch-size 5: training has 4 samples."),
     ("rows.csv --stream --epochs 2147483648", "expected at most 2147483647 (2**31 - 1 steps)."),
     ("values.csv --stream --class-weight balanced", "the targets of values.csv are values, or sev"),
@@ -482,6 +481,20 @@ def test_ctrl_c_while_it_trains_saves_the_state_reached(
     assert "interrupted after" in result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ill.csv", "m"]
     assert run("predict", tmp_path / "m", ill).code == 0
+
+
+def test_a_run_from_disk_goes_on_where_it_was(tmp_path: Path, ill: Path) -> None:
+    words = ("train", ill, "--drop", "id", "--missing", "mean", "--stream", *OPTIONS)
+    out, whole = tmp_path / "model", tmp_path / "whole"
+    assert run(*words, "--epochs", 2, "--out", out, "--checkpoints").code == 0
+    assert run(*words, "--epochs", 4, "--out", out, "--resume").code == 0
+    assert run(*words, "--epochs", 4, "--out", whole).code == 0
+    (_, params), (_, due) = jp.load(out), jp.load(whole)
+    jax.tree.map(np.testing.assert_array_equal, params, due)
+    write_csv(ill, rows_of(180))
+    other = run(*words, "--epochs", 6, "--out", out, "--resume")
+    assert other.code == 2
+    assert "holds a run that goes on at batches[" in other.err
 
 
 def test_a_full_disk_is_said_with_the_scratch_file(

@@ -10,6 +10,7 @@ From a run down to a message, each module imports only those below it:
     expectations  of a cell, from those that are done
     sampler       the methods of a cell: built, checked, and timed in rounds
     order         the order of the methods in each round
+    sides         of a comparison: what each runs, and where that comes from
     pool          the worker processes, one for each framework, and the calls to them
     worker        the functions that run in a worker process
     messages      the tasks, answers and errors of these calls

@@ -5,18 +5,17 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.derived import add_limits, add_ratios
+from benchmarks.derived import add_limits, add_ratios, speed
 from benchmarks.flops import step_bytes, step_flops
 from benchmarks.measure.expectations import expected_first_call, known_dispatch
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
-from benchmarks.measure.sampler import Instance, Sampler
+from benchmarks.measure.sampler import Instance, Sampler, again
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import OUT_OF_TIME, Profile, left_out, smallest
+from benchmarks.plan import OUT_OF_TIME, REPEATS, Profile, left_out, repeated, smallest
 from benchmarks.results import Absence, Cell, Measurement, Reason, Setting
-from benchmarks.statistics import median_interval, paired_ratio
 from benchmarks.workloads import WORKLOADS
 
 DISPATCH_STEPS = 4
@@ -52,7 +51,7 @@ class CellMeasurer:
     def measure(
         self, setting: Setting, earlier: Sequence[Cell], seconds: float, deadline: float
     ) -> Cell:
-        """Measures a cell.
+        """Measures a cell for the first time.
 
         Args:
             setting: the network and the batch.
@@ -61,23 +60,61 @@ class CellMeasurer:
             deadline: the end of the time limit, on the pool's clock.
         """
         cell = empty_cell(setting)
-        seed = zlib.crc32(f"{self.seed} {setting.key}".encode())  # whatever was measured before
-        admitted = self._admitted(cell, earlier)
-        sampler = Sampler(self.pool, self.profile, setting, admitted, seed, deadline, self.show)
+        sampler = self._sampler(cell, self._admitted(cell, earlier), 0, deadline)
         instances = sampler.sample(seconds)
         cell.absences += sampler.absences
-        cell.measurements += [_measurement(cell, one, seed) for one in instances if not one.second]
-        _add_null(cell, instances, seed)
+        for instance in instances:
+            if instance.second:
+                cell.again, cell.null_method = [instance.times], instance.method.name
+            else:
+                cell.measurements.append(_measurement(cell, instance, self._seed(cell)))
         tasks = {instance.name: sampler.task(instance.method) for instance in instances}
         self._add_dispatch(cell, tasks, earlier, deadline)
         self.pool.drop()
         self._add_memory(cell, tasks, deadline)
+        self._derive(cell)
+        return cell
+
+    def repeat(self, cell: Cell, deadline: float) -> None:
+        """Measures jaxpercep's methods once more, and those that they are compared with."""
+        timed = [method for method in self.methods if cell.of(method.name)]
+        methods = [method for method in timed if repeated(method, cell.best_peer)]
+        sampler = self._sampler(cell, methods, cell.blocks, deadline)
+        passes = {m.method: m.passes for m in cell.measurements}
+        found = {instance.name: instance for instance in sampler.repeat(passes, REPEATS)}
+        self.pool.drop()
+        whys = {absence.method: absence.detail for absence in sampler.absences}
+        cell.blocks += 1
         for measurement in cell.measurements:
+            instance = found.get(measurement.method)
+            measurement.times.append(instance.times if instance else [])
+            if why := whys.get(measurement.method):
+                measurement.notes.append(f"block {cell.blocks}: {why}")
+        twin = found.get(again(cell.null_method or ""))
+        cell.again.append(twin.times if twin else [])
+        self._derive(cell)
+
+    def _sampler(
+        self, cell: Cell, methods: Sequence[Method], block: int, deadline: float
+    ) -> Sampler:
+        seed = self._seed(cell) + block
+        setting, show = cell.setting, self.show
+        return Sampler(self.pool, self.profile, setting, methods, seed, deadline, show)
+
+    def _seed(self, cell: Cell) -> int:
+        """Returns the same seed for the same cell, whatever was measured before."""
+        return zlib.crc32(f"{self.seed} {cell.setting.key}".encode())
+
+    def _derive(self, cell: Cell) -> None:
+        """Fills in the numbers that follow from the times of all blocks."""
+        seed = self._seed(cell)
+        for measurement in cell.measurements:
+            found = speed(cell, measurement.times, seed)
+            measurement.seconds, measurement.samples_per_second, measurement.gflops = found
             add_limits(cell, measurement, self.peaks)
         ours = [method.name for method in self.methods if method.ours]
         limits = [method.name for method in self.methods if method.limit]
         add_ratios(cell, ours, limits, seed)
-        return cell
 
     def _admitted(self, cell: Cell, earlier: Sequence[Cell]) -> list[Method]:
         """Returns the methods that have a place in this cell, which says why others have none."""
@@ -129,7 +166,7 @@ class CellMeasurer:
         task = task._replace(setting=smallest(task.setting), steps=DISPATCH_STEPS)
         process, name, call = task.method.process, f"dispatch of {task.method.name}", self.pool.call
         call(process, Worker.build, name, task)
-        passes, _ = call(process, Worker.calibrate, name, self.profile.sample / 2)
+        passes, *_ = call(process, Worker.calibrate, name, self.profile.sample / 2)
         samples = [call(process, Worker.sample, name, passes) for _ in range(DISPATCH_SAMPLES)]
         return statistics.median(samples) / (passes * DISPATCH_STEPS)
 
@@ -153,28 +190,23 @@ class CellMeasurer:
 
 
 def _measurement(cell: Cell, instance: Instance, seed: int) -> Measurement:
-    """Summarizes the samples of a method."""
-    preparation, seconds = instance.built.preparation, median_interval(instance.times, seed)
+    """Records a method after its first block."""
+    preparation = instance.built.preparation
     count, of = instance.method.networks(cell.setting), cell.setting.networks or 1
+    seconds, rate, gflops = speed(cell, [instance.times], seed)
     return Measurement(
         method=instance.name,
-        times=instance.times,
+        times=[instance.times],
         passes=instance.passes,
         seconds=seconds,
         first_call=instance.built.first_call,
-        samples_per_second=cell.setting.batch / seconds.median,
-        gflops=cell.flops / seconds.median / 1e9,
+        samples_per_second=rate,
+        gflops=gflops,
         error=instance.error,
         trace=preparation.trace,
         compile=preparation.compile,
         temporary_bytes=preparation.temporary_bytes,
+        program=instance.built.program,
+        instructions=instance.instructions,
         notes=[f"timed on {count} of {of} networks, and scaled"] if count < of else [],
     )
-
-
-def _add_null(cell: Cell, instances: Sequence[Instance], seed: int) -> None:
-    """Adds the ratio of a method's second instance to its first: 1, but for the noise."""
-    by_name = {instance.name: instance for instance in instances}
-    for second in (instance for instance in instances if instance.second):
-        first = by_name[second.method.name]
-        cell.null, cell.null_method = paired_ratio(second.times, first.times, seed), first.name

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benchmarks.flops import step_flops
 from benchmarks.measure.worker import WARM_UP
 from benchmarks.peers import Method
-from benchmarks.plan import Profile, distinct_batches, goal_setting, left_out
+from benchmarks.plan import REPEATS, Profile, distinct_batches, goal_setting, left_out, repeated
 from benchmarks.results import Setting
 
 RATE = 1e11  # floating point operations a second
@@ -14,22 +14,29 @@ SMALL_RATE = 5e9  # the same in populations of small networks
 ONE_BY_ONE = 2e-4  # seconds a step, where networks are trained one after the other
 START = 0.5  # seconds to build, compile and check a method
 START_PER_LAYER = 0.02
+AGAIN = 0.25  # of that, where what JAX compiles is kept
 SLOW = 9.0  # seconds more for a method that is slow to compile
 FRESH = 5.0  # seconds to start a process, with one on each core
 GOAL = 2.0  # seconds for each method and batch size
 
 
 def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """Estimates the seconds that a cell takes."""
+    """Estimates the seconds that a cell takes in the first block."""
     return sampling_cost(profile, setting, methods) + beside_cost(profile, setting, methods)
 
 
 def sampling_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the part of it in which the methods are built, checked and timed in turn."""
-    present = _present(profile, setting, methods)
-    instances = [*present, *present[:1]]  # one is measured twice
+    instances = _instances(profile, setting, methods)
     turns = sum(_turn(profile, setting, method) for method in instances)
     return _start(profile, setting, instances) + (1 + profile.rounds) * turns
+
+
+def repeat_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
+    """Estimates the seconds that a cell takes in a later block, where JAX need not compile."""
+    instances = _instances(profile, setting, [one for one in methods if repeated(one, None)])
+    turns = sum(_turn(profile, setting, method) for method in instances)
+    return AGAIN * _start(profile, setting, instances) + REPEATS * turns
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
@@ -52,6 +59,12 @@ def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
 
 def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
     return [method for method in methods if left_out(profile, method, setting) is None]
+
+
+def _instances(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
+    """Lists the methods of a cell, one of them twice."""
+    present = _present(profile, setting, methods)
+    return [*present, *present[:1]]
 
 
 def _turn(profile: Profile, setting: Setting, method: Method) -> float:

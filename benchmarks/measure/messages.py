@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from benchmarks.peers import Method, Preparation
-from benchmarks.results import Reason, Setting
+from benchmarks.results import Program, Reason, Setting
 from benchmarks.workloads import Floats, Parameters, Workload
 
 
@@ -30,12 +30,14 @@ class Built(NamedTuple):
 
     Attributes:
         preparation: the cost of compiling.
+        program: what XLA has compiled, if anything.
         first_call: seconds from the built model to the end of the first call.
         losses: `[steps]` of the first steps, one on each batch.
         parameters: after them.
     """
 
     preparation: Preparation
+    program: Program | None
     first_call: float
     losses: Floats
     parameters: Parameters
@@ -54,10 +56,12 @@ class Calibration(NamedTuple):
     Attributes:
         passes: over the batches, that make a sample.
         turn: seconds that it takes, with the warm-up before it.
+        instructions: of the processor, a pass; None where they cannot be counted.
     """
 
     passes: int
     turn: float
+    instructions: float | None
 
 
 class CallError(Exception):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -24,18 +25,27 @@ POOL_SIZES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPR
 """The variables that limit the threads of OpenMP, OpenBLAS, MKL and XLA."""
 
 
+@dataclass(frozen=True)
+class Home:
+    """The Python that a process runs, and where it looks for modules first; by default ours."""
+
+    python: str = sys.executable
+    path: Sequence[str] = field(default_factory=lambda: [p or str(Path.cwd()) for p in sys.path])
+
+
 class WorkerProcess:
     """One process that runs `benchmarks.measure.worker`."""
 
-    def __init__(self, cores: Sequence[int]) -> None:
+    def __init__(self, cores: Sequence[int], home: Home, programs: Path | None) -> None:
         self._connection, theirs = Pipe()
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         with theirs:
             main = f"worker.main({theirs.fileno()}, {list(cores)})"
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from benchmarks.measure import worker; {main}"],
+                # -P: else the folder where we were started would come before those of the home.
+                [home.python, "-P", "-c", f"from benchmarks.measure import worker; {main}"],
                 pass_fds=[theirs.fileno()],
-                env=environment(len(cores)),
+                env=environment(len(cores), home.path, programs),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,  # of libraries: theirs to say, and not part of ours
                 stderr=self._output,
@@ -96,11 +106,15 @@ class WorkerPool:
     Args:
         cores: that each process may use.
         patience: seconds after which a call that gives no answer is ended, with its process.
+        homes: of the processes that have one of their own, by name.
     """
 
-    def __init__(self, cores: Sequence[int], patience: float) -> None:
-        self._cores, self._patience = cores, patience
+    def __init__(
+        self, cores: Sequence[int], patience: float, homes: Mapping[str, Home] | None = None
+    ) -> None:
+        self._cores, self._patience, self._homes = cores, patience, homes or {}
         self._processes: dict[str, WorkerProcess] = {}
+        self._programs: Path | None = None
 
     clock = staticmethod(time.perf_counter)
 
@@ -116,7 +130,7 @@ class WorkerPool:
         Raises:
             CallError: The call had no result.
         """
-        worker = self._processes.get(process) or WorkerProcess(self._cores)
+        worker = self._processes.get(process) or self._start(process)
         self._processes[process] = worker
         try:
             worker.send(function, *args, **kwargs)
@@ -126,11 +140,21 @@ class WorkerPool:
                 del self._processes[process]
             raise
 
+    def _start(self, process: str = "") -> WorkerProcess:
+        return WorkerProcess(self._cores, self._homes.get(process, Home()), self._programs)
+
     def drop(self) -> None:
         """Forgets in every process what was built there."""
         for process in list(self._processes):
             with contextlib.suppress(CallError):  # a process that has ended has forgotten it too
                 self.call(process, Worker.drop)
+
+    def restart(self, programs: Path | None = None) -> None:
+        """Ends every process; those to come keep what JAX compiles in that folder, if any."""
+        for worker in self._processes.values():
+            worker.stop()
+        self._processes.clear()
+        self._programs = programs
 
     def peak_memories(self, tasks: Sequence[Task]) -> list[int | CallError | None]:
         """Measures the peak memory of fresh processes that take the first steps of each task.
@@ -145,7 +169,7 @@ class WorkerPool:
         return found
 
     def _peak_memories(self, tasks: Sequence[Task]) -> Generator[int | CallError | None]:
-        workers = [WorkerProcess(self._cores) for _ in tasks]
+        workers = [self._start() for _ in tasks]
         try:
             for worker, task in zip(workers, tasks, strict=True):
                 worker.send(Worker.build, "", task)
@@ -164,21 +188,26 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._processes.values():
-            worker.stop()
-        self._processes.clear()
+        self.restart()
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int, path: Sequence[str], programs: Path | None) -> dict[str, str]:
     """Returns the environment variables of a worker: ours, with `threads` threads per library.
 
-    Compilers keep nothing: with the programs of an earlier run, compiling would seem free.
+    Programs are kept in a folder of the run, or not at all: with those of an earlier run, compiling
+    would seem free.
     """
+    kept = {
+        "JAX_COMPILATION_CACHE_DIR": str(programs),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     return {
         **os.environ,
         **dict.fromkeys(POOL_SIZES, str(threads)),
+        **(kept if programs else {}),
+        "JAX_ENABLE_COMPILATION_CACHE": "true" if programs else "false",
         "JAX_PLATFORMS": "cpu",
-        "JAX_ENABLE_COMPILATION_CACHE": "false",
         "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
-        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        "PYTHONPATH": os.pathsep.join(path),
     }

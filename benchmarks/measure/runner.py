@@ -1,10 +1,12 @@
 """A run from its first cell to its last: the division of time, and what is kept on the way."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.measure.cells import CellMeasurer, empty_cell
-from benchmarks.measure.costs import cost, goals_cost, sampling_cost
+from benchmarks.measure.costs import cost, goals_cost, repeat_cost, sampling_cost
 from benchmarks.measure.goals import GoalTrainer
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
@@ -12,7 +14,13 @@ from benchmarks.measure.progress import ProgressBar
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting, left_out
+from benchmarks.plan import (
+    OUT_OF_TIME,
+    Profile,
+    distinct_batches,
+    goal_setting,
+    left_out,
+)
 from benchmarks.results import Cell, Reason, Results, Setting
 from benchmarks.workloads import WORKLOADS
 
@@ -30,6 +38,8 @@ class Runner:
         methods: those that take part.
         pool: the workers.
         seconds: time limit.
+        programs: an empty folder, where what JAX compiles is kept for the blocks to come. Compile
+            times are those of the first one; to write the programs takes no time that is seen.
         keep: saves the results; called after each cell.
     """
 
@@ -38,6 +48,7 @@ class Runner:
     methods: Sequence[Method]
     pool: WorkerPool
     seconds: float
+    programs: Path
     keep: Callable[[], None]
 
     def run(self, progress: ProgressBar) -> None:
@@ -45,6 +56,7 @@ class Runner:
         self._progress, self._start = progress, self.pool.clock()
         results, results.interrupted = self.results, None
         results.warnings.clear()  # they are found out again
+        self.pool.restart(self.programs)
         self._survey()
         self._measure_cells()
         self._train_to_goals()
@@ -53,13 +65,17 @@ class Runner:
 
     def total(self) -> float:
         """Estimates the seconds that the whole run takes."""
-        return sum(map(self._cost, self._missing())) + self._cost_of_goals()
+        return sum(self._cost(*block) for block in self._missing()) + self._cost_of_goals()
 
-    def _missing(self) -> list[Setting]:
-        done = {cell.setting.key for cell in self.results.cells}
-        return [setting for setting in self.profile.settings if setting.key not in done]
+    def _missing(self) -> list[tuple[int, Setting]]:
+        """Lists what is not measured yet: all cells of the first block, then those of the next."""
+        done = {cell.setting.key: cell.blocks for cell in self.results.cells}
+        settings, blocks = self.profile.settings, self.profile.blocks
+        return [(n, s) for n in range(blocks) for s in settings if done.get(s.key, 0) <= n]
 
-    def _cost(self, setting: Setting) -> float:
+    def _cost(self, block: int, setting: Setting) -> float:
+        if block:
+            return repeat_cost(self.profile, setting, self.methods)
         return cost(self.profile, setting, self.methods)
 
     def _cost_of_goals(self) -> float:
@@ -104,15 +120,37 @@ class Runner:
         peaks = Peaks(results.peak_gflops, results.copy_bandwidth)
         show = self._progress.show
         measurer = CellMeasurer(self.pool, self.profile, self.methods, peaks, results.seed, show)
-        costs = [*map(self._cost, missing)]
-        for number, setting in enumerate(missing):
-            if self._left() < costs[number] / 2:
+        costs, present = [self._cost(*each) for each in missing], 0
+        for number, (block, setting) in enumerate(missing):
+            if block != present:
+                present = block
+                self.pool.restart(self.programs)
+            enough = self._left() >= costs[number] / 2
+            if block:
+                self._repeat(measurer, setting, block, costs[number], enough)
+            elif not enough:
                 self._add(self._unreached(setting), costs[number])
-                continue
-            rest = sum(costs[number:]) + self._cost_of_goals()
-            share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
-            cell = measurer.measure(setting, results.cells, share, self._start + self.seconds)
-            self._add(cell, costs[number])
+            else:
+                rest = sum(costs[number:]) + self._cost_of_goals()
+                share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
+                end = self._start + self.seconds
+                self._add(measurer.measure(setting, results.cells, share, end), costs[number])
+
+    def _repeat(
+        self, measurer: CellMeasurer, setting: Setting, block: int, cost: float, enough: bool
+    ) -> None:
+        """Measures a cell again, if there is anything to measure and time for it."""
+        cells = self.results.cells
+        number = next(n for n, cell in enumerate(cells) if cell.setting.key == setting.key)
+        cell = copy.deepcopy(cells[number])  # until it is whole, Ctrl-C leaves the old one
+        if cell.measurements and enough:
+            measurer.repeat(cell, self._start + self.seconds)
+            cells[number] = cell
+        elif cell.measurements:
+            self.results.interrupted = "time limit"
+        self.keep()
+        done = f"block {block + 1} of {self.profile.blocks}, {number + 1}/{len(cells)}"
+        self._progress.advance(cost, f"{done} {setting.key}")
 
     def _unreached(self, setting: Setting) -> Cell:
         cell = empty_cell(setting)
@@ -134,6 +172,7 @@ class Runner:
 
     def _train_to_goals(self) -> None:
         """Measures the time to an accuracy, of the methods that have been found to be right."""
+        self.pool.restart()  # without kept programs, for compiling counts
         results = self.results
         done = {(goal.method, goal.batch) for goal in results.goals}
         right = {m.method for cell in results.cells for m in cell.measurements}

@@ -1,7 +1,7 @@
 """The methods of one cell: each is built, shown to compute the same, and timed in turn with all."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -16,7 +16,7 @@ from benchmarks.results import Absence, Reason, Setting
 from benchmarks.truth import Reference, reference
 from benchmarks.workloads import Floats, Parameters, network_of, sampled, workload_of
 
-MIN_ROUNDS = 6  # fewer give no interval worth the name
+MIN_ROUNDS = 4  # of the first block: fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
 
 P = ParamSpec("P")
@@ -35,6 +35,7 @@ class Instance:
         second: whether it is the second instance of its method.
         passes: over the batches, that make a sample.
         turn: seconds that a sample takes, with the warm-up before it.
+        instructions: of the processor, a step; None where they cannot be counted.
         times: seconds a step of a network, of each round.
     """
 
@@ -45,6 +46,7 @@ class Instance:
     second: bool = False
     passes: int = 0
     turn: float = 0.0
+    instructions: float | None = None
     times: list[float] = field(default_factory=list)
 
 
@@ -53,7 +55,7 @@ class StartOverError(Exception):
 
 
 class Sampler:
-    """Samples the methods of one setting; the first of jaxpercep's takes part twice.
+    """Samples the methods of one setting; the first of jaxpercep's takes part twice, unless told.
 
     Attributes:
         absences: of the methods that could not be sampled.
@@ -68,12 +70,14 @@ class Sampler:
         seed: int,
         deadline: float,
         show: Callable[[str], None],
+        *,
+        twice: bool = True,
     ) -> None:
         self.absences: list[Absence] = []
         self._start = pool.clock()
         self._pool, self._profile, self._setting = pool, profile, setting
         self._methods, self._seed, self._show = list(methods), seed, show
-        self._deadline = deadline  # of the run, on the pool's clock
+        self._deadline, self._twice = deadline, twice
         self._workload = workload_of(setting)
         self._steps = distinct_batches(setting)
         initial = self._workload.initial(setting, seed)
@@ -86,17 +90,40 @@ class Sampler:
     def sample(self, seconds: float) -> list[Instance]:
         """Builds and times the methods in about that time; returns the instances with times."""
         end = self._start + seconds
-        while True:
-            try:
-                instances = self._build_all()
-                # Building may have taken it all: some time is for the rounds whatever happened.
-                return self._time_all(instances, max(end - self._pool.clock(), seconds / 4))
-            except StartOverError:
-                self._pool.drop()
+
+        def time(instances: list[Instance]) -> list[Instance]:
+            self._calibrate(instances)
+            # Building may have taken it all: some time is for the rounds whatever happened.
+            rest = max(end - self._pool.clock(), seconds / 4)
+            return self._time(*self._fit(instances, rest))
+
+        return self._with_all(time)
+
+    def calibrate(self) -> list[Instance]:
+        """Builds the methods, and finds how many passes make a sample; times nothing."""
+        return self._with_all(self._calibrate)
+
+    def repeat(self, passes: Mapping[str, int], rounds: int) -> list[Instance]:
+        """Builds and times the methods again, with so many passes a sample of each."""
+
+        def time(instances: list[Instance]) -> list[Instance]:
+            for instance in instances:
+                instance.passes = passes[instance.method.name]
+            return self._time(instances, rounds)
+
+        return self._with_all(time)
 
     def task(self, method: Method) -> Task:
         """Returns what a method of this cell trains."""
         return Task(method, self._workload, self._setting, self._steps, self._seed)
+
+    def _with_all(self, function: Callable[[list[Instance]], list[Instance]]) -> list[Instance]:
+        """Calls it with every instance; without a method, if that fails and ends the process."""
+        while True:
+            try:
+                return function(self._build_all())
+            except StartOverError:
+                self._pool.drop()
 
     def _build_all(self) -> list[Instance]:
         found: list[Instance] = []
@@ -109,7 +136,7 @@ class Sampler:
             elif instance := self._build(method.name, method):
                 found.append(instance)
         twin = next((e for e in found if e.method.ours), found[0] if found else None)
-        if twin is not None and (second := self._build(f"{twin.name}, again", twin.method)):
+        if self._twice and twin and (second := self._build(again(twin.name), twin.method)):
             second.second = True
             found.append(second)
         return found
@@ -137,20 +164,28 @@ class Sampler:
         pairs = zip(self._truths, found, strict=True)
         return [(initial, *result, true) for (initial, true), result in pairs]
 
-    def _time_all(self, instances: list[Instance], seconds: float) -> list[Instance]:
+    def _calibrate(self, instances: list[Instance]) -> list[Instance]:
         for instance in instances:
             self._show(f"calibrating {instance.name}")
             target = self._profile.sample * instance.method.longer
             found = self._ask(instance, Worker.calibrate, instance.name, target)
-            instance.passes, instance.turn = found
-        instances, rounds = self._fit(instances, seconds)
+            instance.passes, instance.turn, counted = found
+            instance.instructions = counted and counted / self._steps_of(instance)
+        return instances
+
+    def _time(self, instances: list[Instance], rounds: int) -> list[Instance]:
+        rounds = rounds if instances else 0
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
                 seconds = self._ask(instance, Worker.sample, instance.name, instance.passes)
-                steps = instance.passes * self._steps * instance.method.networks(self._setting)
+                steps = instance.passes * self._steps_of(instance)
                 instance.times.append(seconds / steps)
         return instances
+
+    def _steps_of(self, instance: Instance) -> int:
+        """Counts the steps of a pass, of all networks together."""
+        return self._steps * instance.method.networks(self._setting)
 
     def _fit(self, instances: list[Instance], seconds: float) -> tuple[list[Instance], int]:
         """Returns the instances that are timed, and in how many rounds.
@@ -166,7 +201,7 @@ class Sampler:
             if rounds >= MIN_ROUNDS:
                 return instances, min(rounds, self._profile.rounds)
             alike = max(turns) < FAR_MORE * statistics.median(turns)
-            if alike and MIN_ROUNDS * sum(turns) < left:
+            if alike and 2 * MIN_ROUNDS * sum(turns) < left:  # the other blocks are to come
                 return instances, MIN_ROUNDS
             instances = self._without_slowest(instances, reason)
         return [], 0
@@ -212,3 +247,8 @@ class Sampler:
     def _remove(self, method: Method, reason: Reason, detail: str) -> None:
         self._methods = [other for other in self._methods if other != method]
         self.absences.append(method.absent(reason, detail))
+
+
+def again(name: str) -> str:
+    """Returns the name of a second instance."""
+    return f"{name}, again"

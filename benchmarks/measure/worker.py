@@ -14,6 +14,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import machine, programs
+from benchmarks.instructions import counted
 from benchmarks.machine import without_paths
 from benchmarks.measure.messages import Built, Calibration, Task, Trained
 from benchmarks.peaks import Peaks, measure_peaks
 from benchmarks.peers import Trainer
+from benchmarks.results import Program
 from benchmarks.workloads import Floats
 
 WORKING = 0.2
@@ -47,6 +51,7 @@ class Worker:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self._ready: dict[str, tuple[Trainer, Any]] = {}
+        self._programs: dict[tuple[str, str], Program | None] = {}
 
     def load(self, module: str) -> None:
         """Imports a module of a method, which may import a framework."""
@@ -58,16 +63,27 @@ class Worker:
         The import of the framework and the placing of the data are not timed.
         """
         method, workload, setting, steps, seed = task
+        known = programs.executables()
         trainer = method.build(workload, setting, workload.initial(setting, seed))
         batches = trainer.place(*workload.batches(setting, steps, seed))
         start = self.clock()
         preparation = trainer.prepare(batches)
         result = trainer.run(batches, 1)
         first_call = self.clock() - start
+        program = self._program(task, known)
         self._ready[name] = trainer, batches
         gc.collect()
         gc.freeze()  # what stays need not be searched before each sample
-        return Built(preparation, first_call, trainer.losses(result), trainer.parameters())
+        return Built(preparation, program, first_call, trainer.losses(result), trainer.parameters())
+
+    def _program(self, task: Task, known: Sequence[Any]) -> Program | None:
+        """Describes what is compiled that was not known; of a task before, what it was then."""
+        key = task.method.name, task.setting.key
+        if key not in self._programs:
+            old = {id(one) for one in known}
+            new = [one for one in programs.executables() if id(one) not in old]
+            self._programs[key] = programs.largest(new)
+        return self._programs[key]
 
     def calibrate(self, name: str, target: float) -> Calibration:
         """Doubles the passes until they take half of `target` seconds, and scales from there."""
@@ -78,7 +94,12 @@ class Worker:
             seconds = self._timed(trainer, batches, passes)
         scaled = max(1, round(passes * target / seconds))
         seconds *= scaled / passes
-        return Calibration(scaled, seconds * (math.ceil(WARM_UP / seconds) + 1))
+        turn = seconds * (math.ceil(WARM_UP / seconds) + 1)
+        try:
+            instructions = counted(partial(self._timed, trainer, batches, passes)) / passes
+        except OSError:
+            instructions = None  # the run says why
+        return Calibration(scaled, turn, instructions)
 
     def sample(self, name: str, passes: int) -> float:
         """Warms up, runs for some passes over the batches, and returns the seconds that these took.
@@ -120,6 +141,11 @@ class Worker:
         used = {key: time - before.get(key, 0.0) for key, time in _thread_times().items()}
         least = max(TICK, WORKING * max(used.values()))
         return dict(Counter(pool for (_, pool), seconds in used.items() if seconds >= least))
+
+    def environment(self) -> dict[str, Any]:
+        """Describes where this process runs, and the folder of the jaxpercep that it imports."""
+        jaxpercep = importlib.import_module("jaxpercep")
+        return {"jaxpercep": str(Path(jaxpercep.__path__[0])), **machine.describe()}
 
     def libraries(self) -> list[str]:
         """Lists the numerical libraries that this process has loaded."""

@@ -13,22 +13,25 @@ from typing import IO
 
 def write_whole(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all. Text is written as UTF-8."""
-    with written_whole(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    with _replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def written_whole(path: Path) -> Generator[IO[bytes]]:
-    """Yields a file to write, which is there whole when the block ends, or else not at all.
+    """Yields a file to write, which is there whole when the block ends, or else not at all."""
+    with _replacing(path) as partial, partial.open("wb") as file:
+        yield file
 
-    It is written under a temporary name beside it, and then renamed. Missing folders are made.
-    """
+
+@contextmanager
+def _replacing(path: Path) -> Generator[Path]:
+    """Yields a temporary name beside a file, which is then renamed. Missing folders are made."""
     path = path.resolve()  # a symbolic link stays one; what it points to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            yield file
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def train(arguments: Train) -> int:
         part = stored_samples.parts["train"]
         size = stored.batch_size(arguments, part.size)
         with ShuffledBatches(part, size, arguments.epochs, arguments.seed) as batches:
-            run = partial(fit_batches, batches=batches)
+            run = partial(fit_batches, batches=batches, checkpoints=_checkpoints(arguments))
             return _train(arguments, stored_samples, batches.per_epoch, run)
 
 
@@ -132,7 +132,6 @@ def _fit(
     **options: Any,
 ) -> tuple[TrainState, History]:
     """Calls `fit` with samples in memory."""
-    kept = arguments.checkpoints or arguments.resume
     return fit(
         model,
         loss,
@@ -143,9 +142,15 @@ def _fit(
         batch_size=arguments.batch_size,
         key=_keys(arguments)[1],
         sample_weight=samples.weights,
-        checkpoints=Checkpoints(folder.checkpoints(arguments.out)) if kept else None,
+        checkpoints=_checkpoints(arguments),
         **options,
     )
+
+
+def _checkpoints(arguments: Train) -> Checkpoints | None:
+    if arguments.checkpoints or arguments.resume:
+        return Checkpoints(folder.checkpoints(arguments.out))
+    return None
 
 
 def _keys(arguments: Train) -> tuple[jax.Array, jax.Array]:

@@ -170,16 +170,11 @@ class Train:
         )
 
     def _check_stream(self) -> None:
-        """Raises a `UsageError` for --stream with what cannot be read from disk, or resumed."""
-        if not self.stream:
-            return
-        if is_dataset(self.data) or Path(self.data).is_dir():
+        """Raises a `UsageError` for --stream with what is not a table."""
+        if self.stream and (is_dataset(self.data) or Path(self.data).is_dir()):
             raise UsageError(
                 f"--stream: DATA={self.data!r} is not a table, which it takes; leave it out."
             )
-        if self.checkpoints or self.resume:
-            name = "--checkpoints" if self.checkpoints else "--resume"
-            raise UsageError(f"{name} keeps no run of --stream; leave one of the two out.")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmarks.results import (
     Setting,
 )
 
-ROUNDS = 15
+BLOCKS, ROUNDS = 3, 15
 
 
 class Speed(NamedTuple):
@@ -140,7 +140,7 @@ def _cell(rng: np.random.Generator, setting: Setting, noise: float) -> Cell:
         if measurement is not best:
             measurement.ratio = interval(np.divide(measurement.times, best.times))
     again = rng.lognormal(0, noise, ROUNDS) / rng.lognormal(0, noise, ROUNDS)
-    cell.null, cell.null_method = interval(again), "jaxpercep manual"
+    cell.null, cell.null_method, cell.blocks = interval(again), "jaxpercep manual", BLOCKS
     return cell
 
 
@@ -162,7 +162,7 @@ def _measurement(
     used = 0.0 if compiled is None else compiled
     return Measurement(
         method=method,
-        times=times.tolist(),
+        times=times.reshape(BLOCKS, -1).tolist(),
         passes=max(1, int(0.02 / true)),
         seconds=seconds,
         trace=None if compiled is None else 0.3 * compiled,
@@ -183,6 +183,7 @@ def _measurement(
 
 def interval(samples: np.ndarray) -> Interval:
     """The median and a rough interval, that of a notched box plot."""
+    samples = samples.ravel()
     places = np.multiply([0.25, 0.5, 0.75], len(samples) - 1)
     low, median, high = np.interp(places, range(len(samples)), np.sort(samples))
     half = 1.57 * (high - low) / np.sqrt(len(samples))

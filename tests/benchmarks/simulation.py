@@ -1,6 +1,7 @@
 """A pool of workers without processes: methods that train, and take as long as they are told."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,7 @@ class Simulation(WorkerPool):
     Attributes:
         calls: the calls made: process, function, name.
         interrupt_at: the number of the sample, or epoch, at which Ctrl-C is pressed.
+        kept: where JAX keeps what it compiles, of each start of the processes.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class Simulation(WorkerPool):
         self.calls: list[tuple[str, str, str]] = []
         self.interrupt_at, self._pools = interrupt_at, pools
         self._workers: dict[str, Worker] = {}
+        self.kept: list[Path | None] = []
         TIME.restart(noise_seed)
 
     def clock(self) -> float:
@@ -194,6 +197,10 @@ class Simulation(WorkerPool):
     @property
     def samples(self) -> int:
         return sum(function in ("sample", "train") for _, function, _ in self.calls)
+
+    def restart(self, programs: Path | None = None) -> None:
+        self._workers.clear()
+        self.kept.append(programs)
 
     def drop(self) -> None:
         self._workers.clear()

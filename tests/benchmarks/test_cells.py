@@ -30,6 +30,7 @@ def profile(**changes: Any) -> Profile:
         "settings": (SETTING,),
         "seconds": 1000,
         "rounds": 12,
+        "blocks": 3,
         "sample": 0.01,
         "first_call": 10,
         "patience": 60,
@@ -91,7 +92,7 @@ def test_a_cell_finds_the_times_that_methods_take() -> None:
     for measurement, call in zip(cell.measurements, (2e-5, 3e-5, 2e-4), strict=True):
         seconds = call + 32e-6
         assert measurement.seconds.median == pytest.approx(seconds, rel=0.03)
-        assert len(measurement.times) == 12
+        assert len(measurement.times[0]) == 12
         assert measurement.passes * 8 * seconds == pytest.approx(0.01, rel=0.1)
         assert measurement.gflops == pytest.approx(cell.flops / measurement.seconds.median / 1e9)
         assert measurement.samples_per_second == pytest.approx(32 / measurement.seconds.median)
@@ -187,7 +188,7 @@ def test_a_method_that_raises_fails_alone() -> None:
 def test_a_process_that_ends_is_started_again_without_the_method() -> None:
     cell = measure([OURS, method("crashing", fails="sample"), SLOWER])
     assert reasons(cell) == {"crashing": (Reason.FAILED, "its process ended by SIGSEGV")}
-    assert all(len(m.times) == 12 for m in cell.measurements)
+    assert all(len(m.times[0]) == 12 for m in cell.measurements)
     assert [m.method for m in cell.measurements] == [OURS.name, SLOWER.name]
 
 
@@ -202,14 +203,14 @@ def test_what_does_not_fit_into_the_time_is_skipped() -> None:
     cell = measure([OURS, method("slow", call=0.5), SLOWER], seconds=20)
     reason, detail = reasons(cell)["slow"]
     assert reason is Reason.TOO_SLOW
-    assert "s: 6 rounds do not fit into this cell's share of the run's time limit" in detail
-    assert all(len(m.times) == 12 for m in cell.measurements)
+    assert "s: 4 rounds do not fit into this cell's share of the run's time limit" in detail
+    assert all(len(m.times[0]) == 12 for m in cell.measurements)
 
 
 def test_a_short_time_has_fewer_rounds() -> None:
     cell = measure(PEERS, seconds=2.0, dispatch=frozenset())
     assert not cell.absences
-    assert 6 <= len(cell.measurements[0].times) < 12
+    assert 4 <= len(cell.measurements[0].times[0]) < 12
     assert TIME.now < 2.2
 
 

@@ -12,16 +12,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import without_jax
 from simulation import TIME, Simulation, method
 
 from benchmarks import arguments, machine, peers, plan, run
 from benchmarks.__main__ import main
+from benchmarks.derived import add_ratios
 from benchmarks.folder import unfinished
-from benchmarks.measure import goals, runner
+from benchmarks.measure import cells, goals, runner
+from benchmarks.measure.messages import CallError
+from benchmarks.measure.worker import Worker
 from benchmarks.peers import Method
-from benchmarks.plan import Profile
+from benchmarks.plan import REPEATS, Profile
 from benchmarks.results import Reason, Results, Setting, load
 
 SMALL = [(8, 16, 4), (8, 16, 16, 4), (8, 32, 4)]
@@ -36,6 +40,7 @@ PROFILE = Profile(
     settings=SETTINGS,
     seconds=100,
     rounds=8,
+    blocks=3,
     sample=0.01,
     first_call=10,
     patience=60,
@@ -44,6 +49,8 @@ PROFILE = Profile(
     compiling=frozenset(),
     goals=(),
 )
+
+AGAIN = 3 * REPEATS  # samples of a cell in a later block: ours, its second instance, the best peer
 
 
 class Suite:
@@ -185,14 +192,14 @@ def test_a_cell_whose_methods_are_too_slow_does_not_interrupt_the_run(suite: Sui
     assert all(len(cell.measurements) == 3 for cell in others)
 
 
-@pytest.mark.parametrize("limit", [8, 16, 32])
+@pytest.mark.parametrize("limit", [8, 16, 64])
 def test_a_run_keeps_to_its_time(suite: Suite, limit: int) -> None:
     settings = [Setting("classification", (8, 16, 4), 2**i, ("batch",)) for i in range(10)]
     suite.profile = dataclasses.replace(PROFILE, settings=tuple(settings))
     suite.methods = (*METHODS, method("slow", 0.05, noise=0.3))
     assert suite("--time-limit", limit) == 0
     assert 0.5 * limit < TIME.now < 1.2 * limit
-    results = suite.results(suite.folder if limit == 32 else unfinished(suite.folder))
+    results = suite.results(suite.folder if limit == 64 else unfinished(suite.folder))
     assert len(results.cells) == 10
     assert all(len(cell.measurements) + len(cell.absences) == 4 for cell in results.cells)
     assert all(cell.of("slow") is None for cell in results.cells[:2])
@@ -218,11 +225,102 @@ def test_ctrl_c_keeps_what_is_done(suite: Suite, capsys: pytest.CaptureFixture[s
     assert suite("--resume") == 0
     results = suite.results()
     assert (results.complete, results.interrupted) == (True, None)
-    assert results.cells[0] == first
+    assert results.cells[0].measurements[0].times[:1] == first.measurements[0].times
     assert [cell.setting for cell in results.cells] == list(SETTINGS)
     assert content(suite.out) == {"quick"}
-    assert suite.pool.samples == 2 * samples
+    assert suite.pool.samples == 2 * samples + 2 * 3 * AGAIN
     assert ("jax", "peaks", "") not in suite.pool.calls
+
+
+def test_ctrl_c_in_a_later_block_keeps_whole_blocks(suite: Suite) -> None:
+    samples = 4 * PROFILE.rounds
+    assert suite(pool=Simulation(interrupt_at=3 * samples + 2 * AGAIN)) == 130
+    results = suite.results(unfinished(suite.folder))
+    assert [cell.blocks for cell in results.cells] == [2, 1, 1]
+    for cell in results.cells:
+        assert {len(m.times) for m in cell.measurements} == {len(cell.again)} == {cell.blocks}
+    before = results.cells[0]
+    assert suite("--resume") == 0
+    assert suite.pool.samples == 5 * AGAIN
+    results = suite.results()
+    assert [cell.blocks for cell in results.cells] == [PROFILE.blocks] * 3
+    assert results.cells[0].measurements[0].times[:2] == before.measurements[0].times
+
+
+def test_ctrl_c_at_the_end_of_a_block_leaves_the_cell_as_it_was(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = 5  # the second cell of the second block
+
+    def interrupted(*args: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        add_ratios(*args)
+
+    monkeypatch.setattr(cells, "add_ratios", interrupted)
+    assert suite() == 130
+    results = suite.results(unfinished(suite.folder))
+    assert [cell.blocks for cell in results.cells] == [2, 1, 1]
+    assert [len(cell.measurements[0].times) for cell in results.cells] == [2, 1, 1]
+
+
+def test_blocks_have_processes_of_their_own_and_share_what_jax_compiles(suite: Suite) -> None:
+    assert suite() == 0
+    first, second, third, *others = suite.pool.kept
+    assert first is not None
+    assert first == second == third
+    assert not first.exists()  # it went with the run
+    assert others == [None, None]  # the time to an accuracy counts compiling
+    assert [cell.blocks for cell in suite.results().cells] == [PROFILE.blocks] * 3
+    orders = [name for _, function, name in suite.pool.calls if function == "sample"]
+    later = orders[3 * 4 * PROFILE.rounds :]
+    assert len(later) == 2 * 3 * AGAIN
+    assert later[:AGAIN] != later[3 * AGAIN : 4 * AGAIN]
+    assert set(later) == {"jaxpercep manual", "jaxpercep manual, again", "optax"}
+    calibrated = [name for _, function, name in suite.pool.calls if function == "calibrate"]
+    assert len(calibrated) == 3 * 4
+
+
+def test_numbers_are_those_of_all_blocks(suite: Suite) -> None:
+    assert suite() == 0
+    for cell in suite.results().cells:
+        for m in cell.measurements:
+            assert len(m.times) == PROFILE.blocks
+            times = np.concatenate(m.times)
+            assert m.seconds.median == pytest.approx(np.median(times), rel=1e-4)
+            assert m.gflops == pytest.approx(cell.flops / m.seconds.median / 1e9, rel=1e-4)
+        first, best = cell.measurements[0], cell.of(cell.best_peer or "")
+        assert best is not None
+        assert first.ratio is not None
+        assert cell.null is not None
+        ratios = np.concatenate(first.times) / np.concatenate(best.times)
+        assert first.ratio.median == pytest.approx(np.median(ratios), rel=1e-4)
+        again = np.concatenate(cell.again) / np.concatenate(first.times)
+        assert cell.null.median == pytest.approx(np.median(again), rel=1e-4)
+
+
+def test_a_method_that_fails_in_a_later_block_lacks_that_block(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Simulation.call
+
+    def failing(self: Simulation, process: str, function: Any, *args: Any) -> Any:
+        if len(self.kept) == 2 and function is Worker.build and args[0] == "optax":
+            raise CallError("out of memory")
+        return call(self, process, function, *args)
+
+    monkeypatch.setattr(Simulation, "call", failing)
+    assert suite() == 0
+    for cell in suite.results().cells:
+        optax, torch = cell.of("optax"), cell.of("torch")
+        assert optax is not None
+        assert torch is not None
+        assert [len(block) for block in optax.times] == [8, 0, 2]
+        assert optax.notes == ["block 2: out of memory"]
+        assert [len(block) for block in torch.times] == [8, 0, 0]  # it is not the best
+        assert cell.measurements[0].ratio is not None
 
 
 def test_ctrl_c_leaves_the_results_of_an_earlier_run(suite: Suite) -> None:
@@ -347,7 +445,7 @@ def test_a_planted_slowdown_is_loud(suite: Suite, capsys: pytest.CaptureFixture[
             assert ratio == pytest.approx(expected, abs=0.04)
     capsys.readouterr()
     assert compare(suite) == 1
-    assert "3 slower, 0 faster, 6 without a difference" in capsys.readouterr().out
+    assert "3 slower, 0 faster, 0 without a difference" in capsys.readouterr().out
     assert compare(suite, "--threshold", 0.3) == 0
 
 
@@ -379,7 +477,7 @@ def test_goals_are_resumed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Non
     suite.profile = dataclasses.replace(PROFILE, settings=SETTINGS[:1], goals=((256, 0.5),))
     suite.methods = tuple(method(name, learns=True, noise=0.01) for name in "ab")
     monkeypatch.setattr(goals, "MAX_EPOCHS", 5)
-    rounds, first = 3 * PROFILE.rounds, 4
+    rounds, first = 3 * PROFILE.rounds + 2 * 2 * REPEATS, 4
     assert suite(pool=Simulation(interrupt_at=rounds + first + 2)) == 130
     kept = suite.results(unfinished(suite.folder))
     assert len(kept.cells) == 1

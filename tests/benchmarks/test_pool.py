@@ -16,6 +16,7 @@ import pytest
 from planted import planted
 
 from benchmarks import truth
+from benchmarks.instructions import refusal
 from benchmarks.machine import cores
 from benchmarks.measure.messages import Built, CallError, Task
 from benchmarks.measure.pool import POOL_SIZES, WorkerPool
@@ -47,7 +48,8 @@ def test_a_method_is_built_and_timed(pool: WorkerPool) -> None:
     reference = truth.reference(WORKLOAD, initial, *WORKLOAD.batches(SETTING, 3, 5))
     assert truth.check(initial, built.parameters, built.losses, reference) is None
     assert built.first_call > 0
-    passes, turn = pool.call("planted", Worker.calibrate, "one", 0.01)
+    passes, turn, instructions = pool.call("planted", Worker.calibrate, "one", 0.01)
+    assert (instructions is None) is (refusal() is not None)
     assert passes >= 1
     assert WARM_UP < turn < 1
     assert pool.call("planted", Worker.sample, "one", passes) > 0
@@ -214,7 +216,7 @@ def test_a_turn_is_a_warm_up_and_a_sample() -> None:
     worker = Worker(lambda: trainer.now)
     worker._ready["one"] = trainer, None  # type: ignore[assignment]
     trainer.collecting = [True] * 2  # threads are awake
-    passes, turn = worker.calibrate("one", 0.6 * WARM_UP)
+    passes, turn, _ = worker.calibrate("one", 0.6 * WARM_UP)
     assert passes == 3
     before = trainer.now
     worker.sample("one", passes)
