@@ -59,7 +59,8 @@ from .population import Population, train_population
 from .resuming import Checkpoints
 from .rosenblatt import PerceptronResult, append_bias, perceptron_rule
 from .streaming import fit_batches
-from .training import TrainState, fit, init_state, make_step
+from .training import fit
+from .update import TrainState, init_state, make_step
 from .validation import EarlyStopping, History
 
 __all__ = [

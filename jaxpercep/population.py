@@ -27,7 +27,8 @@ from jaxpercep.gradients import METHODS, Method, check_pair
 from jaxpercep.lanes import in_lanes, suits_lanes
 from jaxpercep.layer import Layer, Params, as_array
 from jaxpercep.losses import Loss
-from jaxpercep.training import TrainState, checked_data, init_state, update_of
+from jaxpercep.training import checked_data
+from jaxpercep.update import TrainState, init_state, update_of
 
 LANES = 128  # networks in a block, whose parameters and activations then fit the cache
 

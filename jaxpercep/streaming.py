@@ -17,15 +17,13 @@ from jaxpercep.layer import Layer, as_array
 from jaxpercep.loop import train
 from jaxpercep.losses import Loss
 from jaxpercep.training import (
-    Step,
-    TrainState,
     check_is_pair,
     check_untraced,
     checked_data,
     checked_start,
     naming,
-    update_of,
 )
+from jaxpercep.update import Step, TrainState, update_of
 from jaxpercep.validation import History, Watch
 
 

@@ -1,20 +1,17 @@
-"""Training: one jitted update step, and `fit`, which runs many of them as one program."""
+"""`fit`: training on data in memory."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache, partial, update_wrapper
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep import loop
 from jaxpercep._checks import (
-    check_bool,
     check_callable,
     check_choice,
     check_finite,
@@ -22,100 +19,22 @@ from jaxpercep._checks import (
     counted,
     shown,
 )
-from jaxpercep.deferring import Deferred
-from jaxpercep.gradients import METHODS, Method, check_pair, check_values, value_and_grad
+from jaxpercep.gradients import METHODS, Method, check_pair, check_values
 from jaxpercep.keeping import Keeping, Place, Run, checked_keeping
 from jaxpercep.layer import (
     Layer,
     Params,
     as_array,
-    as_floating,
     check_input,
     check_key,
-    check_layer,
 )
 from jaxpercep.losses import Loss
+from jaxpercep.steps import Data, run_steps
+from jaxpercep.update import TrainState, check_optimizer, check_state
 from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping
-from jaxpercep.weighting import Weighted, checked_weights
+from jaxpercep.weighting import checked_weights
 
-STEPS_PER_BLOCK = 64  # of the innermost loop
-NUMBERS_PER_BLOCK = 128  # of predictions that it keeps, 512 bytes of float32
-MOST_DEFERRED = 8  # numbers of a prediction whose loss is left for later
 STEPS_PER_VALIDATION = 100  # of the full batch
-
-
-class TrainState(NamedTuple):
-    """Everything a step changes: the number of steps taken, parameters, optimizer state."""
-
-    step: jax.Array
-    params: Params
-    opt_state: optax.OptState
-
-    @classmethod
-    def create(cls, params: Params, optimizer: optax.GradientTransformation) -> "TrainState":
-        """Returns the state at step 0 of parameters that are there already.
-
-        Raises:
-            TypeError: A parameter is not an array of floating point, or `optimizer` is not an optax
-                gradient transformation.
-        """
-        _check_optimizer(optimizer)
-        params = as_floating("params", params)
-        # Copied, for some optimizers keep the first parameters, and no buffer can be donated twice.
-        opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
-        return cls(jnp.zeros((), jnp.int32), params, opt_state)
-
-
-Step = Callable[[TrainState, ArrayLike, ArrayLike], tuple[TrainState, jax.Array]]
-
-
-def init_state(model: Layer, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
-    """Draws parameters and returns the state at step 0.
-
-    The same state serves both gradient methods: `opt_state` is `optimizer.init(params)`.
-
-    Raises:
-        TypeError: `model` is not a layer, `optimizer` not an optax gradient transformation, or
-            `key` not a key.
-    """
-    check_layer("model", model)
-    _check_optimizer(optimizer)
-    check_key(key)
-    return _first_state(model, optimizer, key)
-
-
-def make_step(
-    model: Layer,
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    method: Method = "autodiff",
-    donate: bool = False,
-) -> Step:
-    """Returns a jitted (state, x, y) -> (state, loss), one update: params + optimizer(gradients).
-
-    The loss is that of the batch before the update. It compiles once per shape of x and y.
-
-    Args:
-        model: a layer.
-        loss: a loss.
-        optimizer: an optax gradient transformation.
-        method: `"autodiff"` or `"manual"`.
-        donate: consume the state: its buffers are reused for the new one, which saves a copy of
-            the parameters, and the state passed in must not be used again.
-
-    Raises:
-        ValueError: The method is unknown, or the model ends in `sigmoid` and the loss takes logits.
-        TypeError: An argument is of the wrong kind.
-    """
-    _check_optimizer(optimizer)
-    check_bool("donate", donate)
-    step = update_of(model, loss, optimizer, method)
-
-    def checked(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
-        _check_state(state, optimizer)
-        return step(state, x, y)
-
-    return _Step(jax.jit(checked, donate_argnums=0 if donate else ()), optimizer)
 
 
 def fit(
@@ -205,12 +124,12 @@ def fit(
     total = _total_steps(state, steps, epochs, per_epoch)
     usual = per_epoch if batch_size else STEPS_PER_VALIDATION
     watch = _watch(model, loss, state.params, validation, validate_every, usual, early_stopping)
-    run, data = partial(_run_steps, model, loss, optimizer, method, batch_size), (x, y, weights)
+    run, data = partial(run_steps, model, loss, optimizer, method, batch_size), (x, y, weights)
     taking = _InMemory(run, data, key, total)
 
     def lower(place: Place) -> Any:
         del place
-        return _run_steps.lower(*run.args, state, data, key, 1)
+        return run_steps.lower(*run.args, state, data, key, 1)
 
     this = Run(
         function="fit",
@@ -236,10 +155,6 @@ def fit(
     return loop.train(state, taking, watch, callback, keeping.opened(this))
 
 
-_Data: TypeAlias = tuple[jax.Array, jax.Array, jax.Array | None]
-"""Inputs, targets, and the weights of the samples if there are any."""
-
-
 class _InMemory(NamedTuple):
     """Takes steps over data on the device, many a call.
 
@@ -251,7 +166,7 @@ class _InMemory(NamedTuple):
     """
 
     run: Callable[..., tuple[TrainState, jax.Array]]
-    data: _Data
+    data: Data
     key: jax.Array | None
     total: int
 
@@ -283,160 +198,10 @@ class _InMemory(NamedTuple):
         )
 
 
-@cache
-def _is_array(kind: type) -> bool:
-    return issubclass(kind, jax.Array)  # asked once for each type: it takes as long as all the rest
-
-
-def _held(argument: str, value: Any) -> ArrayLike:
-    """Returns what `jax.jit` takes as it is.
-
-    It would take a masked array without its mask, and refuse frames. Of the other byte order it
-    reads the bytes in this machine's once it has compiled a program for numbers of that type.
-    """
-    if type(value) is np.ndarray and value.dtype.isnative:
-        return value
-    return as_array(argument, value)
-
-
-class _Step:
-    """A jitted step that says what is wrong with arguments that JAX refuses before it traces."""
-
-    def __init__(self, jitted: Any, optimizer: optax.GradientTransformation) -> None:
-        self._jitted = jitted
-        self._optimizer = optimizer
-        update_wrapper(self, jitted)
-
-    def __call__(
-        self, state: TrainState, x: ArrayLike, y: ArrayLike
-    ) -> tuple[TrainState, jax.Array]:
-        try:
-            if not (_is_array(type(x)) and _is_array(type(y))):
-                x, y = _held("x", x), _held("y", y)
-            return self._jitted(state, x, y)
-        except (TypeError, ValueError):
-            _check_state(state, self._optimizer)
-            as_array("x", x)
-            as_array("y", y)
-            raise
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # those of the class, which copying asks for too early
-            raise AttributeError(name)
-        return getattr(self._jitted, name)  # lower, trace and so on
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _first_state(
-    model: Layer, optimizer: optax.GradientTransformation, key: jax.Array
-) -> TrainState:
-    return TrainState.create(model.init(key), optimizer)
-
-
-def update_of(
-    model: Layer, loss: Loss, optimizer: optax.GradientTransformation, method: Method
-) -> Step:
-    """Returns one update that is neither jitted nor checked."""
-    gradient = value_and_grad(model, loss, method)
-
-    def update(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
-        value, grads = gradient(state.params, x, y)
-        # optax raises a float to an integer power, which strict promotion would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, changes)
-        return TrainState(state.step + 1, params, opt_state), value
-
-    return update
-
-
-@partial(jax.jit, static_argnums=range(5))
-def _run_steps(
-    model: Layer,
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    method: Method,
-    batch_size: int | None,
-    state: TrainState,
-    data: _Data,
-    key: jax.Array | None,
-    count: int,
-) -> tuple[TrainState, jax.Array]:
-    """Takes `count` <= STEPS_PER_CALL steps; `count` is traced, so one program serves every cut.
-
-    XLA compiles an inner loop into one kernel if it carries little. So it carries the state and its
-    own losses, or the few predictions from which they follow; an outer loop shuffles, and keeps all
-    losses.
-    """
-    samples = len(data[0])
-    batches = samples // (batch_size or samples)
-
-    def loss_of(weights: jax.Array | None) -> Loss:
-        return loss if weights is None else Weighted(loss, weights)
-
-    def permutation(epoch: jax.Array) -> jax.Array | None:
-        if key is None:
-            return None
-        return jax.random.permutation(jax.random.fold_in(key, epoch), samples)
-
-    def batch(order: jax.Array | None, position: jax.Array) -> _Data:
-        if order is None or batch_size is None:
-            return data
-        rows = lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
-        x, y, weights = data
-        return x[rows], y[rows], None if weights is None else weights[rows]
-
-    def step(state: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None) -> Any:
-        mine = loss_of(weights)
-        record = Deferred(mine) if deferring else mine
-        return update_of(model, record, optimizer, method)(state, x, y)
-
-    def loss_at(order: jax.Array | None, position: jax.Array, prediction: jax.Array) -> jax.Array:
-        _, y, weights = batch(order, position)
-        return loss_of(weights).apply(prediction, y)
-
-    def block(carry: Any) -> Any:
-        done, state, order, losses = carry
-        epoch, position = jnp.divmod(state.step, batches)
-
-        def keep(_: jax.Array) -> jax.Array | None:
-            return order
-
-        order = lax.cond(position == 0, permutation, keep, epoch)
-        steps = jnp.minimum(length, count - done)
-        if order is not None:
-            steps = jnp.minimum(steps, batches - position)
-
-        def body(i: jax.Array, carry: Any) -> Any:
-            state, records = carry
-            state, record = step(state, *batch(order, position + i))
-            return state, records.at[i].set(record)
-
-        records = jnp.zeros((length, *record.shape), record.dtype)
-        state, mine = lax.fori_loop(0, steps, body, (state, records))
-        if deferring:
-            positions = position + jnp.arange(length, dtype=position.dtype)
-            mine = jax.vmap(partial(loss_at, order))(positions, mine)
-        return done + steps, state, order, lax.dynamic_update_slice(losses, mine, (done,))
-
-    order = permutation(state.step // batches)
-    prediction = jax.eval_shape(model.apply, state.params, batch(order, state.step % batches)[0])
-    deferring = method == "manual" and prediction.size <= MOST_DEFERRED
-    length = (
-        min(STEPS_PER_BLOCK, NUMBERS_PER_BLOCK // prediction.size) if deferring else STEPS_PER_BLOCK
-    )
-    record = jax.eval_shape(step, state, *batch(order, state.step % batches))[1]
-    dtype = jax.eval_shape(partial(loss_at, order), state.step % batches, prediction).dtype
-    losses = jnp.zeros(loop.STEPS_PER_CALL + length, dtype)
-    carry = jnp.zeros_like(count), state, order, losses
-    _, state, _, losses = lax.while_loop(lambda carry: carry[0] < count, block, carry)
-    return state, losses
-
-
 def checked_start(optimizer: Any, state: Any, method: Any, callback: Any) -> TrainState:
     """Returns the state with its leaves as JAX's arrays, or raises unless a run can start so."""
-    _check_optimizer(optimizer)
-    _check_state(state, optimizer)
+    check_optimizer(optimizer)
+    check_state(state, optimizer)
     for path, leaf in jax.tree.leaves_with_path(state.params):
         check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
     check_choice("method", method, METHODS)
@@ -457,44 +222,6 @@ def check_untraced(function: str, *arguments: Any) -> None:
             "calls. Use step = make_step(model, loss, optimizer) in "
             "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)."
         )
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(
-            f"optimizer={_shown(optimizer)} is not an optax gradient transformation; "
-            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, ...)."
-        )
-
-
-def _check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
-    if not isinstance(state, TrainState):
-        raise TypeError(
-            f"state={_shown(state)} is not a TrainState; make one with "
-            "init_state(model, optimizer, key), or of parameters that are there already with "
-            "TrainState.create(params, optimizer)."
-        )
-    params = as_floating("state.params", state.params)
-    step = as_array("state.step", state.step)
-    if step.shape or not jnp.issubdtype(step.dtype, jnp.integer):
-        raise TypeError(f"state.step is {shown(state.step)}, expected one integer.")
-    expected = jax.eval_shape(optimizer.init, params)
-    if _shapes(state.opt_state) != _shapes(expected):
-        raise ValueError(
-            f"state.opt_state={shown(state.opt_state)} is not of this optimizer and these "
-            "parameters; make the state with init_state(model, optimizer, key), or put "
-            "optimizer.init(state.params) into it."
-        )
-
-
-def _shown(value: Any) -> str:
-    """Reads as the argument in the call; a whole state or optimizer by its type."""
-    whole = isinstance(value, (TrainState, optax.GradientTransformation))
-    return f"a {type(value).__name__}" if whole else shown(value)
-
-
-def _shapes(tree: Any) -> Any:
-    return jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def checked_data(

@@ -19,7 +19,7 @@ from helpers import python, run, without_jax
 from jaxpercep import activations, gradients, tour
 from jaxpercep.commands import actions, arguments, checkpoint, heads, schedules, sources
 from jaxpercep.datasets import Dataset, parity
-from jaxpercep.training import History
+from jaxpercep.validation import History
 
 QUICK = ("--hidden", "8", "--learning-rate", "0.1", "--epochs", "60")
 

@@ -31,7 +31,8 @@ from runs import (
 )
 
 import jaxpercep as jp
-from jaxpercep import loop, resuming, training
+from jaxpercep import loop, resuming
+from jaxpercep import steps as program
 from jaxpercep._files import series
 from jaxpercep._identity import program_digest
 
@@ -126,9 +127,9 @@ def test_a_run_goes_on_without_compiling_again(tmp_path):
     optimizer = optax.sgd(0.2)
     with pytest.raises(Killed):
         fit(tmp_path, optimizer=optimizer, steps=4, callback=partial(killing, 2))
-    before = training._run_steps._cache_size()
+    before = program.run_steps._cache_size()
     fit(tmp_path, optimizer=optimizer, steps=4)
-    assert training._run_steps._cache_size() == before
+    assert program.run_steps._cache_size() == before
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import jaxpercep as jp
 from jaxpercep.commands import actions, checkpoint, samples, schedules, sources
 from jaxpercep.commands.arguments import Train
 from jaxpercep.datasets import logic_gate
-from jaxpercep.training import History
+from jaxpercep.validation import History
 
 HEADER = ["id", "age", "colour", "size", "ill"]
 OPTIONS = ("--drop", "id", "--missing", "mean", "--hidden", "--learning-rate", "0.1")

@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 
 import jaxpercep as jp
-from jaxpercep import _interactive, loop, training
+from jaxpercep import _interactive, loop
+from jaxpercep import steps as program
 from jaxpercep.datasets import digits
 
 METHODS = ("autodiff", "manual")
@@ -265,7 +266,7 @@ def cut_into(monkeypatch, seconds, at_most=loop.STEPS_PER_CALL):
     monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds)
     monkeypatch.setattr(loop, "STEPS_PER_CALL", at_most)
     optimizer = optax.sgd(0.1)  # a new one: nothing is compiled for it yet
-    before = training._run_steps._cache_size()
+    before = program.run_steps._cache_size()
     calls = []
     result = fit(
         fresh(optimizer),
@@ -275,7 +276,7 @@ def cut_into(monkeypatch, seconds, at_most=loop.STEPS_PER_CALL):
         key=KEY,
         callback=lambda _, losses: calls.append(len(losses)),
     )
-    return result, calls, training._run_steps._cache_size() - before
+    return result, calls, program.run_steps._cache_size() - before
 
 
 def test_cuts_change_neither_results_nor_compilations(monkeypatch):
@@ -291,10 +292,10 @@ def test_cuts_change_neither_results_nor_compilations(monkeypatch):
 
 def test_fitting_again_does_not_compile_again():
     state, _ = fit(fresh(), steps=2)
-    before = training._run_steps._cache_size()
+    before = program.run_steps._cache_size()
     state, _ = fit(state, steps=3)
     fit(fresh(), steps=2)
-    assert training._run_steps._cache_size() == before
+    assert program.run_steps._cache_size() == before
 
 
 @pytest.mark.parametrize("cut", [2, 3, 7])

@@ -12,7 +12,8 @@ import optax
 import pytest
 
 import jaxpercep as jp
-from jaxpercep import loop, training
+from jaxpercep import loop
+from jaxpercep import steps as program
 from jaxpercep.validation import Watch
 
 MODEL, LOSS, SGD = jp.mlp([2, 3, 1], jp.tanh), jp.SquaredError(), optax.sgd(0.1, momentum=0.5)
@@ -86,12 +87,12 @@ def test_cuts_change_neither_validation_nor_compilations(monkeypatch):
         monkeypatch.setattr(loop, "SECONDS_PER_CALL", seconds)
         monkeypatch.setattr(loop, "STEPS_PER_CALL", at_most)
         optimizer = optax.sgd(0.3)
-        before = training._run_steps._cache_size()
+        before = program.run_steps._cache_size()
         stopping = jp.EarlyStopping(2)
         state = jp.init_state(MODEL, optimizer, KEY)
         options = {"validation": OPPOSITE, "validate_every": 5, "early_stopping": stopping}
         state, history = jp.fit(MODEL, LOSS, optimizer, state, X, Y, steps=100, **options)
-        assert training._run_steps._cache_size() == before + 1
+        assert program.run_steps._cache_size() == before + 1
         assert 0 < history.stopped < 100
         results.append((state, history.loss, history.validation, history.best, history.stopped))
     for other in results[1:]:

@@ -28,7 +28,9 @@ from jaxpercep.losses import Loss
 from jaxpercep.plots import loss_curves
 from jaxpercep.resuming import Checkpoints
 from jaxpercep.streaming import fit_batches
-from jaxpercep.training import History, TrainState, fit, init_state
+from jaxpercep.training import fit
+from jaxpercep.update import TrainState, init_state
+from jaxpercep.validation import History
 
 
 def train(arguments: Train) -> int:

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from jaxpercep._networks import layered, unlayered
 from jaxpercep.estimators.program import Numbers, Rule, Training, first_state, run_epochs
 from jaxpercep.estimators.samples import Data, rounded
-from jaxpercep.training import TrainState
+from jaxpercep.update import TrainState
 
 if TYPE_CHECKING:
     from jaxpercep.estimators.base import BaseMLP

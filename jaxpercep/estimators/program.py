@@ -19,7 +19,7 @@ from jaxpercep.estimators.samples import Table, dense, padded, rounded
 from jaxpercep.gradients import value_and_grad
 from jaxpercep.layer import Layer, Params
 from jaxpercep.losses import Loss
-from jaxpercep.training import TrainState, update_of
+from jaxpercep.update import TrainState, update_of
 from jaxpercep.weighting import Weighted
 
 ROWS_AT_ONCE = 4096  # of which outputs are computed, so that there are few programs and arrays

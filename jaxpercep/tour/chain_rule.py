@@ -15,7 +15,8 @@ from jaxpercep.layer import Params
 from jaxpercep.losses import SquaredError
 from jaxpercep.tour.published import load
 from jaxpercep.tour.section import Section, Table, agree
-from jaxpercep.training import TrainState, fit
+from jaxpercep.training import fit
+from jaxpercep.update import TrainState
 
 MODEL = mlp([2, 2, 2], sigmoid, sigmoid)
 HALF_SQUARED_ERROR = SquaredError(0.5, "sum")

@@ -17,7 +17,8 @@ from jaxpercep.layer import Params
 from jaxpercep.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from jaxpercep.plots import confusion_matrix, gradient_norms, misread
 from jaxpercep.tour.section import Picture, Section, Table, agree
-from jaxpercep.training import fit, init_state
+from jaxpercep.training import fit
+from jaxpercep.update import init_state
 
 SEEDS = range(5)
 DEPTH = 8

@@ -21,7 +21,8 @@ from jaxpercep.plots import decision_boundaries, loss_curves
 from jaxpercep.rosenblatt import append_bias, perceptron_rule
 from jaxpercep.tour.published import dense_params, load
 from jaxpercep.tour.section import Picture, Section, Table, agree
-from jaxpercep.training import TrainState, fit
+from jaxpercep.training import fit
+from jaxpercep.update import TrainState
 
 METHODS: tuple[Method, ...] = ("autodiff", "manual")
 LOSS = BinaryCrossEntropy(from_logits=False)

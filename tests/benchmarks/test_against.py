@@ -28,9 +28,9 @@ TINY = Setting("xor", (2, 2, 1), 4)
 
 
 def checkout(folder: Path, edit: tuple[str, str] = ("", "")) -> Path:
-    """Copies jaxpercep, with one piece of its `training.py` replaced."""
+    """Copies jaxpercep, with one piece of its `update.py` replaced."""
     shutil.copytree(ROOT / "jaxpercep", folder / "jaxpercep")
-    path = folder / "jaxpercep" / "training.py"
+    path = folder / "jaxpercep" / "update.py"
     text = path.read_text("utf-8")
     assert edit[0] in text
     path.write_text(text.replace(*edit), "utf-8")
@@ -163,7 +163,7 @@ def test_what_the_old_side_lacks_is_listed_and_what_it_compiles_otherwise(
     """The old side has no `fit`, and its step sorts."""
     stub = checkout(tmp_path / "old", SORTS) / "jaxpercep" / "__init__.pyi"
     text = stub.read_text("utf-8")
-    stub.write_text(text.replace("TrainState, fit, init_state", "TrainState, init_state"), "utf-8")
+    stub.write_text(text.replace("from .training import fit\n", ""), "utf-8")
     found = compared(tmp_path / "old", [(FIT, FIT), (STEP, STEP)], monkeypatch)
     assert [change.method for change in found.changes] == [STEP.name]
     (line,) = found.only_new
