@@ -33,11 +33,13 @@ ROWS = 2**13  # that are written at a time
 EXCESS = 1.25  # the size of the table, in limits
 HIDDEN = ("128", "128")
 LIMITED = """
-import resource, sys
+import atexit, pathlib, resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv.pop(1)),) * 2)
+status, peak = pathlib.Path("/proc/self/status"), pathlib.Path(sys.argv.pop(1))
+atexit.register(lambda: peak.write_text(status.read_text().split("VmHWM:")[1].split()[0]))
 from jaxpercep.__main__ import main
 sys.exit(main())
-"""
+"""  # the peak that the system gives to a parent is not below that of the parent itself
 
 
 # Files.
@@ -104,16 +106,14 @@ class Outcome(NamedTuple):
 def limited(limit: int, *words: object) -> Outcome:
     """Runs `jaxpercep` with a limit on its data, in bytes."""
     start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, "-c", LIMITED, str(limit), *map(str, words)]
+    with tempfile.TemporaryFile("w+") as said, tempfile.NamedTemporaryFile("r") as peak:
+        command = [sys.executable, "-c", LIMITED, str(limit), peak.name, *map(str, words)]
         # Arrow's own pool reserves more than it uses, which counts as data.
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        code = subprocess.run(command, stdout=said, stderr=said, env=environment).returncode
         said.seek(0)
         seconds = time.perf_counter() - start
-        return Outcome(process.returncode, 1024 * used.ru_maxrss, said.read(), seconds)
+        return Outcome(code, 1024 * int(peak.read() or 0), said.read(), seconds)
 
 
 def prove(path: Path, limit: int) -> dict[str, Outcome]:

@@ -15,7 +15,10 @@ NEEDED = {
     "tyro": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "msgspec": ("jaxpercep.save", "jaxpercep.save"),
     "filelock": ("jaxpercep.Checkpoints", "jaxpercep.Checkpoints"),
-    "pyarrow": ("jaxpercep.tables.load_features('x.parquet', 1)", "a Parquet file"),
+    "pyarrow": (
+        "from jaxpercep import tables; tables.load_features('x.parquet', 1)",
+        "a Parquet file",
+    ),
     "jinja2": ("runpy.run_module('jaxpercep', run_name='__main__')", "the command line"),
     "matplotlib": ("jaxpercep.plots.loss_curves", "jaxpercep.plots"),
     "sklearn moons": ("jaxpercep.datasets.moons(10)", "moons"),

@@ -22,7 +22,8 @@ def test_a_file_beyond_the_limit_of_the_process(tmp_path: Path) -> None:
         assert found[command].code == 0, found[command].said
         assert "accuracy" in found[command].said
         assert found[command].peak < LIMIT + 2**28  # code that is mapped is not data
-    assert sum(1 for _ in path.with_suffix(".out").open()) == 1 + rows_beyond(LIMIT)
+    with path.with_suffix(".out").open() as lines:
+        assert sum(1 for _ in lines) == 1 + rows_beyond(LIMIT)
 
 
 def test_the_tables_are_the_same_in_every_format(tmp_path: Path) -> None:

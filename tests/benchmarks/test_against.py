@@ -189,7 +189,7 @@ def test_ctrl_c_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
             assert process.stderr is not None
             assert process.stderr.readline().startswith("block 0 of 5: xor 2-2-1 batch 4")
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
         finally:
             process.kill()
     assert process.returncode == 130
