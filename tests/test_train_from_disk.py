@@ -476,7 +476,11 @@ def test_ctrl_c_while_it_trains_saves_the_state_reached(
 
     monkeypatch.setattr(ShuffledBatches, "__next__", interrupting)
     words = ("train", ill, "--drop", "id", "--missing", "mean", "--epochs", 10**7, "--stream")
-    result = run(*words, "--out", tmp_path / "m")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        result = run(*words, "--out", tmp_path / "m")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.code == 130
     assert "interrupted after" in result.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ill.csv", "m"]
