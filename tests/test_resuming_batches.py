@@ -112,7 +112,8 @@ def torch_loader():
     data = pytest.importorskip("torch.utils.data")
     tensors = data.TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
     seeded = torch.Generator().manual_seed(0)
-    return data.DataLoader(tensors, batch_size=8, shuffle=True, generator=seeded)
+    two_epochs = data.RandomSampler(tensors, num_samples=2 * len(X), generator=seeded)
+    return data.DataLoader(tensors, batch_size=8, sampler=two_epochs, generator=seeded)
 
 
 def of_bytes():
