@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from numpy.typing import NDArray
 
 from jaxpercep._checks import check_finite
 from jaxpercep.layer import Residuals, accumulator, as_array, check_input
-from jaxpercep.losses import Loss
+from jaxpercep.wrapped import Wrapped
 
 
 @dataclass(frozen=True, eq=False)  # equal only to itself: arrays have no hash
-class Weighted:
+class Weighted(Wrapped):
     """L = scale sum_n w_n l(p_n, t_n) / sum_n w_n, so dL/dp_n = scale w_n / sum w  dl/dp_n.
 
     A sample of weight 2 counts as two of weight 1, and one of weight 0 as none. L is 0 where all
@@ -27,18 +26,8 @@ class Weighted:
         scale: a factor; the number of outputs makes a sum of l's mean over the outputs.
     """
 
-    loss: Loss
     weights: jax.Array
     scale: float = 1.0
-
-    @property
-    def takes_logits(self) -> bool:
-        """The loss does."""
-        return self.loss.takes_logits
-
-    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
-        """Raises a `ValueError` if the loss is not defined for a value of the target."""
-        self.loss.check(prediction_shape, target)
 
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
         """Returns L."""
@@ -69,7 +58,7 @@ class Weighted:
 
 
 @dataclass(frozen=True)
-class ClassWeighted:
+class ClassWeighted(Wrapped):
     """`Weighted`, where the weight of a sample is that of its class.
 
     Attributes:
@@ -77,17 +66,7 @@ class ClassWeighted:
         weights: of each class, 0 or more. Targets are labels `[n]`, or zeros and ones `[n, 1]`.
     """
 
-    loss: Loss
     weights: tuple[float, ...]
-
-    @property
-    def takes_logits(self) -> bool:
-        """The loss does."""
-        return self.loss.takes_logits
-
-    def check(self, prediction_shape: tuple[int, ...], target: NDArray[Any]) -> None:
-        """Raises a `ValueError` if the loss is not defined for a value of the target."""
-        self.loss.check(prediction_shape, target)
 
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
         """Returns L."""
