@@ -4,10 +4,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_positive_int, check_real
+from jaxpercep._checks import check_finite, check_positive_int, check_real
 from jaxpercep.layer import Layer, Params, as_array, as_floating, check_input
 from jaxpercep.losses import Loss
 from jaxpercep.training import checked_data
@@ -57,30 +58,42 @@ def accuracy(prediction: ArrayLike, target: ArrayLike, *, threshold: float | Non
         threshold: for a single output: 0 for logits, 0.5 for probabilities.
 
     Raises:
-        ValueError: The shapes do not go together, there are no samples, a single output comes
-            without a threshold, or several outputs with one.
+        ValueError: The shapes do not go together, there are no samples, a prediction or a target is
+            NaN or infinite, a target is not one of the labels, a single output comes without a
+            threshold, or several outputs with one.
         TypeError: `prediction` is not floating point, `target` not numbers, or several outputs come
             with targets that are neither labels nor one-hot.
     """
-    p, t = check_input("accuracy", prediction, argument="prediction"), as_array("target", target)
+    p, t = as_array("prediction", prediction), as_array("target", target)
+    if not jnp.issubdtype(p.dtype, jnp.floating):
+        raise TypeError(
+            f"prediction has dtype {p.dtype}, expected floating-point outputs of a model: "
+            "accuracy(prediction, target), in this order."
+        )
     single = p.ndim == 1 or (p.ndim == 2 and p.shape[1] == 1)
     if single != (threshold is not None):
         fix = "pass threshold=0 for logits, 0.5 for probabilities" if single else "leave it out"
         raise ValueError(
             f"threshold={threshold} with a prediction of shape {list(p.shape)}: {fix}."
         )
-    if single:
-        is_one = _column(p, t).astype(p.dtype) > 0.5
-        return float(jnp.mean((p.reshape(len(p)) > check_real("threshold", threshold)) == is_one))
-    if p.ndim != 2 or t.shape not in (p.shape, p.shape[:1]):
+    if not single and (p.ndim != 2 or t.shape not in (p.shape, p.shape[:1])):
         raise ValueError(
             f"target has shape {list(t.shape)} and prediction {list(p.shape)}; expected "
             "predictions [n, classes] with labels [n] or one-hot rows [n, classes]."
         )
-    if t.ndim == 1 and not jnp.issubdtype(t.dtype, jnp.integer):
+    check_input("accuracy", p, argument="prediction")
+    check_finite("prediction", p)
+    check_finite("target", t)
+    if single:
+        is_one = _labels(_column(p, t), 2).astype(bool)
+        right = (p.reshape(len(p)) > check_real("threshold", threshold)) == is_one
+    elif t.ndim == 2:
+        right = jnp.argmax(p, axis=1) == jnp.argmax(t, axis=1)
+    elif jnp.issubdtype(t.dtype, jnp.integer):
+        right = jnp.argmax(p, axis=1) == _labels(t, p.shape[1])
+    else:
         raise TypeError(f"target has dtype {t.dtype}, expected integer labels.")
-    labels = t if t.ndim == 1 else jnp.argmax(t, axis=1)
-    return float(jnp.mean(jnp.argmax(p, axis=1) == labels))
+    return int(jnp.sum(right)) / len(right)
 
 
 def _column(p: jax.Array, t: jax.Array) -> jax.Array:
@@ -91,6 +104,17 @@ def _column(p: jax.Array, t: jax.Array) -> jax.Array:
             "for each."
         )
     return t.reshape(len(p))
+
+
+def _labels(t: jax.Array, classes: int) -> jax.Array:
+    """Returns the targets, or raises unless they are labels of so many classes."""
+    wrong = ~np.isin(t, range(classes))
+    if wrong.any():
+        raise ValueError(
+            f"target[{np.argmax(wrong)}] is {t[np.argmax(wrong)].item():g}; expected "
+            + ("0 or 1 for each sample." if classes == 2 else f"labels from 0 to {classes - 1}.")
+        )
+    return t
 
 
 def outputs(model: Layer, params: Params, x: jax.Array, batch_size: int | None = None) -> jax.Array:

@@ -32,7 +32,7 @@ from jaxpercep.losses import Loss
 from jaxpercep.steps import Data, run_steps
 from jaxpercep.update import TrainState, check_optimizer, check_state
 from jaxpercep.validation import EarlyStopping, History, Watch, check_stopping
-from jaxpercep.weighting import checked_weights
+from jaxpercep.weighting import check_mean, checked_weights
 
 STEPS_PER_VALIDATION = 100  # of the full batch
 
@@ -93,7 +93,7 @@ def fit(
         key: for the order of the samples; needed with `batch_size`.
         method: `"autodiff"` or `"manual"`.
         sample_weight: weights w `[n]`, 0 or more: the loss of a batch is then the weighted mean
-            sum_n w_n l_n / sum_n w_n of the losses of its samples alone.
+            sum_n w_n l_n / sum_n w_n of the losses of its samples alone. The loss has to be a mean.
         callback: called between compiled calls, and after each validation, with the state and the
             losses since the last time; if it returns True, the run ends.
         validation: inputs `[m, ...]` and targets `[m, ...]`, of which the loss is measured at once.
@@ -105,20 +105,22 @@ def fit(
     Raises:
         ValueError: Both or neither of `steps` and `epochs` are given; the batch is larger than the
             data; x and y differ in length; the data hold NaN, infinity, or targets that the loss is
-            not defined for; a weight is negative or not finite, or all are 0; the parameters or the
-            first loss are not finite; there are more steps than `state.step` can count; the method
-            is unknown; the model ends in `sigmoid` and the loss takes logits; the validation data
-            are not fit for model or loss, or missing; the checkpoints cannot be used, as
-            `Checkpoints` says.
+            not defined for; a weight is negative or not finite, all are 0, or the loss is no mean
+            over samples; the parameters or the first loss are not finite; there are more steps than
+            `state.step` can count; the method is unknown; the model ends in `sigmoid` and the loss
+            takes logits; the validation data are not fit for model or loss, or missing; the
+            checkpoints cannot be used, as `Checkpoints` says.
         TypeError: An argument is of the wrong kind, the callback returns something else than None
             or a bool, or `fit` is called under `jit` or `vmap`.
         OSError: A checkpoint cannot be written.
     """
-    check_untraced("fit", state, x, y, validation)
+    check_untraced("fit", state, x, y, validation, sample_weight)
     state = checked_start(optimizer, state, method, callback)
     keeping = checked_keeping(checkpoints)
     x, y = checked_data(model, loss, state.params, x, y)
     weights = checked_weights(sample_weight, len(x))
+    if weights is not None:
+        check_mean(model, loss, state.params, x, y)
     key = _checked_key(len(x), batch_size, key)
     per_epoch = len(x) // (batch_size or len(x))
     total = _total_steps(state, steps, epochs, per_epoch)

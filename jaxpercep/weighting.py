@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_finite
-from jaxpercep.layer import Residuals, accumulator, as_array, check_input
+from jaxpercep._checks import as_numbers, check_finite
+from jaxpercep.layer import Layer, Params, Residuals, as_array, check_input
+from jaxpercep.losses import Loss
 from jaxpercep.wrapped import Wrapped
 
 
@@ -86,22 +87,42 @@ class ClassWeighted(Wrapped):
 
 
 def checked_weights(weights: Any, n: int) -> jax.Array | None:
-    """Returns the weights of n samples as floating point, or raises; None stays None."""
+    """Returns the weights of n samples as floating point, or raises; None stays None.
+
+    Only their ratios count, so they are divided by a power of two, which rounds nothing, such that
+    their sum neither overflows nor vanishes.
+    """
     if weights is None:
         return None
-    w = as_array("sample_weight", weights)
+    w = as_numbers("sample_weight", weights)
     if w.shape != (n,):
         raise ValueError(
             f"sample_weight has shape {list(w.shape)}; expected [{n}], one weight per sample."
         )
-    w = w.astype(accumulator(w.dtype))
+    w = w.astype(np.float64)
     check_finite("sample_weight", w)
-    least = int(jnp.argmin(w))
+    least = int(np.argmin(w))
     if w[least] < 0:
         raise ValueError(
-            f"sample_weight[{least}] is {w[least].item():g}, below 0; a weight of 0 leaves out a "
-            "sample."
+            f"sample_weight[{least}] is {w[least]:g}, below 0; a weight of 0 leaves out a sample."
         )
     if not np.any(w):
         raise ValueError("sample_weight is 0 for every sample, so there is nothing to learn from.")
-    return w
+    return jnp.asarray(np.ldexp(w, -np.frexp(w.max())[1]))
+
+
+def check_mean(model: Layer, loss: Loss, params: Params, x: jax.Array, y: jax.Array) -> None:
+    """Raises a `ValueError` unless a sample that comes twice has the loss that it has alone.
+
+    A weight of 2 counts as two samples in a mean; a sum over samples would become a mean by weights
+    of 1.
+    """
+    shape = jax.eval_shape(model.apply, params, x[:1])
+    p = jnp.linspace(0.3, 0.6, shape.size, dtype=shape.dtype).reshape(shape.shape)
+    once, twice = (float(loss.apply(p.repeat(n, 0), y[:1].repeat(n, 0))) for n in (1, 2))
+    if not np.isclose(twice, once, rtol=1e-2):
+        raise ValueError(
+            f"sample_weight weights a mean over samples, and loss={loss!r} is not one: a sample "
+            f"that has loss {once:.4g} alone has {twice:.4g} if it comes twice. Use a loss that is "
+            'a mean, such as reduction="mean", or leave sample_weight out.'
+        )

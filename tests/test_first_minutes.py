@@ -113,6 +113,8 @@ def test_the_accuracy_is_the_share_of_samples_that_are_right():
     one = jnp.array([[-1.0], [0.3], [0.7], [2.0]])
     assert jp.accuracy(one, [[0], [1], [1], [1]], threshold=0) == 1
     assert jp.accuracy(one[:, 0], [0, 1, 1, 1], threshold=0.5) == 0.75
+    assert jp.accuracy(one[:, 0], [False, True, True, True], threshold=0) == 1
+    assert jp.accuracy(jnp.eye(10), [*range(7), 0, 0, 0]) == 0.7
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,15 @@ def test_the_accuracy_is_the_share_of_samples_that_are_right():
         (np.eye(3), [1, 0], {}, r"target has shape \[2\] and prediction \[3, 3\]"),
         ([[1.0], [2.0]], [1, 0, 1], {"threshold": 0}, "expected a 0 or a 1 for each"),
         (np.eye(2), [1.0, 0.0], {}, "expected integer labels"),
-        (np.eye(2, dtype=int), [1, 0], {}, "expected floating point"),
+        (np.eye(2, dtype=int), [1, 0], {}, r"accuracy\(prediction, target\), in this order"),
+        ([1, 0], np.eye(2), {}, r"accuracy\(prediction, target\), in this order"),
+        (np.eye(2) * np.nan, [1, 0], {}, "prediction holds 4 values that are NaN"),
+        ([[np.nan], [1.0]], [1, 0], {"threshold": 0}, "prediction holds 1 value that is NaN"),
+        (np.eye(2), np.full((2, 2), np.inf), {}, "target holds 4 values that are NaN or infinite"),
+        (np.eye(3), [0, 1, 3], {}, r"target\[2\] is 3; expected labels from 0 to 2"),
+        (np.eye(3), [-1, 0, 1], {}, r"target\[0\] is -1; expected labels from 0 to 2"),
+        ([[1.0], [-1.0]], [[1], [-1]], {"threshold": 0}, r"target\[1\] is -1; expected 0 or 1"),
+        ([1.0, 2.0], [0.5, 1], {"threshold": 0}, r"target\[0\] is 0.5; expected 0 or 1"),
     ],
 )
 def test_an_accuracy_that_would_mean_nothing_is_refused(prediction, target, options, message):

@@ -19,9 +19,9 @@ KEY = jax.random.key(0)
 every_method = pytest.mark.parametrize("method", ["manual", "autodiff"])
 
 
-def fit(x, y, **options):
+def fit(x, y, loss=LOSS, **options):
     state = jp.init_state(MODEL, OPTIMIZER, jax.random.key(1))
-    return jp.fit(MODEL, LOSS, OPTIMIZER, state, x, y, **{"steps": 5, **options})
+    return jp.fit(MODEL, loss, OPTIMIZER, state, x, y, **{"steps": 5, **options})
 
 
 @pytest.mark.usefixtures("x64")
@@ -73,6 +73,35 @@ def test_a_batch_that_weighs_nothing_changes_nothing(method):
 @pytest.mark.parametrize("weights", [W.tolist(), W.astype(">f8"), W.astype(bool), jnp.asarray(W)])
 def test_weights_may_be_any_numbers(weights):
     assert np.isfinite(fit(X, Y, sample_weight=weights)[1].loss).all()
+
+
+@pytest.mark.parametrize("factor", [3e38, 1e-46, 2.0**-300, 1e300])
+def test_weights_of_any_size_have_the_same_ratios(factor):
+    _, scaled = fit(X, Y, sample_weight=W / 3 * factor)
+    np.testing.assert_allclose(scaled.loss, fit(X, Y, sample_weight=W)[1].loss, rtol=1e-6)
+
+
+def column(y):
+    return y[:, None].repeat(2, 1).astype(np.float32)
+
+
+OF_SUMS = [jp.SquaredError(reduction="sum"), jp.AutodiffLoss(lambda p, t: jnp.sum((p - t) ** 2))]
+OF_MEANS = [
+    *(jp.SquaredError(reduction=reduction) for reduction in ("mean", "batch_mean")),
+    jp.AutodiffLoss(lambda p, t: jnp.mean(jnp.sum(abs(p - t), 1))),
+]
+
+
+@pytest.mark.parametrize("loss", OF_SUMS)
+def test_a_sum_over_samples_is_not_made_a_mean(loss):
+    with pytest.raises(ValueError, match=r"mean over samples, and loss=.* has 0\.9 if it comes"):
+        fit(X, column(Y), loss=loss, sample_weight=W)
+
+
+@pytest.mark.parametrize("loss", OF_MEANS)
+def test_weights_of_1_change_nothing(loss):
+    weighted = fit(X, column(Y), loss=loss, sample_weight=np.full(12, 7.0))
+    np.testing.assert_allclose(weighted[1].loss, fit(X, column(Y), loss=loss)[1].loss, rtol=1e-5)
 
 
 REFUSED = {
