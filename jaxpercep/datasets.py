@@ -4,6 +4,7 @@ Nothing here imports JAX, and scikit-learn is imported only when it is used, so 
 fast. `jaxpercep.tables` reads the user's own CSV and NPZ files.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -202,26 +203,40 @@ def train_test_split(dataset: Dataset, test_fraction: float = 0.2, seed: int = 0
         from sklearn import model_selection
 
     strata: Any = y if y.ndim == 1 and np.issubdtype(y.dtype, np.integer) else None
-    if strata is not None:
-        labels, counts = np.unique(strata, return_counts=True)
-        if counts.min() < 2:
-            label = labels[counts.argmin()]
-            name = label if dataset.classes is None else repr(dataset.classes[label])
-            raise ValueError(
-                f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: class "
-                f"{name} has only one; every class needs at least 2."
-            )
-    try:
-        parts = model_selection.train_test_split(
-            np.arange(len(x)), test_size=test_fraction, random_state=seed, stratify=strata
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"test_fraction={test_fraction} cannot split {counted(len(x), 'row')}: {error} "
-            "Use more rows of every class, or another fraction."
-        ) from error
+    labels, counts = np.unique(np.zeros(len(x)) if strata is None else y, return_counts=True)
+    known = dataset.classes
+    names = [] if strata is None else [known[i] if known else i for i in labels.tolist()]
+    check_divisible(counts, names, test_fraction)
+    parts = model_selection.train_test_split(
+        np.arange(len(x)), test_size=test_fraction, random_state=seed, stratify=strata
+    )
     train, test = (Dataset(x[rows], y[rows], dataset.classes) for rows in parts)
     return Split(train, test)
+
+
+def check_divisible(counts: NDArray[np.int64], names: Sequence[object], fraction: float) -> None:
+    """Raises a `ValueError` unless a share of the rows can be held out, some of every class.
+
+    Args:
+        counts: The number of rows of each class, or of all rows if they have none.
+        names: Those of the classes, if there are any.
+        fraction: The share, which is rounded up.
+    """
+    rows = int(counts.sum())
+    number = math.ceil(fraction * rows)
+    came = f"test_fraction={fraction} cannot split {counted(rows, 'row')}"
+    if names and counts.min() < 2:
+        raise ValueError(
+            f"{came}: class {names[int(counts.argmin())]!r} has only one; every class needs at "
+            "least 2."
+        )
+    if min(number, rows - number) < len(counts):
+        classes = f" each have one of {counted(len(counts), 'class', 'classes')}" if names else ""
+        raise ValueError(
+            f"{came}: {number} to test on and {rows - number} to train on cannot"
+            f"{classes or ' be'}. Use more rows{' of every class' * bool(names)}, or another "
+            "fraction."
+        )
 
 
 def load_mnist(folder: str | os.PathLike[str]) -> Split:

@@ -422,12 +422,32 @@ def test_a_class_may_be_in_the_test_part_only(tmp_path: Path) -> None:
     assert source.data.classes == source.test.classes == ("0", "1", "2", "3")
 
 
+@pytest.mark.parametrize(
+    ("targets", "code", "message"),
+    [
+        ([i % 25 for i in range(200)], 2, "25 different whole numbers in 200 samples. Use --loss"),
+        ([i % 25 for i in range(250)], 0, ""),  # ten of each
+        ([i % 4 * 100 for i in range(40)], 0, "4 different whole numbers, are taken as classes"),
+        ([i % 4 + 1 for i in range(40)], 0, ""),
+        ([i % 2 * 2 - 1 for i in range(40)], 0, ""),
+        ([f"t{i}" for i in range(40)], 2, "40 different texts in 40 samples. Use another --target"),
+    ],
+)
+def test_targets_that_may_be_classes_or_values(tmp_path, targets, code, message) -> None:
+    data = write_csv(tmp_path / "rows.csv", *([i / 10, y] for i, y in enumerate(targets)))
+    options = ("--hidden", 2, "--epochs", 1, "--out", tmp_path / "model")
+    result = run("train", data, *options)
+    assert result.code == code
+    assert message in result.err
+    assert bool(message) == ("whole numbers" in result.err or "texts" in result.err)
+
+
 def test_whole_numbers_are_classes_unless_asked_otherwise(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "lengths.csv", *([i / 10, 3 * i] for i in range(40)))
     options = ("--hidden", "--optimizer", "sgd", "--epochs", 50, "--out", tmp_path / "model")
     result = run("train", data, *options)
     assert (result.code, result.out) == (2, "")
-    assert "--loss auto: 40 classes among 40 samples. Use --loss squared if the" in result.err
+    assert "40 different whole numbers in 40 samples. Use --loss squared if they" in result.err
     assert not (tmp_path / "model").exists()
     result = run("train", data, *options, "--loss", "softmax")
     assert result.code == 0

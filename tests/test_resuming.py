@@ -635,11 +635,20 @@ def test_the_command_resumes_and_trains_on(tmp_path):
     assert not (whole / "checkpoints").exists()
 
 
+def test_a_schedule_of_another_length_is_another_run(tmp_path):
+    out = tmp_path / "model"
+    options = (*TRAIN, "--out", out, "--schedule", "cosine")
+    assert run(*options, "--epochs", 2, "--checkpoints").code == 0
+    result = run(*options, "--epochs", 4, "--resume")
+    assert result.code == 2
+    assert result.err.endswith(" --schedule cosine depends on --epochs.\n")
+
+
 def test_the_command_resumes_from_checkpoints_alone(tmp_path):
     result = run(*TRAIN, "--out", tmp_path / "model", "--resume")
     assert (result.code, result.out) == (2, "")
     assert "--resume: there are no checkpoints in" in result.err
-    assert "train with --checkpoints first" in result.err
+    assert "Start anew with --checkpoints." in result.err
     assert not (tmp_path / "model").exists()
 
 

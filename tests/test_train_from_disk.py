@@ -415,7 +415,10 @@ REFUSED = [
     ("rows.csv --stream --epochs 2147483648", "expected at most 2147483647 (2**31 - 1 steps)."),
     ("values.csv --stream --class-weight balanced", "the targets of values.csv are values, or sev"),
     ("values.csv --stream --loss softmax", "--loss softmax needs class labels, these are values"),
-    ("many.csv --stream", "--loss auto: 40 classes among 40 samples. Use --loss squared if the"),
+    (
+        "many.csv --stream",
+        "--loss auto: the targets are 40 different whole numbers in 40 samples. Use --loss squared",
+    ),
     ("holes.csv --stream", "holes.csv, line 3, column 1 ('a'): the cell is empty; fill it in, or"),
 ]
 

@@ -118,9 +118,12 @@ def _run(
                 model, loss, optimizer, state, method=arguments.method, callback=check
             )
         except UnusableError as error:
-            raise UsageError(str(error)) from error
+            fixed = arguments.schedule == "constant"
+            hint = "" if fixed else f" --schedule {arguments.schedule} depends on --epochs."
+            raise UsageError(f"{error}{hint}") from error
     if not history.loss.size:
-        raise KeyboardInterrupt  # before the first step: there is nothing to save
+        note("interrupted before the first step: there is nothing to save")
+        raise KeyboardInterrupt
     return state, history
 
 

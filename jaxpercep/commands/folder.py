@@ -26,8 +26,8 @@ def check_checkpoints(folder: Path, resume: bool) -> None:
     found = inside.is_dir() and any(path.name.isdecimal() for path in inside.iterdir())
     if resume and not found:
         raise ValueError(
-            f"--resume: there are no checkpoints in {inside}; train with --checkpoints first, "
-            "which writes some."
+            f"--resume: there are no checkpoints in {inside}; a run with --checkpoints "
+            "writes the first within a minute, and one when it ends. Start anew with --checkpoints."
         )
     if found and not resume:
         raise ValueError(

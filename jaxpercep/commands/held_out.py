@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import counted
+from jaxpercep.datasets import check_divisible
 
 
 class HeldOut:
@@ -29,7 +29,7 @@ class HeldOut:
     ) -> None:
         """Takes the counts and names of the classes; values are one class without a name."""
         self.counts, self._seed = counts, seed
-        _check(counts, names, fraction)
+        check_divisible(counts, names, fraction)
         exact = counts * (_number(counts, fraction) / counts.sum())
         self.quotas = np.floor(exact).astype(np.int64)
         short = _number(counts, fraction) - int(self.quotas.sum())
@@ -55,19 +55,3 @@ class HeldOut:
 
 def _number(counts: NDArray[np.int64], fraction: float) -> int:
     return math.ceil(fraction * int(counts.sum()))
-
-
-def _check(counts: NDArray[np.int64], names: Sequence[str], fraction: float) -> None:
-    rows, number = int(counts.sum()), _number(counts, fraction)
-    came = f"test_fraction={fraction} cannot split {counted(rows, 'row')}"
-    if names and counts.min() < 2:
-        raise ValueError(
-            f"{came}: class {names[int(counts.argmin())]!r} has only one; every class needs at "
-            "least 2."
-        )
-    if min(number, rows - number) < len(counts):
-        raise ValueError(
-            f"{came}: {number} to test on and {rows - number} to train on cannot each have one of "
-            f"{counted(len(counts), 'class', 'classes')}. Use more rows of every class, or another "
-            "fraction."
-        )

@@ -1,5 +1,6 @@
 """The samples of `jaxpercep train` as the network takes them, and what that depends on."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,6 +17,9 @@ from jaxpercep.commands.notes import note, note_images
 from jaxpercep.commands.sources import Fill, Scale
 from jaxpercep.datasets import Dataset
 from jaxpercep.losses import Loss
+
+MANY, LEAST = 20, 10
+"""More whole numbers than MANY, with fewer samples of each than LEAST, may be classes or values."""
 
 P = TypeVar("P")
 
@@ -119,13 +123,23 @@ def chosen_loss(arguments: Train, data: Dataset, samples: int, divisible: bool =
     Raises:
         UsageError: The targets do not fit the loss that was asked for.
     """
-    classes = len(data.classes or ())
-    if arguments.loss == "auto" and divisible and classes > samples / 2:
-        raise UsageError(
-            f"--loss auto: {counted(classes, 'class', 'classes')} among "
-            f"{counted(samples, 'sample')}. Use --loss squared if the targets are "
-            "quantities, --loss softmax if they are classes all the same."
-        )
+    names = data.classes or ()
+    numbers = [int(name) for name in names if re.fullmatch("-?[0-9]+", name)]
+    whole = len(numbers) == len(names)
+    if arguments.loss == "auto" and divisible:
+        few = whole and len(names) > MANY and samples < LEAST * len(names)
+        if few or len(names) > samples / 2:
+            other = "--loss squared if they are quantities" if whole else "another --target"
+            raise UsageError(
+                f"--loss auto: the targets are {len(names)} different "
+                f"{'whole numbers' if whole else 'texts'} in {counted(samples, 'sample')}. Use "
+                f"{other}, or --loss softmax if they are classes all the same."
+            )
+        if len(numbers) == len(names) > 2 and max(numbers) - min(numbers) >= len(names):  # gaps
+            note(
+                f"the targets, {len(names)} different whole numbers, are taken as classes; --loss "
+                "squared takes them as quantities"
+            )
     loss = choose_loss(arguments.loss, data)
     if loss == "softmax" and data.classes is None:
         note(
