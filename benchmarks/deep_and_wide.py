@@ -6,20 +6,18 @@ The two sides of each line are called in turn, and the median of the paired rati
 passes is printed with its quartiles.
 """
 
-import argparse
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
+import tyro
 from jax import lax
 
 import jaxpercep as jp
-from benchmarks.fit_against import data
+from benchmarks.in_turn import in_turn, quartiles, wall_and_processor
+from benchmarks.small_networks import data, optax_step
 
 Run = Callable[[], Any]
 
@@ -104,25 +102,18 @@ def one_call() -> Line:
     model, x, y = jp.mlp(sizes, jp.tanh), *data(sizes, 4)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     step = jp.make_step(model, jp.BinaryCrossEntropy(), optimizer, "manual")
-    params = [p for p in state.params if p]
-
-    def objective(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        (w1, b1), (w2, b2) = params
-        p = jnp.tanh(x @ w1 + b1) @ w2 + b2
-        return optax.sigmoid_binary_cross_entropy(p, y).mean()
+    plain, start = optax_step(sizes, "tanh")
 
     @jax.jit
-    def plain(carry: Any, x: jax.Array, y: jax.Array) -> Any:
-        count, params, opt_state = carry
-        loss, grads = jax.value_and_grad(objective)(params, x, y)
-        changes, opt_state = optimizer.update(grads, opt_state)
-        return (count + 1, optax.apply_updates(params, changes), opt_state), loss
+    def counting(carry: Any, x: jax.Array, y: jax.Array) -> Any:
+        count, carry = carry
+        carry, loss = plain(carry, x, y)
+        return (count + 1, carry), loss
 
-    carry = state.step, params, optimizer.init(params)
     return Line(
         "one call a step, optax that counts / make_step",
         partial(step, state, x, y),
-        partial(plain, carry, x, y),
+        partial(counting, (state.step, start), x, y),
         calls=2000,
     )
 
@@ -145,29 +136,25 @@ def spread() -> Line:
 
 def seconds(run: Run, calls: int) -> float:
     """Returns the seconds a call takes."""
-    start = time.perf_counter()
-    for _ in range(calls - 1):
-        run()
-    jax.block_until_ready(run())
-    return (time.perf_counter() - start) / calls
+
+    def several() -> None:
+        for _ in range(calls - 1):
+            run()
+        jax.block_until_ready(run())
+
+    return wall_and_processor(several)[0] / calls
 
 
-def main() -> None:
+def main(rounds: int = 15) -> None:
     """Prints a line for each comparison."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
     jax.config.update("jax_num_cpu_devices", 2)
     print(f"JAX {jax.__version__}")
     for made in (deep, deep_products, wide, narrow, one_call, spread):
         line = made()
-        pairs = [
-            [seconds(run, line.calls) for run in (line.ours, line.other)] for _ in range(rounds + 1)
-        ]
-        ratios = np.divide(*np.array(pairs[1:]).T[::-1])
-        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        print(f"{line.title}: {middle:.2f} ({low:.2f} to {high:.2f}){line.remark}", flush=True)
+        sides = [partial(seconds, run, line.calls) for run in (line.ours, line.other)]
+        ours, other = in_turn(sides, rounds)
+        print(f"{line.title}: {quartiles(other / ours)}{line.remark}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)
