@@ -177,8 +177,8 @@ def test_every_colour_is_one_of_the_palette(page: Page) -> None:
     drawn = set(re.findall(r"#[0-9a-f]{6}\b", " ".join(attributes)))
     assert len(drawn) > 15
     assert drawn <= set(palette.COLOURS.values())
-    template = Path(report.__file__).with_name("report.html.j2").read_text("utf-8")
-    used = re.findall(r"(?<!-)\b(?:color|background): ([^;}\"]+)", template)
+    style = Path(report.__file__).with_name("report.css").read_text("utf-8")
+    used = re.findall(r"(?<!-)\b(?:color|background): ([^;}\"]+)", style)
     assert set(used) - {"inherit"} == {
         f"var(--{name})" for name in ("ink", "paper", "panel", "dim", "faster", "slower")
     }
@@ -287,10 +287,11 @@ def break_even(results: Results, cell: Cell, method: str) -> str:
 def test_when_compiling_has_paid_is_said_beside_each_peer(results: Results) -> None:
     found = {break_even(results, c, m.method) for c in results.cells for m in c.measurements}
     assert {"-", "0", "never"} < found
-    place = tables.MEASURED.index("we lead after")
     for cell in results.cells:
-        for row in tables.measured(results, cell).rows:
-            assert row[place] == break_even(results, cell, str(row[0]))
+        table = tables.measured(results, cell)
+        for row in table.rows:
+            shown = row[table.header.index("we lead after")]
+            assert shown == break_even(results, cell, str(row[0]))
 
 
 def test_what_was_left_out_is_on_the_page_with_its_reason(page: Page, results: Results) -> None:
@@ -551,8 +552,8 @@ def test_populations_have_a_table_of_their_own(populated: Results, tmp_path: Pat
     assert in_spread == list(METHODS)
     assert "skipped" not in own
     many = [cell for cell in populated.cells if cell.setting.networks]
-    place = tables.MEASURED.index("we lead after")
-    assert {row[place] for cell in many for row in tables.measured(populated, cell).rows} == {"-"}
+    found = [tables.measured(populated, cell) for cell in many]
+    assert {row[t.header.index("we lead after")] for t in found for row in t.rows} == {"-"}
     assert "All numbers are per network and step." in " ".join(page.text)
     assert len(fastest_standings(populated)) == len(populated.cells)
 
