@@ -6,9 +6,9 @@ The two sides of each line are called in turn, and the median of the paired rati
 passes is printed with its quartiles.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import optax
@@ -32,32 +32,32 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def steps(sizes: list[int], batch: int, **options: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields a compiled update and its arguments, by hand and then by autodiff."""
+def updates(sizes: list[int], batch: int, **options: Any) -> list[partial[Any]]:
+    """Returns calls of a compiled update: by hand, and by autodiff."""
     model, optimizer = jp.mlp(sizes, jp.tanh, **options), optax.sgd(0.01)
-    state = jp.init_state(model, optimizer, jax.random.key(0))
-    arguments = state, *data(sizes, batch)
-    for method in ("manual", "autodiff"):
+    arguments = jp.init_state(model, optimizer, jax.random.key(0)), *data(sizes, batch)
+
+    def compiled(method: Literal["manual", "autodiff"]) -> partial[Any]:
         step: Any = jp.make_step(model, jp.SoftmaxCrossEntropy(), optimizer, method)
-        yield step.lower(*arguments).compile(), arguments
+        return partial(step.lower(*arguments).compile(), *arguments)
+
+    return [compiled("manual"), compiled("autodiff")]
 
 
 def deep() -> Line:
     """A step of 512 scanned layers, 128 wide, batch 128: by hand, and by autodiff."""
-    (manual, arguments), (autodiff, _) = steps([64, *[128] * 512, 10], 128, scan=True)
-    memory = [step.memory_analysis().temp_size_in_bytes for step in (manual, autodiff)]
+    manual, autodiff = updates([64, *[128] * 512, 10], 128, scan=True)
+    programs: list[Any] = [manual.func, autodiff.func]
+    memory = [program.memory_analysis().temp_size_in_bytes for program in programs]
     remark = f"; by hand it takes {memory[0] / memory[1]:.2f} of the memory"
-    ours, other = partial(manual, *arguments), partial(autodiff, *arguments)
-    return Line("512 layers, autodiff / by hand", ours, other, remark=remark)
+    return Line("512 layers, autodiff / by hand", manual, autodiff, remark=remark)
 
 
 def deep_products() -> Line:
     """The same step by hand, and its products alone, in two loops that keep what it does."""
-    (manual, arguments), _ = steps([64, *[128] * 512, 10], 128, scan=True)
-    w, x = (
-        0.05 * jax.random.normal(jax.random.key(0), shape)
-        for shape in ((511, 128, 128), (128, 128))
-    )
+    manual, _ = updates([64, *[128] * 512, 10], 128, scan=True)
+    shapes = (511, 128, 128), (128, 128)
+    w, x = (0.05 * jax.random.normal(jax.random.key(0), shape) for shape in shapes)
 
     @jax.jit
     def products(w: jax.Array, x: jax.Array) -> Any:
@@ -65,14 +65,13 @@ def deep_products() -> Line:
         back = lax.scan(lambda d, wh: (d @ wh[0].T, wh[1].T @ d), y, (w, inputs), reverse=True)
         return back[0], w - back[1]
 
-    ours, other = partial(manual, *arguments), partial(products, w, x)
-    return Line("512 layers, products / by hand", ours, other)
+    return Line("512 layers, products / by hand", manual, partial(products, w, x))
 
 
 def wide() -> Line:
     """A step of four layers 1024 wide, batch 1024: whole, and its products alone."""
     sizes = [1024] * 5
-    (step, arguments), _ = steps(sizes, 1024)
+    step, _ = updates(sizes, 1024)
     a = jax.random.normal(jax.random.key(0), (1024, 1024))
     count = 3 * (len(sizes) - 1) - 1  # forward, to the weights, to the inputs but the first
 
@@ -82,18 +81,14 @@ def wide() -> Line:
             a = a @ b  # each of the last, so that none is left out
         return a
 
-    return Line("1024 wide, products / step", partial(step, *arguments), partial(products, a, a))
+    return Line("1024 wide, products / step", step, partial(products, a, a))
 
 
 def narrow() -> Line:
     """The same step in float32, and with products in bfloat16."""
-    sizes = [1024] * 5
-    ((whole, arguments), _), ((half, _), _) = (
-        steps(sizes, 1024),
-        steps(sizes, 1024, dtype="bfloat16"),
-    )
-    ours, other = partial(half, *arguments), partial(whole, *arguments)
-    return Line("1024 wide, float32 / bfloat16", ours, other)
+    whole, _ = updates([1024] * 5, 1024)
+    half, _ = updates([1024] * 5, 1024, dtype="bfloat16")
+    return Line("1024 wide, float32 / bfloat16", half, whole)
 
 
 def one_call() -> Line:
@@ -120,15 +115,13 @@ def one_call() -> Line:
 
 def spread() -> Line:
     """A population of 1024 networks: on one device, and on two, of one core each."""
-    model, optimizer, loss = (
-        jp.mlp([2, 10, 10, 10, 1], jp.tanh),
-        optax.sgd(0.01),
-        jp.BinaryCrossEntropy(),
-    )
+    model, loss = jp.mlp([2, 10, 10, 10, 1], jp.tanh), jp.BinaryCrossEntropy()
     keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data([2, 1], 4)
 
     def train(mesh: Any) -> Any:
-        return jp.train_population(model, loss, optimizer, keys, x, y, steps=1000, mesh=mesh).losses
+        return jp.train_population(
+            model, loss, optax.sgd(0.01), keys, x, y, steps=1000, mesh=mesh
+        ).losses
 
     mesh = jax.make_mesh((2,), ("networks",))
     return Line("1024 networks, one device / two", partial(train, mesh), partial(train, None))

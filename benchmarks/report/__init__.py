@@ -18,4 +18,4 @@ def write(results: Results, folder: Path) -> None:
     write_whole(folder / "report.html", html)
     write_whole(folder / "report.md", text)
     for panel in sections[0].panels:
-        write_whole(folder / "pictures" / f"{panel.name}.svg", panel.drawing.svg())
+        write_whole(folder / "pictures" / f"{panel.name}.svg", panel.svg())

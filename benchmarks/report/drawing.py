@@ -23,10 +23,23 @@ STYLE = Path(__file__).with_name("pictures.mplstyle")
 
 
 class Drawing(NamedTuple):
-    """A figure, and its contents in words, number by number, for readers who cannot see it."""
+    """A picture as wide as a phone.
+
+    Attributes:
+        figure: the picture.
+        description: its contents in words, number by number, for readers who cannot see it.
+        caption: shown above it.
+        name: that of its file, if it becomes one as well.
+    """
 
     figure: Figure
     description: str
+    caption: str = ""
+    name: str = ""
+
+    def shown(self, caption: str, name: str = "") -> "Drawing":
+        """Returns the same picture with a caption and a name."""
+        return self._replace(caption=caption, name=name)
 
     def svg(self) -> bytes:
         """Returns the figure as an SVG file, the same bytes for the same figure."""

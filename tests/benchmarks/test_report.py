@@ -33,7 +33,7 @@ from benchmarks.report import (
     tables,
     words,
 )
-from benchmarks.report.contents import Panel, Section, contents, flat
+from benchmarks.report.contents import Section, contents, flat
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.page import render
 from benchmarks.report.verdicts import (
@@ -128,7 +128,7 @@ def page(results: Results, sections: list[Section]) -> Page:
 
 
 @pytest.fixture(scope="module")
-def panels(sections: list[Section]) -> list[Panel]:
+def panels(sections: list[Section]) -> list[Drawing]:
     return [panel for section in sections for panel in section.panels]
 
 
@@ -195,9 +195,9 @@ def touch(a: Bbox, b: Bbox) -> bool:
 
 
 @pytest.mark.usefixtures("page")  # which draws them
-def test_labels_of_pictures_are_neither_cut_off_nor_touch(panels: list[Panel]) -> None:
+def test_labels_of_pictures_are_neither_cut_off_nor_touch(panels: list[Drawing]) -> None:
     for panel in panels:
-        found, frame = labels(panel.drawing), panel.drawing.figure.bbox
+        found, frame = labels(panel), panel.figure.bbox
         assert len(found) > 8
         inside = frame.padded(1)
         assert [text for text, box in found if not inside.contains(*box.min)] == []
@@ -234,7 +234,7 @@ def test_every_method_is_named_in_the_pictures_of_each_sweep(sections: list[Sect
     (section,) = (one for one in sections if one.key == "methods")
     for sweep in groups.SWEEPS:
         shown = [p for p in section.panels if p.caption.endswith(f", by {sweep}")]
-        said = " ".join(panel.drawing.description for panel in shown)
+        said = " ".join(panel.description for panel in shown)
         assert [method for method in METHODS if f"{method}: " not in said] == []
 
 
