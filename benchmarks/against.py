@@ -27,7 +27,7 @@ from benchmarks.measure.sampler import Sampler
 from benchmarks.measure.sides import NEW, OLD, prepare
 from benchmarks.measure.worker import Worker
 from benchmarks.peers import METHODS, Method
-from benchmarks.plan import CONTROLS, Profile, left_out, quick
+from benchmarks.plan import CONTROLS, Profile, quick
 from benchmarks.results import Setting
 from benchmarks.significance import paired
 
@@ -145,8 +145,8 @@ class Session:
 
     def _begin(self, setting: Setting, show: Show) -> None:
         """Finds the methods that both sides can run, and how many passes make a sample."""
-        methods = self.methods.items()
-        names = [name for name, (_, m) in methods if left_out(self.profile, m, setting) is None]
+        methods = [new for _, new in self.methods.values()]
+        names = [method.name for method in self.profile.planned(setting, methods)]
         sampler = self._sampler(setting, names, 0, show)
         found = {instance.name: instance for instance in sampler.calibrate()}
         whys = {absence.method: absence.detail for absence in sampler.absences}

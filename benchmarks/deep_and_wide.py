@@ -17,8 +17,10 @@ from jax import lax
 
 import jaxpercep as jp
 from benchmarks.in_turn import in_turn, quartiles, wall_and_processor
-from benchmarks.small_networks import data, optax_step
+from benchmarks.results import Setting
+from benchmarks.small_networks import XOR, data, optax_step
 
+DEEP, WIDE = (64, *(128,) * 512, 10), (1024,) * 5
 Run = Callable[[], Any]
 
 
@@ -32,10 +34,11 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def updates(sizes: list[int], batch: int, **options: Any) -> list[partial[Any]]:
+def updates(sizes: tuple[int, ...], batch: int, **options: Any) -> list[partial[Any]]:
     """Returns calls of a compiled update: by hand, and by autodiff."""
+    setting = Setting("classification", sizes, batch)
     model, optimizer = jp.mlp(sizes, jp.tanh, **options), optax.sgd(0.01)
-    arguments = jp.init_state(model, optimizer, jax.random.key(0)), *data(sizes, batch)
+    arguments = jp.init_state(model, optimizer, jax.random.key(0)), *data(setting)
 
     def compiled(method: Literal["manual", "autodiff"]) -> partial[Any]:
         step: Any = jp.make_step(model, jp.SoftmaxCrossEntropy(), optimizer, method)
@@ -46,7 +49,7 @@ def updates(sizes: list[int], batch: int, **options: Any) -> list[partial[Any]]:
 
 def deep() -> Line:
     """A step of 512 scanned layers, 128 wide, batch 128: by hand, and by autodiff."""
-    manual, autodiff = updates([64, *[128] * 512, 10], 128, scan=True)
+    manual, autodiff = updates(DEEP, 128, scan=True)
     programs: list[Any] = [manual.func, autodiff.func]
     memory = [program.memory_analysis().temp_size_in_bytes for program in programs]
     remark = f"; by hand it takes {memory[0] / memory[1]:.2f} of the memory"
@@ -55,7 +58,7 @@ def deep() -> Line:
 
 def deep_products() -> Line:
     """The same step by hand, and its products alone, in two loops that keep what it does."""
-    manual, _ = updates([64, *[128] * 512, 10], 128, scan=True)
+    manual, _ = updates(DEEP, 128, scan=True)
     shapes = (511, 128, 128), (128, 128)
     w, x = (0.05 * jax.random.normal(jax.random.key(0), shape) for shape in shapes)
 
@@ -70,10 +73,9 @@ def deep_products() -> Line:
 
 def wide() -> Line:
     """A step of four layers 1024 wide, batch 1024: whole, and its products alone."""
-    sizes = [1024] * 5
-    step, _ = updates(sizes, 1024)
+    step, _ = updates(WIDE, 1024)
     a = jax.random.normal(jax.random.key(0), (1024, 1024))
-    count = 3 * (len(sizes) - 1) - 1  # forward, to the weights, to the inputs but the first
+    count = 3 * (len(WIDE) - 1) - 1  # forward, to the weights, to the inputs but the first
 
     @jax.jit
     def products(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -86,18 +88,18 @@ def wide() -> Line:
 
 def narrow() -> Line:
     """The same step in float32, and with products in bfloat16."""
-    whole, _ = updates([1024] * 5, 1024)
-    half, _ = updates([1024] * 5, 1024, dtype="bfloat16")
+    whole, _ = updates(WIDE, 1024)
+    half, _ = updates(WIDE, 1024, dtype="bfloat16")
     return Line("1024 wide, float32 / bfloat16", half, whole)
 
 
 def one_call() -> Line:
     """A call of `make_step`, and one of plain optax that counts its steps, on XOR."""
-    sizes, optimizer = [2, 2, 1], optax.sgd(0.01)
-    model, x, y = jp.mlp(sizes, jp.tanh), *data(sizes, 4)
+    model, optimizer = jp.mlp(XOR.sizes, jp.tanh), optax.sgd(0.01)
+    x, y = data(XOR)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     step = jp.make_step(model, jp.BinaryCrossEntropy(), optimizer, "manual")
-    plain, start = optax_step(sizes, "tanh")
+    plain, start = optax_step(XOR, "tanh")
 
     @jax.jit
     def counting(carry: Any, x: jax.Array, y: jax.Array) -> Any:
@@ -116,7 +118,7 @@ def one_call() -> Line:
 def spread() -> Line:
     """A population of 1024 networks: on one device, and on two, of one core each."""
     model, loss = jp.mlp([2, 10, 10, 10, 1], jp.tanh), jp.BinaryCrossEntropy()
-    keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data([2, 1], 4)
+    keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data(XOR)
 
     def train(mesh: Any) -> Any:
         return jp.train_population(

@@ -65,10 +65,13 @@ class Profile:
         alone = setting.networks is None
         return alone and (setting.workload, setting.depth) in self.dispatch
 
+    def planned(self, setting: Setting, methods: Sequence[Method]) -> list[Method]:
+        """Returns the methods that have a place in a cell."""
+        return [method for method in methods if left_out(self, method, setting) is None]
+
     def with_methods(self, methods: Sequence[Method]) -> "Profile":
         """Returns the profile without the cells in which none of the methods has a place."""
-        kept = [s for s in self.settings if any(left_out(self, m, s) is None for m in methods)]
-        return replace(self, settings=tuple(kept))
+        return replace(self, settings=tuple(s for s in self.settings if self.planned(s, methods)))
 
 
 def quick() -> Profile:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks.flops import step_flops
 from benchmarks.measure.worker import WARM_UP
 from benchmarks.peers import Method
-from benchmarks.plan import REPEATS, Profile, distinct_batches, goal_setting, left_out, repeated
+from benchmarks.plan import REPEATS, Profile, distinct_batches, goal_setting, repeated
 from benchmarks.results import Cell, Setting
 
 RATE = 1e11  # floating point operations a second
@@ -44,7 +44,7 @@ def repeat_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the rest: dispatch in the first cell of each depth, memory where it is measured."""
-    present, seconds = _present(profile, setting, methods), 0.0
+    present, seconds = profile.planned(setting, methods), 0.0
     if setting.key in profile.memory:
         seconds += FRESH * len(present) + _start(profile, setting, present) / 2
     kind = setting.workload, setting.depth
@@ -57,7 +57,7 @@ def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -
 def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
     """Estimates the time to an accuracy, which is measured after all cells."""
     settings = [goal_setting(batch) for batch, _ in profile.goals]
-    return GOAL * sum(len(_present(profile, setting, methods)) for setting in settings)
+    return GOAL * sum(len(profile.planned(setting, methods)) for setting in settings)
 
 
 def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) -> float:
@@ -81,13 +81,9 @@ def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) ->
     return found[deepest] + max(slope, 0.0) * (setting.depth - deepest)
 
 
-def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
-    return [method for method in methods if left_out(profile, method, setting) is None]
-
-
 def _instances(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
     """Lists the methods of a cell, one of them twice."""
-    present = _present(profile, setting, methods)
+    present = profile.planned(setting, methods)
     return [*present, *present[:1]]
 
 

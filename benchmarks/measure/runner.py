@@ -14,7 +14,7 @@ from benchmarks.measure.progress import ProgressBar
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting, left_out
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting
 from benchmarks.results import Cell, Reason, Results, Setting
 from benchmarks.workloads import WORKLOADS
 
@@ -122,7 +122,10 @@ class Runner:
             if block:
                 self._repeat(measurer, setting, block, costs[number], enough)
             elif not enough:
-                self._add(self._unreached(setting), costs[number])
+                cell = empty_cell(setting)
+                for method in self.profile.planned(setting, self.methods):
+                    cell.absences.append(method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME))
+                self._add(cell, costs[number])
             else:
                 rest = sum(costs[number:]) + goals_cost(self.profile, self.methods)
                 share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
@@ -145,15 +148,6 @@ class Runner:
         done = f"block {block + 1} of {self.profile.blocks}, {number + 1}/{len(cells)}"
         self._progress.advance(cost, f"{done} {setting.key}")
 
-    def _unreached(self, setting: Setting) -> Cell:
-        cell = empty_cell(setting)
-        cell.absences += [
-            method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME)
-            for method in self.methods
-            if left_out(self.profile, method, setting) is None
-        ]
-        return cell
-
     def _add(self, cell: Cell, estimate: float) -> None:
         results, planned = self.results, self.results.planned
         results.cells.append(cell)
@@ -171,10 +165,8 @@ class Runner:
         right = {m.method for cell in results.cells for m in cell.measurements}
         wrong = {a.method for c in results.cells for a in c.absences if a.reason is Reason.WRONG}
         for batch, rate in self.profile.goals:
-            for method in self.methods:
-                planned = left_out(self.profile, method, goal_setting(batch)) is None
-                missing = method.name in right - wrong and (method.name, batch) not in done
-                if planned and missing:
+            for method in self.profile.planned(goal_setting(batch), self.methods):
+                if method.name in right - wrong and (method.name, batch) not in done:
                     self._train_to_goal(method, batch, rate)
 
     def _train_to_goal(self, method: Method, batch: int, rate: float) -> None:

@@ -23,19 +23,19 @@ from benchmarks.derived import steps_to_break_even
 from benchmarks.report import (
     compiling,
     curves,
+    documents,
     drawing,
     groups,
     heatmap,
     limits,
-    markdown,
     palette,
     summary,
     tables,
     words,
 )
 from benchmarks.report.contents import Section, contents, flat
+from benchmarks.report.documents import page as render
 from benchmarks.report.drawing import Drawing
-from benchmarks.report.page import render
 from benchmarks.report.verdicts import (
     best_peer,
     fastest,
@@ -146,7 +146,7 @@ def test_what_was_there_stays_whole_if_the_report_cannot_be_made(
     def fail(*_: object) -> str:
         raise RuntimeError
 
-    monkeypatch.setattr(markdown, "render", fail)
+    monkeypatch.setattr(documents, "markdown", fail)
     with pytest.raises(RuntimeError):
         report.write(replace(results, name="another"), folder)
     assert {path.name for path in folder.iterdir()} == {"report.html", "report.md"}
@@ -454,8 +454,8 @@ def test_names_and_reasons_are_only_text(tmp_path: Path) -> None:
 
 
 def test_the_markdown_is_that_of_the_results(results: Results, sections: list[Section]) -> None:
-    text = markdown.render(results, sections)
-    assert text == markdown.render(example(0), contents(example(0)))
+    text = documents.markdown(results, sections)
+    assert text == documents.markdown(example(0), contents(example(0)))
     assert text.startswith(f"```bash\n{results.command}\n```\n")
     for method in METHODS:
         assert f"| {method} |" in text or f"| **{method}** |" in text
@@ -465,7 +465,7 @@ def test_the_markdown_is_that_of_the_results(results: Results, sections: list[Se
 def test_the_markdown_has_the_paragraphs_and_tables_of_the_page(
     results: Results, sections: list[Section], page: Page
 ) -> None:
-    text = markdown.render(results, sections)
+    text = documents.markdown(results, sections)
     shown = [s for s in sections if s.filled]
     assert re.findall(r"^### (.*)$", text, re.MULTILINE) == [s.title for s in shown]
     assert len(shown) > 5
@@ -563,7 +563,7 @@ def test_the_document_shows_the_run_that_is_kept() -> None:
     kept = load(root / "benchmarks" / "results" / "default" / "results.json")
     assert (kept.profile, kept.complete) == ("default", True)
     assert kept.environment["background"] < 0.05
-    text = markdown.render(kept, contents(kept))
+    text = documents.markdown(kept, contents(kept))
     assert text in (root / "docs" / "benchmarks.md").read_text("utf-8")
 
 
