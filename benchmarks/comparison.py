@@ -5,7 +5,7 @@ value, corrected for their number, is at most 5 %, and |ratio - 1| exceeds the t
 says of a program does not vary: any difference is listed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,26 +108,18 @@ def program_changes(pairs: Sequence[Pair], old: dict[str, Any], new: dict[str, A
     was, now = (side.get("versions", {}).get("jaxlib") for side in (old, new))
     if was != now:
         return [f"not compared: jaxlib was {was}, now {now}, and each counts in its own way"]
-    said = ([*_counts(p.old.program, p.new.program), *_instructions(p.old, p.new)] for p in pairs)
-    return [
-        f"{pair.setting}: {pair.method}: {', '.join(counts)}"
-        for pair, counts in zip(pairs, said, strict=True)
-        if counts
-    ]
+    said = [", ".join(_differences(pair.old, pair.new)) for pair in pairs]
+    return [f"{p.setting}: {p.method}: {text}" for p, text in zip(pairs, said, strict=True) if text]
 
 
-def _counts(old: Program | None, new: Program | None) -> list[str]:
-    if old is None or new is None:
-        return []
-    pairs = ((name, getattr(old, name), getattr(new, name)) for name in Program.__struct_fields__)
-    return [f"{name} {was:,}, now {now:,}" for name, was, now in pairs if was != now]
-
-
-def _instructions(old: Side, new: Side) -> list[str]:
+def _differences(old: Side, new: Side) -> Iterator[str]:
+    for name in Program.__struct_fields__ if old.program and new.program else ():
+        was, now = getattr(old.program, name), getattr(new.program, name)
+        if was != now:
+            yield f"{name} {was:,}, now {now:,}"
     was, now = old.instructions, new.instructions
-    if was is None or now is None or abs(now / was - 1) <= INSTRUCTIONS:
-        return []
-    return [f"instructions {was:.3g}, now {now:.3g}"]
+    if was and now and abs(now / was - 1) > INSTRUCTIONS:
+        yield f"instructions {was:.3g}, now {now:.3g}"
 
 
 def show(comparison: Comparison, threshold: float) -> int:
