@@ -22,44 +22,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: The arguments cannot be parsed (code 2), or are `--help` (code 0).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    comparing = words[:1] == ["compare"]
-    program, failed = (f"{PROGRAM} compare", 2) if comparing else (PROGRAM, 1)
-    command: Run | Compare
-    if comparing:
-        command = tyro.cli(Compare, prog=program, args=words[1:])
-    else:
-        command = tyro.cli(Run, prog=program, args=words)
+    kind, program, failed = Run, PROGRAM, 1
+    if words[:1] == ["compare"]:
+        kind, program, failed, words = Compare, f"{PROGRAM} compare", 2, words[1:]
+    command: Run | Compare = tyro.cli(kind, prog=program, args=words)
     try:
         command.check()
         return _execute(command)
     except KeyboardInterrupt:
-        return _fail(f"{program}: interrupted", 130)
-    except UsageError as error:
-        return _fail(f"{program}: error: {error}", 2)
+        said, code = "interrupted", 130
     except (OSError, ValueError) as error:
-        return _fail(f"{program}: error: {error}", failed)
+        said, code = f"error: {error}", 2 if isinstance(error, UsageError) else failed
+    print(f"{program}: {said}", file=sys.stderr)
+    return code
 
 
 def _execute(command: Run | Compare) -> int:
     """Runs the command, with the imports that it needs."""
-    match command:
-        case Compare(against=None):
-            from benchmarks import runs
+    if isinstance(command, Run):
+        from benchmarks import run
 
-            return runs.main(*command.files(), command.threshold)
-        case Compare():
-            from benchmarks import against
+        return run.main(command)
+    if command.against is None:
+        from benchmarks import runs
 
-            return against.main(command)
-        case Run():
-            from benchmarks import run
+        return runs.main(*command.files(), command.threshold)
+    from benchmarks import against
 
-            return run.main(command)
-
-
-def _fail(message: str, code: int) -> int:
-    print(message, file=sys.stderr)
-    return code
+    return against.main(command)
 
 
 if __name__ == "__main__":

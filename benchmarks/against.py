@@ -10,6 +10,7 @@ the same on both sides, is judged with the others, as a control.
 import math
 import tempfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.arguments import Compare, UsageError
 from benchmarks.comparison import Comparison, Pair, Side, changes, program_changes, show
-from benchmarks.measure.costs import sampling_cost
+from benchmarks.measure.estimates import sampling_cost
 from benchmarks.measure.messages import CallError
 from benchmarks.measure.pool import Home, WorkerPool
 from benchmarks.measure.progress import progress_bar
@@ -26,11 +27,12 @@ from benchmarks.measure.sampler import Sampler
 from benchmarks.measure.sides import NEW, OLD, prepare
 from benchmarks.measure.worker import Worker
 from benchmarks.peers import METHODS, Method
-from benchmarks.plan import CONTROLS, Profile, left_out, quick
+from benchmarks.plan import CONTROLS, Profile, quick
 from benchmarks.results import Setting
 from benchmarks.significance import paired
 
 BLOCKS, ROUNDS = 5, 4
+BOTH = "both"
 
 Show = Callable[[str], None]
 
@@ -76,45 +78,30 @@ def compare(
         UsageError: The old side cannot be run.
         ValueError: No method could be timed on both sides.
     """
-    controls = [(m, m) for m in METHODS if m.name in CONTROLS]
+    ours = {new.name: (old, new) for old, new in methods}
+    controls = {m.name: (m, m) for m in METHODS if m.name in CONTROLS}
     with tempfile.TemporaryDirectory() as folder:
         homes = prepare(against, Path(folder))
         with WorkerPool(machine.cores(), profile.patience, homes) as pool:
             old, new = _environments(pool, homes)
-            session = Session(pool, profile, [*methods, *controls], Path(folder) / "kept", seed)
+            session = Session(pool, profile, {**ours, **controls}, Path(folder) / "kept", seed)
             session.run()
-    names, pairs = [m.name for _, m in methods], [match.pair for match in session.matches]
+    pairs, lacking = session.pairs, session.lacking
     every, _, left = changes(pairs, [], paired, threshold)
-    left += session.neither
-    judged = [change for change in every if change.method in names]
-    others = [change for change in every if change.method not in names]
-    only = session.only_old, session.only_new
+    judged = [change for change in every if change.pair.method in ours]
+    others = [change for change in every if change.pair.method not in ours]
+    only, left = (lacking[NEW], lacking[OLD]), [*left, *lacking[BOTH]]
     if not judged:
         why = "; ".join([*only[0], *only[1], *left][:3])
         raise ValueError(f"nothing was compared, for no method was timed on both sides. {why}")
     differ = machine.differences(old, new)
     differ += [
-        f"{one.setting}: {one.method}, the same on both sides, came out {one.verdict}"
-        for one in others
-        if one.verdict != "no difference"
+        f"{pair.setting}: {pair.method}, the same on both sides, came out {verdict}"
+        for pair, _, verdict in others
+        if verdict != "no difference"
     ]
-    seen = [control.ratio.median for control in others]
+    seen = [control.finding.ratio.median for control in others]
     return Comparison(judged, seen, program_changes(pairs, old, new), differ, *only, left)
-
-
-@dataclass(frozen=True)
-class Match:
-    """A method in a cell that both sides can run.
-
-    Attributes:
-        pair: its times.
-        methods: as the old side runs it, and as the new one does.
-        passes: over the batches, that make a sample.
-    """
-
-    pair: Pair
-    methods: tuple[Method, Method]
-    passes: int
 
 
 @dataclass
@@ -127,25 +114,23 @@ class Session:
         methods: as the old side runs each, and as the new one does; of the same name.
         kept: a folder for what JAX compiles, shared by both sides.
         seed: of the data and the order.
-        matches: what both sides can run.
-        only_old: the methods that the new side cannot run, and why.
-        only_new: those that the old one cannot.
-        neither: those that neither can.
+        pairs: what both sides can run, and its times.
+        passes: over the batches, that make a sample, by cell and name of the instance.
+        lacking: the methods that a side, or both, cannot run, and why.
     """
 
     pool: WorkerPool
     profile: Profile
-    methods: Sequence[tuple[Method, Method]]
+    methods: Mapping[str, tuple[Method, Method]]
     kept: Path
     seed: int
-    matches: list[Match] = field(default_factory=list)
-    only_old: list[str] = field(default_factory=list)
-    only_new: list[str] = field(default_factory=list)
-    neither: list[str] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    passes: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    lacking: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def run(self) -> None:
         """Measures every cell once to begin with, and then in every block."""
-        every = [method for pair in self.methods for method in pair]
+        every = [method for two in self.methods.values() for method in two]
         costs = [sampling_cost(self.profile, one, every) for one in self.profile.settings]
         with progress_bar((1 + BLOCKS) * sum(costs), math.inf) as progress:
             for block in range(1 + BLOCKS):
@@ -160,40 +145,40 @@ class Session:
 
     def _begin(self, setting: Setting, show: Show) -> None:
         """Finds the methods that both sides can run, and how many passes make a sample."""
-        methods = [two for two in self.methods if left_out(self.profile, two[1], setting) is None]
-        sampler = self._sampler(setting, methods, 0, show)
+        methods = [new for _, new in self.methods.values()]
+        names = [method.name for method in self.profile.planned(setting, methods)]
+        sampler = self._sampler(setting, names, 0, show)
         found = {instance.name: instance for instance in sampler.calibrate()}
         whys = {absence.method: absence.detail for absence in sampler.absences}
-        for two in methods:
-            old, new = (found.get(f"{side} {two[1].name}") for side in (OLD, NEW))
+        for name in names:
+            old, new = (found.get(f"{side} {name}") for side in (OLD, NEW))
             if old and new:
                 sides = [Side([], one.built.program, one.instructions) for one in (old, new)]
-                pair = Pair(setting.key, two[1].name, *sides)
-                self.matches.append(Match(pair, two, max(old.passes, new.passes)))
+                self.pairs.append(Pair(setting.key, name, *sides))
+                passes = max(old.passes, new.passes)
+                self.passes[setting.key] |= {old.name: passes, new.name: passes}
             else:
-                lacking = self.only_old if old else self.only_new if new else self.neither
-                why = whys[f"{NEW if old else OLD} {two[1].name}"]
-                lacking.append(f"{setting.key}: {two[1].name} ({why})")
+                side = NEW if old else OLD if new else BOTH
+                why = whys[f"{NEW if old else OLD} {name}"]
+                self.lacking[side].append(f"{setting.key}: {name} ({why})")
 
     def _repeat(self, setting: Setting, block: int, show: Show) -> None:
         """Adds the times of a block, in which neither side lacks what the other has."""
-        matches = [match for match in self.matches if match.pair.setting == setting.key]
-        sampler = self._sampler(setting, [match.methods for match in matches], block, show)
-        passes = {f"{s} {m.pair.method}": m.passes for m in matches for s in (OLD, NEW)}
-        found = {instance.name: instance.times for instance in sampler.repeat(passes, ROUNDS)}
-        for pair in (match.pair for match in matches):
-            for side, times in zip((OLD, NEW), (pair.old.times, pair.new.times), strict=True):
-                times.append(found.get(f"{side} {pair.method}", []))
+        pairs = [pair for pair in self.pairs if pair.setting == setting.key]
+        sampler = self._sampler(setting, [pair.method for pair in pairs], block, show)
+        instances = sampler.repeat(self.passes[setting.key], ROUNDS)
+        found = {instance.name: instance.times for instance in instances}
+        for pair in pairs:
+            pair.old.times.append(found.get(f"{OLD} {pair.method}", []))
+            pair.new.times.append(found.get(f"{NEW} {pair.method}", []))
 
-    def _sampler(
-        self, setting: Setting, methods: Sequence[tuple[Method, Method]], block: int, show: Show
-    ) -> Sampler:
+    def _sampler(self, setting: Setting, names: Sequence[str], block: int, show: Show) -> Sampler:
         """Returns the sampler of both sides, each with a process of its own."""
         seed = zlib.crc32(f"{self.seed} {setting.key} {block}".encode())
         sided = [
             replace(method, name=f"{side} {method.name}", process=side)
-            for two in methods
-            for side, method in zip((OLD, NEW), two, strict=True)
+            for name in names
+            for side, method in zip((OLD, NEW), self.methods[name], strict=True)
         ]
         sided = sided[:: -1 if block % 2 else 1]  # neither side is always the first to start
         pool, profile = self.pool, self.profile

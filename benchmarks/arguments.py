@@ -6,8 +6,9 @@ Nothing here imports JAX, so that `--help` and wrong arguments are answered with
 import re
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import tyro
 
@@ -15,6 +16,8 @@ from benchmarks.folder import RESULTS, check_replaceable, unfinished
 
 PROGRAM = "python -m benchmarks"
 HOW_FAR = tyro.conf.create_mutex_group(required=False)
+Flag: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+optional = partial(tyro.conf.arg, help_behavior_hint="")
 
 
 class UsageError(ValueError):
@@ -41,16 +44,12 @@ class Run:
         seed: of the data, the first weights, the order of samples, and the bootstrap
     """
 
-    quick: Annotated[bool, HOW_FAR, tyro.conf.FlagCreatePairsOff] = False
-    full: Annotated[bool, HOW_FAR, tyro.conf.FlagCreatePairsOff] = False
-    name: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
-    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    methods: Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="METHOD ...", help_behavior_hint="")
-    ] = ()
-    time_limit: Annotated[float | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")] = (
-        None
-    )
+    quick: Annotated[Flag, HOW_FAR] = False
+    full: Annotated[Flag, HOW_FAR] = False
+    name: Annotated[str | None, optional(metavar="NAME")] = None
+    resume: Flag = False
+    methods: Annotated[tuple[str, ...], optional(metavar="METHOD ...")] = ()
+    time_limit: Annotated[float | None, optional(metavar="SECONDS")] = None
     out: Path = Path("benchmarks/results")
     seed: int = 0
 
@@ -76,13 +75,10 @@ class Run:
         """Raises a `UsageError` for arguments that cannot work, before anything is measured."""
         if self.name is not None and not re.fullmatch(r"[\w-][\w.+-]*", self.name):
             raise UsageError(f"--name {self.name!r}: expected letters, digits, '.', '-' and '_'.")
-        for name, fits, expected in (
-            ("time-limit", self.time_limit is None or self.time_limit > 0, "above 0 seconds"),
-            ("seed", 0 <= self.seed < 2**32, "at least 0 and below 2**32"),
-        ):
-            if not fits:
-                came = getattr(self, name.replace("-", "_"))
-                raise UsageError(f"--{name} {came}: expected {expected}.")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise UsageError(f"--time-limit {self.time_limit}: expected above 0 seconds.")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed {self.seed}: expected at least 0 and below 2**32.")
         check_methods(self.methods)
         self._check_folders()
 
@@ -122,11 +118,9 @@ class Compare:
 
     old: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="OLD")] = None
     new: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="NEW")] = None
-    against: Annotated[str | None, tyro.conf.arg(metavar="SIDE", help_behavior_hint="")] = None
-    methods: Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="METHOD ...", help_behavior_hint="")
-    ] = ()
-    cells: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CELL ...", help_behavior_hint="")] = ()
+    against: Annotated[str | None, optional(metavar="SIDE")] = None
+    methods: Annotated[tuple[str, ...], optional(metavar="METHOD ...")] = ()
+    cells: Annotated[tuple[str, ...], optional(metavar="CELL ...")] = ()
     threshold: float = 0.05
 
     def check(self) -> None:

@@ -1,37 +1,54 @@
-"""Times `jp.fit_batches` from memory in turn with `jp.fit`, by hand, on 64-128-128-10.
+"""Times epochs of `jp.fit_batches`, from memory and from disk, in turn with epochs of `jp.fit`.
 
     python -m benchmarks.batches_against_fit
 
-Both train for one epoch of the same data: `fit` gathers shuffled rows of an array on the device,
-the batches are slices of a NumPy array. The medians of the paired ratios of the wall clock's time
-and of the processor's are printed with their quartiles.
+All train 64-128-128-10 on the same data. `fit` gathers shuffled rows of an array on the device; the
+batches from memory are slices of a NumPy array, by hand; those from disk are read and shuffled as
+`jaxpercep train --stream` does. The file is in the page cache: this is what reading and shuffling
+cost, not what a disk does. The medians of the paired ratios of the wall clock's time and of the
+processor's are printed with their quartiles.
 """
 
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
+from numpy.typing import NDArray
 
 import jaxpercep as jp
+from benchmarks.in_turn import in_turn, quartiles, wall_and_processor
+from jaxpercep.commands import stored
+from jaxpercep.commands.arguments import Train
+from jaxpercep.commands.batches import ShuffledBatches
 
-MODEL, LOSS = jp.mlp([64, 128, 128, 10], jp.tanh), jp.SoftmaxCrossEntropy()
-OPTIMIZER = optax.sgd(0.1)
-STEPS = {64: 1000, 256: 400, 1024: 150}
-ROUNDS = 21
+SIZES, LOSS = (64, 128, 128, 10), jp.SoftmaxCrossEntropy()
+IN_MEMORY = {64: 1000, 256: 400, 1024: 150}  # batch size -> steps of an epoch
+ON_DISK = {256: 1024, 1024: 256, 4096: 64}
+
+Pair: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
+"""Trainings of an epoch: by `fit`, and by `fit_batches`."""
 
 
-def ways(size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Returns what trains for one epoch of batches of this size, by `fit` and by `fit_batches`."""
-    rng, n = np.random.default_rng(0), size * STEPS[size]
-    x = rng.normal(size=(n, 64)).astype(np.float32)
-    y = rng.integers(0, 10, n).astype(np.int32)
-    batches = [(x[i : i + size], y[i : i + size]) for i in range(0, n, size)]
-    start = MODEL, LOSS, OPTIMIZER, jp.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+def drawn(rows: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Draws features and labels."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, SIZES[0])).astype(np.float32)
+    return x, rng.integers(0, SIZES[-1], rows).astype(np.int32)
+
+
+def from_memory(size: int) -> Pair:
+    """Trains on batches of this size, by hand and by gradient descent."""
+    x, y = drawn(size * IN_MEMORY[size])
+    batches = [(x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)]
+    model, optimizer = jp.mlp(SIZES, jp.tanh), optax.sgd(0.1)
+    start = model, LOSS, optimizer, jp.init_state(model, optimizer, jax.random.key(0))
     fit = partial(jp.fit, *start, jnp.array(x), jnp.array(y), epochs=1, batch_size=size)
     return (
         partial(fit, key=jax.random.key(1), method="manual"),
@@ -39,19 +56,42 @@ def ways(size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     )
 
 
-def seconds(train: Callable[[], Any]) -> tuple[float, float]:
-    """Returns how long a call takes, by the wall clock and by the processor's."""
-    start = time.perf_counter(), time.process_time()
-    train()
-    return time.perf_counter() - start[0], time.process_time() - start[1]
+def from_disk(size: int, folder: Path) -> Pair:
+    """Trains on batches of this size as the command line does, and writes their table."""
+    x, y = drawn(size * ON_DISK[size])
+    np.save(folder / "table.npy", np.column_stack([x, y.astype(np.float32)]))
+    arguments = Train(str(folder / "table.npy"), test_fraction=0.0)
+    part = stored.prepare(arguments, folder).parts["train"]
+    model, optimizer = jp.mlp(SIZES, jp.relu), optax.adam(0.001)
+    start = model, LOSS, optimizer, jp.init_state(model, optimizer, jax.random.key(0))
+
+    def fit_batches() -> None:
+        with ShuffledBatches(part, size, 1, 0) as batches:
+            jp.fit_batches(*start, batches)
+
+    fit = partial(jp.fit, *start, jnp.array(x), jnp.array(y), epochs=1, batch_size=size)
+    return partial(fit, key=jax.random.key(1)), fit_batches
+
+
+def compared(pair: Pair, steps: int, rounds: int) -> Iterator[tuple[str, str]]:
+    """Times both in turn; yields what each of the clocks says."""
+    times = in_turn([partial(wall_and_processor, train) for train in pair], rounds)
+    for clock, (fit, batches) in zip(("wall", "processor"), np.moveaxis(times, 2, 0), strict=True):
+        step = 1e6 * np.median(fit) / steps
+        yield clock, f"{quartiles(batches / fit)} times as long as fit's {step:.0f} us a step"
+
+
+def main(rounds: int = 21) -> None:
+    """Prints a line for each size of the batches, from memory and from disk, and each clock."""
+    print(f"JAX {jax.__version__}")
+    for size, steps in IN_MEMORY.items():
+        for clock, said in compared(from_memory(size), steps, rounds):
+            print(f"batch {size}, {clock}: fit_batches takes {said}", flush=True)
+    for size, steps in ON_DISK.items():
+        with tempfile.TemporaryDirectory() as folder:
+            for clock, said in compared(from_disk(size, Path(folder)), steps, rounds):
+                print(f"batch {size}, {clock}: fit_batches from disk takes {said}", flush=True)
 
 
 if __name__ == "__main__":
-    print(f"JAX {jax.__version__}")
-    for size, steps in STEPS.items():
-        trained = ways(size)
-        times = np.array([[seconds(train) for train in trained] for _ in range(ROUNDS + 1)])[1:]
-        for clock, (fit, ours) in zip(("wall", "processor"), times.T, strict=True):
-            low, middle, high = np.quantile(ours / fit, [0.25, 0.5, 0.75])
-            told = f"fit_batches takes {middle:.2f} ({low:.2f} to {high:.2f}) times as long as fit"
-            print(f"batch {size}, {clock}: {told}'s {1e6 * np.median(fit) / steps:.0f} us a step")
+    tyro.cli(main, description=__doc__)

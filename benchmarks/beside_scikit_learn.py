@@ -9,7 +9,6 @@ accuracy or R^2, as means over the seeds. NumPy multiplies in one thread, for it
 scikit-learn more time than they save in products as small as these.
 """
 
-import argparse
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import sklearn
+import tyro
 from numpy.typing import NDArray
 from sklearn import datasets, linear_model, neural_network
 from sklearn.compose import TransformedTargetRegressor
@@ -27,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from benchmarks.in_turn import quartiles
 from jaxpercep import estimators
 
 LOADERS: dict[str, Callable[..., Any]] = {
@@ -37,17 +38,8 @@ LOADERS: dict[str, Callable[..., Any]] = {
     "diabetes": datasets.load_diabetes,
 }
 REGRESSIONS = ("diabetes",)
-ROUNDS = 7
-COLUMNS = (
-    "data set, estimator",
-    "samples",
-    "first fit, s",
-    "fit, s",
-    "scikit-learn, s",
-    "times as long",
-    "score",
-    "scikit-learn",
-)
+HEADER = "data set, estimator | samples | first fit, s | fit, s | scikit-learn, s | times as long"
+COLUMNS = [*HEADER.split(" | "), "score", "scikit-learn"]
 
 
 class Case(NamedTuple):
@@ -98,21 +90,21 @@ def row(case: Case, rounds: int) -> str:
         for seed in range(rounds)
     ]
     seconds, scores = np.moveaxis(np.array(pairs), 2, 0)
-    ratios = seconds[:, 0] / seconds[:, 1]
-    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    ratio = quartiles(seconds[:, 0] / seconds[:, 1])
     ours, theirs = np.median(seconds, axis=0)
     score, their_score = scores.mean(axis=0)
     return (
         f"| {case.name} | {len(case.data[0])} | {first:.2f} | {ours:.3f} | {theirs:.3f} "
-        f"| {middle:.2f} ({low:.2f} to {high:.2f}) | {score:.4f} | {their_score:.4f} |"
+        f"| {ratio} | {score:.4f} | {their_score:.4f} |"
     )
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="seeds, each fitted by both")
-    rounds = parser.parse_args().rounds
+def main(rounds: int = 7) -> None:
+    """Prints the table.
+
+    Args:
+        rounds: seeds, each fitted by both
+    """
     print(f"JAX {jax.__version__}, scikit-learn {sklearn.__version__}, {rounds} seeds")
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
@@ -123,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -5,7 +5,7 @@ value, corrected for their number, is at most 5 %, and |ratio - 1| exceeds the t
 says of a program does not vary: any difference is listed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from benchmarks.report import words
 from benchmarks.report.verdicts import Verdict
-from benchmarks.results import Blocks, Interval, Program
+from benchmarks.results import Blocks, Program
 from benchmarks.significance import FALSE, Effect, Finding, judge
 
 STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
@@ -42,28 +42,11 @@ class Pair(NamedTuple):
     new: Side
 
 
-@dataclass(frozen=True)
-class Change:
-    """A method in a cell that was judged.
+class Change(NamedTuple):
+    """A pair that was judged among the others, and the verdict on its ratio."""
 
-    Attributes:
-        setting: key of the cell.
-        method: its name.
-        old: the earlier time a step, in seconds.
-        new: the later one.
-        ratio: new / old.
-        p: the probability of such a ratio by chance, corrected for the number of changes.
-        floor: the least |ratio - 1| that would have been told from noise, had it been alone.
-        verdict: on the ratio.
-    """
-
-    setting: str
-    method: str
-    old: float
-    new: float
-    ratio: Interval
-    p: float
-    floor: float
+    pair: Pair
+    finding: Finding
     verdict: Verdict
 
 
@@ -92,7 +75,7 @@ class Comparison:
     def having(self, wanted: Verdict) -> list[Change]:
         """Returns the changes with this verdict, the largest ratio first."""
         found = [change for change in self.changes if change.verdict == wanted]
-        return sorted(found, key=lambda change: -change.ratio.median)
+        return sorted(found, key=lambda change: -change.finding.ratio.median)
 
 
 def changes(
@@ -106,17 +89,18 @@ def changes(
     ours, drifts = found[: len(pairs)], [drift for _, drift in found[len(pairs) :] if drift]
     effects = [(pair, one) for pair, one in ours if one]
     findings = judge([one for _, one in effects], drifts) if effects else []
-    judged = [_change(p, f, threshold) for (p, _), f in zip(effects, findings, strict=True)]
+    judged = [
+        Change(pair, found, _verdict(found, threshold))
+        for (pair, _), found in zip(effects, findings, strict=True)
+    ]
     left = [f"{pair.setting}: {pair.method}" for pair, one in ours if one is None]
     return judged, [float(np.exp(drift.change)) for drift in drifts], left
 
 
-def _change(pair: Pair, found: Finding, threshold: float) -> Change:
-    old, new = (float(np.median([t for b in side.times for t in b])) for side in pair[2:])
-    verdict: Verdict = "slower" if found.ratio.median > 1 else "faster"
+def _verdict(found: Finding, threshold: float) -> Verdict:
     if found.p > FALSE or abs(found.ratio.median - 1) <= threshold:
-        verdict = "no difference"
-    return Change(pair.setting, pair.method, old, new, *found, verdict)
+        return "no difference"
+    return "slower" if found.ratio.median > 1 else "faster"
 
 
 def program_changes(pairs: Sequence[Pair], old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -124,26 +108,18 @@ def program_changes(pairs: Sequence[Pair], old: dict[str, Any], new: dict[str, A
     was, now = (side.get("versions", {}).get("jaxlib") for side in (old, new))
     if was != now:
         return [f"not compared: jaxlib was {was}, now {now}, and each counts in its own way"]
-    said = ([*_counts(p.old.program, p.new.program), *_instructions(p.old, p.new)] for p in pairs)
-    return [
-        f"{pair.setting}: {pair.method}: {', '.join(counts)}"
-        for pair, counts in zip(pairs, said, strict=True)
-        if counts
-    ]
+    said = [", ".join(_differences(pair.old, pair.new)) for pair in pairs]
+    return [f"{p.setting}: {p.method}: {text}" for p, text in zip(pairs, said, strict=True) if text]
 
 
-def _counts(old: Program | None, new: Program | None) -> list[str]:
-    if old is None or new is None:
-        return []
-    pairs = ((name, getattr(old, name), getattr(new, name)) for name in Program.__struct_fields__)
-    return [f"{name} {was:,}, now {now:,}" for name, was, now in pairs if was != now]
-
-
-def _instructions(old: Side, new: Side) -> list[str]:
+def _differences(old: Side, new: Side) -> Iterator[str]:
+    for name in Program.__struct_fields__ if old.program and new.program else ():
+        was, now = getattr(old.program, name), getattr(new.program, name)
+        if was != now:
+            yield f"{name} {was:,}, now {now:,}"
     was, now = old.instructions, new.instructions
-    if was is None or now is None or abs(now / was - 1) <= INSTRUCTIONS:
-        return []
-    return [f"instructions {was:.3g}, now {now:.3g}"]
+    if was and now and abs(now / was - 1) > INSTRUCTIONS:
+        yield f"instructions {was:.3g}, now {now:.3g}"
 
 
 def show(comparison: Comparison, threshold: float) -> int:
@@ -176,7 +152,7 @@ def show(comparison: Comparison, threshold: float) -> int:
 
 def _sight(comparison: Comparison, threshold: float) -> str:
     """Says which slowdowns could have been seen, and how far the controls have moved."""
-    limits = [max(threshold, change.floor) for change in comparison.changes]
+    limits = [max(threshold, change.finding.floor) for change in comparison.changes]
     half, most = np.quantile(limits, [0.5, 0.9])
     seen = f"{words.percent(half)} in half of the times, {words.percent(most)} in nine of ten"
     text = f"The smallest slowdown that could have been seen: {seen}."
@@ -195,13 +171,8 @@ def _table(changes: Sequence[Change]) -> Table:
     table.add_column("method")
     for name in ("old", "new", "new / old, and p"):
         table.add_column(name, justify="right", no_wrap=True)
-    for change in changes:
-        found = Text(words.ratio(change.ratio), STYLES[change.verdict])
-        table.add_row(
-            Text(change.setting),
-            Text(change.method),
-            words.seconds(change.old),
-            words.seconds(change.new),
-            found.append(f"\n{change.p:.1g}", "dim"),
-        )
+    for (setting, method, *sides), (ratio, p, _), verdict in changes:
+        medians = [float(np.median([t for b in side.times for t in b])) for side in sides]
+        found = Text(words.ratio(ratio), STYLES[verdict]).append(f"\n{p:.1g}", "dim")
+        table.add_row(Text(setting), Text(method), *map(words.seconds, medians), found)
     return table

@@ -6,21 +6,21 @@ The two sides of each line are called in turn, and the median of the paired rati
 passes is printed with its quartiles.
 """
 
-import argparse
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
+import tyro
 from jax import lax
 
 import jaxpercep as jp
-from benchmarks.fit_against import data
+from benchmarks.in_turn import in_turn, quartiles, wall_and_processor
+from benchmarks.results import Setting
+from benchmarks.small_networks import XOR, data, optax_step
 
+DEEP, WIDE = (64, *(128,) * 512, 10), (1024,) * 5
 Run = Callable[[], Any]
 
 
@@ -34,32 +34,33 @@ class Line(NamedTuple):
     remark: str = ""
 
 
-def steps(sizes: list[int], batch: int, **options: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields a compiled update and its arguments, by hand and then by autodiff."""
+def updates(sizes: tuple[int, ...], batch: int, **options: Any) -> list[partial[Any]]:
+    """Returns calls of a compiled update: by hand, and by autodiff."""
+    setting = Setting("classification", sizes, batch)
     model, optimizer = jp.mlp(sizes, jp.tanh, **options), optax.sgd(0.01)
-    state = jp.init_state(model, optimizer, jax.random.key(0))
-    arguments = state, *data(sizes, batch)
-    for method in ("manual", "autodiff"):
+    arguments = jp.init_state(model, optimizer, jax.random.key(0)), *data(setting)
+
+    def compiled(method: Literal["manual", "autodiff"]) -> partial[Any]:
         step: Any = jp.make_step(model, jp.SoftmaxCrossEntropy(), optimizer, method)
-        yield step.lower(*arguments).compile(), arguments
+        return partial(step.lower(*arguments).compile(), *arguments)
+
+    return [compiled("manual"), compiled("autodiff")]
 
 
 def deep() -> Line:
     """A step of 512 scanned layers, 128 wide, batch 128: by hand, and by autodiff."""
-    (manual, arguments), (autodiff, _) = steps([64, *[128] * 512, 10], 128, scan=True)
-    memory = [step.memory_analysis().temp_size_in_bytes for step in (manual, autodiff)]
+    manual, autodiff = updates(DEEP, 128, scan=True)
+    programs: list[Any] = [manual.func, autodiff.func]
+    memory = [program.memory_analysis().temp_size_in_bytes for program in programs]
     remark = f"; by hand it takes {memory[0] / memory[1]:.2f} of the memory"
-    ours, other = partial(manual, *arguments), partial(autodiff, *arguments)
-    return Line("512 layers, autodiff / by hand", ours, other, remark=remark)
+    return Line("512 layers, autodiff / by hand", manual, autodiff, remark=remark)
 
 
 def deep_products() -> Line:
     """The same step by hand, and its products alone, in two loops that keep what it does."""
-    (manual, arguments), _ = steps([64, *[128] * 512, 10], 128, scan=True)
-    w, x = (
-        0.05 * jax.random.normal(jax.random.key(0), shape)
-        for shape in ((511, 128, 128), (128, 128))
-    )
+    manual, _ = updates(DEEP, 128, scan=True)
+    shapes = (511, 128, 128), (128, 128)
+    w, x = (0.05 * jax.random.normal(jax.random.key(0), shape) for shape in shapes)
 
     @jax.jit
     def products(w: jax.Array, x: jax.Array) -> Any:
@@ -67,16 +68,14 @@ def deep_products() -> Line:
         back = lax.scan(lambda d, wh: (d @ wh[0].T, wh[1].T @ d), y, (w, inputs), reverse=True)
         return back[0], w - back[1]
 
-    ours, other = partial(manual, *arguments), partial(products, w, x)
-    return Line("512 layers, products / by hand", ours, other)
+    return Line("512 layers, products / by hand", manual, partial(products, w, x))
 
 
 def wide() -> Line:
     """A step of four layers 1024 wide, batch 1024: whole, and its products alone."""
-    sizes = [1024] * 5
-    (step, arguments), _ = steps(sizes, 1024)
+    step, _ = updates(WIDE, 1024)
     a = jax.random.normal(jax.random.key(0), (1024, 1024))
-    count = 3 * (len(sizes) - 1) - 1  # forward, to the weights, to the inputs but the first
+    count = 3 * (len(WIDE) - 1) - 1  # forward, to the weights, to the inputs but the first
 
     @jax.jit
     def products(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -84,60 +83,47 @@ def wide() -> Line:
             a = a @ b  # each of the last, so that none is left out
         return a
 
-    return Line("1024 wide, products / step", partial(step, *arguments), partial(products, a, a))
+    return Line("1024 wide, products / step", step, partial(products, a, a))
 
 
 def narrow() -> Line:
     """The same step in float32, and with products in bfloat16."""
-    sizes = [1024] * 5
-    ((whole, arguments), _), ((half, _), _) = (
-        steps(sizes, 1024),
-        steps(sizes, 1024, dtype="bfloat16"),
-    )
-    ours, other = partial(half, *arguments), partial(whole, *arguments)
-    return Line("1024 wide, float32 / bfloat16", ours, other)
+    whole, _ = updates(WIDE, 1024)
+    half, _ = updates(WIDE, 1024, dtype="bfloat16")
+    return Line("1024 wide, float32 / bfloat16", half, whole)
 
 
 def one_call() -> Line:
     """A call of `make_step`, and one of plain optax that counts its steps, on XOR."""
-    sizes, optimizer = [2, 2, 1], optax.sgd(0.01)
-    model, x, y = jp.mlp(sizes, jp.tanh), *data(sizes, 4)
+    model, optimizer = jp.mlp(XOR.sizes, jp.tanh), optax.sgd(0.01)
+    x, y = data(XOR)
     state = jp.init_state(model, optimizer, jax.random.key(0))
     step = jp.make_step(model, jp.BinaryCrossEntropy(), optimizer, "manual")
-    params = [p for p in state.params if p]
-
-    def objective(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        (w1, b1), (w2, b2) = params
-        p = jnp.tanh(x @ w1 + b1) @ w2 + b2
-        return optax.sigmoid_binary_cross_entropy(p, y).mean()
+    plain, start = optax_step(XOR, "tanh")
 
     @jax.jit
-    def plain(carry: Any, x: jax.Array, y: jax.Array) -> Any:
-        count, params, opt_state = carry
-        loss, grads = jax.value_and_grad(objective)(params, x, y)
-        changes, opt_state = optimizer.update(grads, opt_state)
-        return (count + 1, optax.apply_updates(params, changes), opt_state), loss
+    def counting(carry: Any, x: jax.Array, y: jax.Array) -> Any:
+        count, carry = carry
+        carry, loss = plain(carry, x, y)
+        return (count + 1, carry), loss
 
-    carry = state.step, params, optimizer.init(params)
     return Line(
         "one call a step, optax that counts / make_step",
         partial(step, state, x, y),
-        partial(plain, carry, x, y),
+        partial(counting, (state.step, start), x, y),
         calls=2000,
     )
 
 
 def spread() -> Line:
     """A population of 1024 networks: on one device, and on two, of one core each."""
-    model, optimizer, loss = (
-        jp.mlp([2, 10, 10, 10, 1], jp.tanh),
-        optax.sgd(0.01),
-        jp.BinaryCrossEntropy(),
-    )
-    keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data([2, 1], 4)
+    model, loss = jp.mlp([2, 10, 10, 10, 1], jp.tanh), jp.BinaryCrossEntropy()
+    keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data(XOR)
 
     def train(mesh: Any) -> Any:
-        return jp.train_population(model, loss, optimizer, keys, x, y, steps=1000, mesh=mesh).losses
+        return jp.train_population(
+            model, loss, optax.sgd(0.01), keys, x, y, steps=1000, mesh=mesh
+        ).losses
 
     mesh = jax.make_mesh((2,), ("networks",))
     return Line("1024 networks, one device / two", partial(train, mesh), partial(train, None))
@@ -145,29 +131,25 @@ def spread() -> Line:
 
 def seconds(run: Run, calls: int) -> float:
     """Returns the seconds a call takes."""
-    start = time.perf_counter()
-    for _ in range(calls - 1):
-        run()
-    jax.block_until_ready(run())
-    return (time.perf_counter() - start) / calls
+
+    def several() -> None:
+        for _ in range(calls - 1):
+            run()
+        jax.block_until_ready(run())
+
+    return wall_and_processor(several)[0] / calls
 
 
-def main() -> None:
+def main(rounds: int = 15) -> None:
     """Prints a line for each comparison."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
     jax.config.update("jax_num_cpu_devices", 2)
     print(f"JAX {jax.__version__}")
     for made in (deep, deep_products, wide, narrow, one_call, spread):
         line = made()
-        pairs = [
-            [seconds(run, line.calls) for run in (line.ours, line.other)] for _ in range(rounds + 1)
-        ]
-        ratios = np.divide(*np.array(pairs[1:]).T[::-1])
-        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-        print(f"{line.title}: {middle:.2f} ({low:.2f} to {high:.2f}){line.remark}", flush=True)
+        sides = [partial(seconds, run, line.calls) for run in (line.ours, line.other)]
+        ours, other = in_turn(sides, rounds)
+        print(f"{line.title}: {quartiles(other / ours)}{line.remark}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, description=__doc__)

@@ -26,8 +26,3 @@ def check_replaceable(folder: Path) -> None:
     writing.check_replaceable(folder, "benchmark run", RESULTS, CONTENT)
     if (folder / RESULTS).exists():
         results.load(folder / RESULTS)
-
-
-def publish(folder: Path) -> None:
-    """Puts the finished run into its place, where the old one stays whole until then."""
-    writing.replace_folder(unfinished(folder), folder)

@@ -91,7 +91,9 @@ def _group_quota(folder: Path) -> list[float]:
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
     """Records a run's environment, as far as it is known before the run."""
-    info = dict(_fields(_read(root / "proc/cpuinfo") or ""))
+    first, _, _ = (_read(root / "proc/cpuinfo") or "").partition("\n\n")  # processor of several
+    lines = (line.partition(":") for line in first.splitlines())
+    info = {name.strip(): value.strip() for name, _, value in lines}
     return {
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": sorted(info.get("flags", "").split()),
@@ -147,9 +149,7 @@ class Usage(NamedTuple):
     def now(cls, root: Path = ROOT) -> "Usage":
         """Returns the usage up to now."""
         first = (_read(root / "proc/stat") or "").partition("\n")[0].split()[1:]
-        ticks = [
-            int(ticks) for ticks in first[:8]
-        ]  # user nice system idle iowait irq softirq steal
+        ticks = [*map(int, first[:8])]  # user nice system idle iowait irq softirq steal
         busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK") if ticks else None
         return cls(time.monotonic(), busy, sum(os.times()[:4]))
 
@@ -183,12 +183,6 @@ def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # a peer that is not installed is listed among the methods
     return found
-
-
-def _fields(text: str) -> list[tuple[str, str]]:
-    """Parses the `name : value` lines of the first processor."""
-    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return [(name.strip(), value.strip()) for name, _, value in lines]
 
 
 def _read(path: Path) -> str | None:

@@ -11,9 +11,12 @@ from benchmarks.results import Absence, Reason, Setting
 
 FEATURES, CLASSES = 64, 10  # of the classification, those of scikit-learn's digits
 WIDTH, DEPTH, BATCH = 128, 4, 64  # what a sweep holds fixed
-XOR = ((2, 2, 1), (2, 10, 10, 10, 1))
-# The sizes of the examples of SimpleChains.jl, a Julia library for small networks.
-PUBLISHED = ((24, 8, 2), 200), ((4, 32, 16, 4), 64), ((4, 32, 16, 4), 10_000)
+SMALLEST, DEEPER = XOR = Setting("xor", (2, 2, 1), 4), Setting("xor", (2, 10, 10, 10, 1), 4)
+PUBLISHED = (  # the sizes of the examples of SimpleChains.jl, a Julia library for small networks
+    Setting("classification", (24, 8, 2), 200),
+    Setting("classification", (4, 32, 16, 4), 64),
+    Setting("classification", (4, 32, 16, 4), 10_000),
+)
 
 OUT_OF_TIME = "the run's time limit was reached"
 
@@ -48,24 +51,27 @@ class Profile:
     settings: tuple[Setting, ...]
     seconds: float
     rounds: int
-    blocks: int
-    sample: float
-    first_call: float
-    patience: float
-    memory: frozenset[str]
-    dispatch: frozenset[tuple[str, int]]
-    compiling: frozenset[str]
-    goals: tuple[tuple[int, float], ...]
+    blocks: int = 3
+    sample: float = 0.01
+    first_call: float = 8
+    patience: float = 60
+    memory: frozenset[str] = frozenset()
+    dispatch: frozenset[tuple[str, int]] = frozenset()
+    compiling: frozenset[str] = frozenset()
+    goals: tuple[tuple[int, float], ...] = ()
 
     def has_dispatch(self, setting: Setting) -> bool:
         """Returns whether dispatch is measured in a cell."""
         alone = setting.networks is None
         return alone and (setting.workload, setting.depth) in self.dispatch
 
+    def planned(self, setting: Setting, methods: Sequence[Method]) -> list[Method]:
+        """Returns the methods that have a place in a cell."""
+        return [method for method in methods if left_out(self, method, setting) is None]
+
     def with_methods(self, methods: Sequence[Method]) -> "Profile":
         """Returns the profile without the cells in which none of the methods has a place."""
-        kept = [s for s in self.settings if any(left_out(self, m, s) is None for m in methods)]
-        return replace(self, settings=tuple(kept))
+        return replace(self, settings=tuple(s for s in self.settings if self.planned(s, methods)))
 
 
 def quick() -> Profile:
@@ -76,27 +82,14 @@ def quick() -> Profile:
     """
     settings = merged(
         [
-            *_xor(),
-            *_batch_sweep([1, BATCH]),
-            *_depth_sweep([1, DEPTH]),
-            *_grid([1, BATCH], [DEPTH]),
-            *_grid([BATCH], [1]),
+            *XOR,
+            *networks("batch", batches=[1, BATCH]),
+            *networks("depth", depths=[1, DEPTH]),
+            *networks("grid", batches=[1, BATCH]),
+            *networks("grid", depths=[1]),
         ]
     )
-    return Profile(
-        name="quick",
-        settings=settings,
-        seconds=145,
-        rounds=6,
-        blocks=1,
-        sample=0.01,
-        first_call=8,
-        patience=60,
-        memory=frozenset(),
-        dispatch=frozenset(),
-        compiling=frozenset(),
-        goals=(),
-    )
+    return Profile("quick", settings, seconds=145, rounds=6, blocks=1)
 
 
 def default() -> Profile:
@@ -107,17 +100,19 @@ def default() -> Profile:
     """
     settings = merged(
         [
-            *_batch_sweep([1, 8, BATCH, 512, 4096]),
-            *_depth_sweep([1, DEPTH, 16, 64, 512]),
-            *_width_sweep([16, WIDTH, 256, 1024]),
-            *_xor(),
-            *_small([8, 16, 32], [1, 8, BATCH]),
-            *_populations([1, 64, 1024, 65_536], [1024]),
-            *_grid([1, BATCH, 512], [1, DEPTH, 16]),
-            *_grid([8, 4096], [DEPTH]),
-            *_grid([BATCH], [64, 512]),
-            Setting("classification-adam", _sizes(), BATCH),
-            Setting("regression", _regression(), BATCH),
+            *networks("batch", batches=[1, 8, BATCH, 512, 4096]),
+            *networks("depth", depths=[1, DEPTH, 16, 64, 512]),
+            *networks("width", widths=[16, WIDTH, 256, 1024]),
+            *XOR,
+            *PUBLISHED,
+            *networks(depths=[2], widths=[8, 16, 32], batches=[1, 8, BATCH]),
+            *populations(SMALLEST, [1, 64, 1024, 65_536]),
+            *populations(DEEPER, [1024]),
+            *networks("grid", depths=[1, DEPTH, 16], batches=[1, BATCH, 512]),
+            *networks("grid", batches=[8, 4096]),
+            *networks("grid", depths=[64, 512]),
+            *networks(workload="classification-adam"),
+            *networks(workload="regression"),
         ]
     )
     return Profile(
@@ -125,34 +120,29 @@ def default() -> Profile:
         settings=settings,
         seconds=1180,
         rounds=4,
-        blocks=3,
-        sample=0.01,
-        first_call=8,
-        patience=60,
-        memory=frozenset(),
         dispatch=frozenset([("classification", 2), ("classification", DEPTH), ("xor", 1)]),
-        compiling=_keys([*_batch_sweep([BATCH, 4096]), *_xor()[:1]]),
+        compiling=_keys([*networks(batches=[BATCH, 4096]), SMALLEST]),
         goals=((64, 0.2),),
     )
 
 
 def full() -> Profile:
     """Plans every power of two, a fine grid, and curves of the other workloads too."""
-    batches = [2**i for i in range(14)]
     depths = [1, 2, 4, 8, 16, 32, 64, 256, 1024]
-    widths = [16, 32, 64, 128, 256, 512, 1024]
     coarse = [4**i for i in range(7)]
     settings = merged(
         [
-            *_batch_sweep(batches),
-            *_depth_sweep(depths),
-            *_width_sweep(widths),
-            *_grid(coarse, depths[:7:2]),
-            *_sweep("classification-adam", _sizes(), coarse),
-            *_sweep("regression", _regression(), coarse),
-            *_xor(),
-            *_small([8, 16, 32], [2**i for i in range(7)]),
-            *_populations([1, 8, 64, 512, 1024, 8192, 65_536], [1, 64, 1024, 8192]),
+            *networks("batch", batches=[2**i for i in range(14)]),
+            *networks("depth", depths=depths),
+            *networks("width", widths=[16, 32, 64, 128, 256, 512, 1024]),
+            *networks("grid", depths=depths[:7:2], batches=coarse),
+            *networks("batch", workload="classification-adam", batches=coarse),
+            *networks("batch", workload="regression", batches=coarse),
+            *XOR,
+            *PUBLISHED,
+            *networks(depths=[2], widths=[8, 16, 32], batches=[2**i for i in range(7)]),
+            *populations(SMALLEST, [1, 8, 64, 512, 1024, 8192, 65_536]),
+            *populations(DEEPER, [1, 64, 1024, 8192]),
         ]
     )
     return Profile(
@@ -160,11 +150,10 @@ def full() -> Profile:
         settings=settings,
         seconds=3540,
         rounds=6,
-        blocks=3,
         sample=0.02,
         first_call=30,
         patience=90,
-        memory=_keys([*_batch_sweep([1, 8192]), *_depth_sweep([1, 16, 64])]),
+        memory=_keys([*networks(batches=[1, 8192]), *networks(depths=[1, 16, 64])]),
         # Of deeper ones, all methods would be compiled again for little.
         dispatch=frozenset((s.workload, s.depth) for s in settings if s.depth <= 64),
         compiling=_keys(s for s in settings if "batch" in s.sweeps),
@@ -173,6 +162,28 @@ def full() -> Profile:
 
 
 PROFILES: dict[str, Callable[[], Profile]] = {"quick": quick, "default": default, "full": full}
+
+
+def networks(
+    *sweeps: str,
+    workload: str = "classification",
+    depths: Sequence[int] = (DEPTH,),
+    widths: Sequence[int] = (WIDTH,),
+    batches: Sequence[int] = (BATCH,),
+) -> list[Setting]:
+    """Returns a network of each depth and width on each batch size, as points of these sweeps."""
+    first, last = (16, 1) if workload == "regression" else (FEATURES, CLASSES)
+    return [
+        Setting(workload, (first, *(width,) * depth, last), batch, sweeps)
+        for depth in depths
+        for width in widths
+        for batch in batches
+    ]
+
+
+def populations(setting: Setting, counts: Sequence[int]) -> list[Setting]:
+    """Returns populations of a network, of so many each."""
+    return [structs.replace(setting, networks=count) for count in counts]
 
 
 def merged(settings: Iterable[Setting]) -> tuple[Setting, ...]:
@@ -224,56 +235,6 @@ def left_out(profile: Profile, method: Method, setting: Setting) -> Absence | No
 def repeated(method: Method, best: str | None) -> bool:
     """Returns whether a method is in every block of a cell: ours, and those it is compared with."""
     return method.ours or method.limit or method.name in (*CONTROLS, best)
-
-
-def _sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
-    return (FEATURES, *(width,) * depth, CLASSES)
-
-
-def _regression() -> tuple[int, ...]:
-    return (16, *(WIDTH,) * DEPTH, 1)
-
-
-def _sweep(workload: str, sizes: tuple[int, ...], batches: Sequence[int]) -> list[Setting]:
-    return [Setting(workload, sizes, batch, ("batch",)) for batch in batches]
-
-
-def _batch_sweep(batches: Sequence[int]) -> list[Setting]:
-    return _sweep("classification", _sizes(), batches)
-
-
-def _depth_sweep(depths: Sequence[int]) -> list[Setting]:
-    return [Setting("classification", _sizes(depth), BATCH, ("depth",)) for depth in depths]
-
-
-def _width_sweep(widths: Sequence[int]) -> list[Setting]:
-    return [Setting("classification", _sizes(width=w), BATCH, ("width",)) for w in widths]
-
-
-def _grid(batches: Sequence[int], depths: Sequence[int]) -> list[Setting]:
-    return [
-        Setting("classification", _sizes(depth), batch, ("grid",))
-        for depth in depths
-        for batch in batches
-    ]
-
-
-def _xor() -> list[Setting]:
-    return [Setting("xor", sizes, 4) for sizes in XOR]
-
-
-def _populations(counts: Sequence[int], deeper: Sequence[int]) -> list[Setting]:
-    """Returns populations of the small network for XOR, and of the deeper one."""
-    pairs = zip(XOR, (counts, deeper), strict=True)
-    return [Setting("xor", sizes, 4, networks=n) for sizes, numbers in pairs for n in numbers]
-
-
-def _small(widths: Sequence[int], batches: Sequence[int]) -> list[Setting]:
-    """Returns where networks are small: frameworks cost more than the arithmetic."""
-    published = [Setting("classification", sizes, batch) for sizes, batch in PUBLISHED]
-    return published + [
-        Setting("classification", _sizes(2, width), batch) for width in widths for batch in batches
-    ]
 
 
 def _keys(settings: Iterable[Setting]) -> frozenset[str]:

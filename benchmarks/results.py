@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -369,11 +370,8 @@ def _rounded(value: Any) -> Any:
 def _lines(fields: dict[str, Any]) -> Iterator[str]:
     """Yields a field a line, and a line for each object in a list: two versions can be compared."""
     for name, value in fields.items():
+        write = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            yield f"{_json(name)}: [\n" + ",\n".join(map(_json, value)) + "\n]"
+            yield f'"{name}": [\n' + ",\n".join(map(write, value)) + "\n]"
         else:
-            yield f"{_json(name)}: {_json(value)}"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+            yield f'"{name}": {write(value)}'

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.arguments import PROGRAM, Run, UsageError
-from benchmarks.folder import RESULTS, publish, unfinished
+from benchmarks.folder import RESULTS, unfinished
 from benchmarks.machine import Usage
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.progress import progress_bar
@@ -18,6 +18,7 @@ from benchmarks.measure.runner import Runner
 from benchmarks.peers import METHODS, Method
 from benchmarks.plan import PROFILES, Profile
 from benchmarks.results import SCHEMA, Absence, Reason, Results, load, save
+from jaxpercep._files.writing import replace_folder
 
 
 def main(command: Run) -> int:
@@ -132,7 +133,7 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
     report.write(results, folder)
     Console().print(report.table(results))
     if results.complete:
-        publish(command.folder)
+        replace_folder(folder, command.folder)  # the old one stays whole until then
         print(f"saved: {command.folder}")
     else:
         reached = sum(not cell.out_of_time for cell in results.cells)

@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 7
@@ -22,6 +22,7 @@ PHASES = {
     "trace": ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration"),
     "compile": ("backend_compile_duration", "cache_retrieval_time_sec"),
 }
+PARTS = "import", *PHASES, "run"
 
 
 def timed() -> None:
@@ -44,38 +45,37 @@ def timed() -> None:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     code = cli.main([*COMMAND, *sys.argv[2:]])
-    found["all"] = time.perf_counter() - start
-    found["run"] = found["all"] - sum(found[phase] for phase in ("import", *PHASES))
+    found["run"] = time.perf_counter() - start - sum(found.values())
     print(json.dumps(found))
     sys.exit(code)
 
 
-def sample(environment: dict[str, str], folder: str, *words: str) -> dict[str, float]:
-    """Returns the seconds of each phase, in a fresh process; `process` is all it took."""
+def sample(environment: dict[str, str], folder: str, *words: str) -> list[float]:
+    """Returns the seconds that a fresh process takes, and those of each of its `PARTS`."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.start_up", "--timed", *words]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=True
     )
-    seconds = time.perf_counter() - start
-    return {"process": seconds, **json.loads(done.stdout.splitlines()[-1])}
+    seconds, found = time.perf_counter() - start, json.loads(done.stdout.splitlines()[-1])
+    return [seconds, *(found[part] for part in PARTS)]
 
 
 def main() -> None:
     """Prints a line for a run without kept programs, and one with them."""
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    import numpy as np  # not above: what the timed process imports is timed
+
+    from benchmarks.in_turn import in_turn, quartiles
+
+    ways = {"without kept programs": "--no-cache", "with kept programs": ""}
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "XDG_CACHE_HOME": folder, "PYTHONPATH": str(ROOT)}
-        sample(environment, folder)  # keeps the programs
-        for _ in range(ROUNDS):
-            found["without kept programs"].append(sample(environment, folder, "--no-cache"))
-            found["with kept programs"].append(sample(environment, folder))
-    for name, runs in found.items():
-        low, _, high = quantiles((run["process"] for run in runs), n=4)
-        phases = ("import", "trace", "compile", "run")
-        parts = ", ".join(f"{phase} {median(r[phase] for r in runs):.2f}" for phase in phases)
-        whole = median(run["process"] for run in runs)
-        print(f"{name}: {whole:.2f} s ({low:.2f} to {high:.2f}): {parts}")
+        samplers = [partial(sample, environment, folder, *word.split()) for word in ways.values()]
+        found = in_turn(samplers, ROUNDS)  # the warm-up keeps the programs
+    for name, runs in zip(ways, found, strict=True):
+        whole, *parts = runs.T
+        told = [f"{part} {np.median(s):.2f}" for part, s in zip(PARTS, parts, strict=True)]
+        print(f"{name}: {quartiles(whole, ' s')}: {', '.join(told)}")
 
 
 if __name__ == "__main__":

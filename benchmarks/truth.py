@@ -3,7 +3,6 @@
 Written by hand in NumPy, so that it shares no code with the methods it judges.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -68,13 +67,19 @@ def train(
     Returns:
         The losses before each step's update, and the parameters after the last.
     """
-    change = _adam if workload.optimizer == "adam" else _sgd
-    changes = change(workload.learning_rate, other_side)
     leaves: list[Floats] = [leaf.astype(np.float64) for leaf in _leaves(parameters)]
-    losses = []
-    for inputs, targets in zip(x.astype(np.float64), y, strict=True):
+    moments = [(np.zeros_like(leaf), np.zeros_like(leaf)) for leaf in leaves]
+    losses: list[float] = []
+    for step, (inputs, targets) in enumerate(zip(x.astype(np.float64), y, strict=True), 1):
         loss, grads = value_and_grad(workload, _layers(leaves), inputs, targets, other_side)
-        leaves = [leaf + d for leaf, d in zip(leaves, changes(_leaves(grads)), strict=True)]
+        changes = _leaves(grads)
+        if workload.optimizer == "adam":
+            if other_side:
+                doubtful = [np.abs(g) < 256 * ULP * _rms(g) for g in changes]
+                changes = [np.where(d, -g, g) for d, g in zip(doubtful, changes, strict=True)]
+            changes = _adam(moments, changes, step)
+        rate = workload.learning_rate
+        leaves = [leaf - rate * d for leaf, d in zip(leaves, changes, strict=True)]
         losses.append(loss)
     return np.array(losses), _layers(leaves)
 
@@ -199,40 +204,14 @@ def _slope(kind: str, z: Floats, h: Floats, doubt: float) -> Floats | NDArray[np
     return (1 + h) * (1 - h) if kind == "tanh" else h * (1 - h)
 
 
-Changes = Callable[[list[Floats]], list[Floats]]
-
-
-def _sgd(rate: float, other_side: bool) -> Changes:
-    del other_side  # it has no kinks
-
-    def changes(grads: list[Floats]) -> list[Floats]:
-        return [-rate * g for g in grads]
-
-    return changes
-
-
-def _adam(rate: float, other_side: bool) -> Changes:
-    """Changes by -rate m / (sqrt(v) + eps), m and v the corrected means of g, g^2 (Kingma & Ba)."""
+def _adam(moments: list[tuple[Floats, Floats]], grads: list[Floats], steps: int) -> list[Floats]:
+    """Returns m / (sqrt(v) + eps), m and v the corrected means of g and g^2 (Kingma & Ba)."""
     beta1, beta2, eps = 0.9, 0.999, 1e-8
-    moments: list[tuple[Floats, Floats]] = []
-    steps = 0
-
-    def changes(grads: list[Floats]) -> list[Floats]:
-        nonlocal steps
-        steps += 1
-        if other_side:
-            grads = [np.where(np.abs(g) < 256 * ULP * _rms(g), -g, g) for g in grads]
-        means = moments or [(np.zeros_like(g), np.zeros_like(g)) for g in grads]
-        moments[:] = [
-            (beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g)
-            for (m, v), g in zip(means, grads, strict=True)
-        ]
-        return [
-            -rate * m / (1 - beta1**steps) / (np.sqrt(v / (1 - beta2**steps)) + eps)
-            for m, v in moments
-        ]
-
-    return changes
+    moments[:] = [
+        (beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g)
+        for (m, v), g in zip(moments, grads, strict=True)
+    ]
+    return [m / (1 - beta1**steps) / (np.sqrt(v / (1 - beta2**steps)) + eps) for m, v in moments]
 
 
 def _named(k: int) -> str:

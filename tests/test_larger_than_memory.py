@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+import limited_memory
 import pytest
+from limited_memory import prove, rows_beyond, write
 
-from benchmarks import larger_than_memory
-from benchmarks.larger_than_memory import prove, rows_beyond, write
-
-LIMIT = 640 * 2**20  # JAX and its compiler take the most of it
+LIMIT = limited_memory.LIMIT * 2**20  # JAX and its compiler take the most of it
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,7 @@ def test_the_tables_are_the_same_in_every_format(tmp_path: Path) -> None:
 
     from jaxpercep.tables import read_examples
 
-    rows = larger_than_memory.ROWS + 10
+    rows = limited_memory.ROWS + 10
     paths = [tmp_path / f"table.{suffix}" for suffix in ("npy", "parquet", "csv")]
     for path in paths:
         write(path, rows, 3)

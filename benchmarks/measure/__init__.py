@@ -4,10 +4,9 @@ From a run down to a message, each module imports only those below it:
 
     runner        a run: its time limit, its cells, the time to an accuracy
     progress      the bar with the time left
-    costs         estimates of the time that a cell takes
     goals         the time to an accuracy
     cells         one cell: its samples, and the dispatch and memory beside them
-    expectations  of a cell, from those that are done
+    estimates     of the time that a cell takes, and a first call
     sampler       the methods of a cell: built, checked, and timed in rounds
     order         the order of the methods in each round
     sides         of a comparison: what each runs, and where that comes from

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.derived import add_limits, add_ratios, speed
 from benchmarks.flops import step_bytes, step_flops
-from benchmarks.measure.expectations import expected_first_call, known_dispatch
+from benchmarks.measure.estimates import expected_first_call
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.sampler import Instance, Sampler, again
@@ -150,15 +150,19 @@ class CellMeasurer:
             note = f"a {profile.name} run does not measure it in this cell"
             cell.notes.append(f"dispatch: {note}")
             return
+        kind = setting.workload, setting.depth
+        alike = (c for c in earlier if (c.setting.workload, c.setting.depth) == kind)
+        known = {m.method: m.dispatch for c in alike for m in c.measurements if m.dispatch}
         for measurement in cell.measurements:
             name = measurement.method
-            measurement.dispatch = known_dispatch(earlier, name, setting)
-            if measurement.dispatch is None:
-                self.show(f"dispatch of {name}")
-                try:
-                    measurement.dispatch = self._dispatch(tasks[name], deadline)
-                except CallError as failure:
-                    measurement.notes.append(f"dispatch: {failure.detail}")
+            if name in known:
+                measurement.dispatch = known[name]
+                continue
+            self.show(f"dispatch of {name}")
+            try:
+                measurement.dispatch = self._dispatch(tasks[name], deadline)
+            except CallError as failure:
+                measurement.notes.append(f"dispatch: {failure.detail}")
 
     def _dispatch(self, task: Task, deadline: float) -> float:
         if self.pool.clock() > deadline:

@@ -5,9 +5,8 @@ each epoch the clock is stopped while the loss and accuracy are computed.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,104 +44,70 @@ class Digits(Workload):
         return data.x[rows], data.y[rows]
 
 
-class Reached(NamedTuple):
-    """After an epoch: the loss on all training samples, and the accuracy on the test samples."""
-
-    loss: float
-    accuracy: float
+TARGETS = {"test accuracy": 0.95, "train loss": 0.1}
+"""The accuracy on the test samples, and the loss on all training samples."""
 
 
-class Target(NamedTuple):
-    """A goal of the training: a quantity of `Reached`, and its value."""
+@threadpool_limits.wrap(1)  # else our own threads still spin when the clock runs again
+def train_to_goals(
+    pool: WorkerPool, method: Method, batch: int, learning_rate: float, seed: int
+) -> list[Goal]:
+    """Trains until every target is met, or for `MAX_EPOCHS`; returns a row for each target.
 
-    quantity: str
-    value: float
-
-    def __str__(self) -> str:
-        return (
-            f"{'test' if self.quantity == 'accuracy' else 'train'} {self.quantity} {self.value:g}"
-        )
-
-    def met(self, reached: Reached) -> bool:
-        """Returns whether it is reached."""
-        if self.quantity == "accuracy":
-            return reached.accuracy >= self.value
-        return reached.loss <= self.value
-
-
-TARGETS = Target("accuracy", 0.95), Target("loss", 0.1)
-
-
-@dataclass(frozen=True)
-class GoalTrainer:
-    """Trains with one batch size until the targets are met.
-
-    Attributes:
+    Args:
         pool: the workers.
+        method: the way to train.
         batch: samples a step.
         learning_rate: of gradient descent; fixed for each batch size.
         seed: of the first parameters and the order of samples.
+
+    Raises:
+        CallError: The method failed, or diverged.
     """
-
-    pool: WorkerPool
-    batch: int
-    learning_rate: float
-    seed: int
-
-    @threadpool_limits.wrap(1)  # else our own threads still spin when the clock runs again
-    def train(self, method: Method) -> list[Goal]:
-        """Trains until every target is met, or for `MAX_EPOCHS`; returns a row for each target.
-
-        Raises:
-            CallError: The method failed, or diverged.
-        """
-        data, setting = digits(), goal_setting(self.batch)
-        workload = Digits("digits", "relu", "softmax", "sgd", self.learning_rate)
-        steps = len(data.train.x) // self.batch
-        process, name, call = method.process, "goal", self.pool.call
-        task = Task(method, workload, setting, steps, self.seed)
-        built = call(process, Worker.build, name, task)
-        reached = [_evaluate(built.parameters, data)]
-        times: list[float] = []
-        for number in range(1, MAX_EPOCHS):
-            if number >= MIN_EPOCHS and all(any(map(t.met, reached)) for t in TARGETS):
-                break
-            x, y = workload.epoch(data.train, self.batch, number, self.seed)
-            seconds, parameters = call(process, Worker.train, name, x, y)
-            times.append(seconds)
-            reached.append(_evaluate(parameters, data))
-        call(process, Worker.drop, name)
-        epoch = statistics.median(times)
-        return [self._goal(method, t, steps, built.first_call, epoch, reached) for t in TARGETS]
-
-    def _goal(
-        self,
-        method: Method,
-        target: Target,
-        steps: int,
-        first_epoch: float,
-        epoch: float,
-        reached: Sequence[Reached],
-    ) -> Goal:
-        """Returns the row of one target; `steps` an epoch, and the first epoch compiles as well."""
-        epochs = next((n for n, found in enumerate(reached, 1) if target.met(found)), None)
-        return Goal(
+    data, setting = digits(), goal_setting(batch)
+    workload = Digits("digits", "relu", "softmax", "sgd", learning_rate)
+    steps = len(data.train.x) // batch
+    process, name, call = method.process, "goal", pool.call
+    built = call(process, Worker.build, name, Task(method, workload, setting, steps, seed))
+    reached, times = [_evaluate(built.parameters, data)], list[float]()
+    for number in range(1, MAX_EPOCHS):
+        epochs = [_epochs(target, reached) for target in TARGETS]
+        if number >= MIN_EPOCHS and None not in epochs:
+            break
+        x, y = workload.epoch(data.train, batch, number, seed)
+        seconds, parameters = call(process, Worker.train, name, x, y)
+        times.append(seconds)
+        reached.append(_evaluate(parameters, data))
+    call(process, Worker.drop, name)
+    epoch = statistics.median(times)
+    return [
+        Goal(
             method.name,
-            self.batch,
-            self.learning_rate,
-            str(target),
+            batch,
+            learning_rate,
+            f"{target} {value:g}",
             steps=epochs and epochs * steps,
             seconds=epochs and epochs * epoch,
-            with_compile=epochs and first_epoch + (epochs - 1) * epoch,
-            reached=getattr(reached[epochs - 1 if epochs else -1], target.quantity),
+            # The first epoch compiles as well.
+            with_compile=epochs and built.first_call + (epochs - 1) * epoch,
+            reached=reached[epochs - 1 if epochs else -1][target],
         )
+        for target, value in TARGETS.items()
+        for epochs in [_epochs(target, reached)]
+    ]
 
 
-def _evaluate(parameters: Parameters, data: Split) -> Reached:
+def _epochs(target: str, reached: Sequence[Mapping[str, float]]) -> int | None:
+    """Returns after how many epochs a target was met; None if it was not."""
+    value, sign = TARGETS[target], -1 if target == "train loss" else 1
+    return next((n for n, r in enumerate(reached, 1) if sign * r[target] >= sign * value), None)
+
+
+def _evaluate(parameters: Parameters, data: Split) -> dict[str, float]:
     log_q = log_softmax(_logits(parameters, data.train.x), axis=-1)
     guess = _logits(parameters, data.test.x).argmax(-1)
     loss = -log_q[np.arange(len(log_q)), data.train.y].mean()
-    return Reached(float(loss), float((guess == data.test.y).mean()))
+    return {"test accuracy": float((guess == data.test.y).mean()), "train loss": float(loss)}
 
 
 def _logits(parameters: Parameters, x: Floats) -> Floats:

@@ -43,13 +43,6 @@ class Built(NamedTuple):
     parameters: Parameters
 
 
-class Trained(NamedTuple):
-    """The result of more data: the seconds that it took, and the parameters after it."""
-
-    seconds: float
-    parameters: Parameters
-
-
 class Calibration(NamedTuple):
     """The length of a sample.
 

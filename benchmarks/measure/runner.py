@@ -6,21 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure.cells import CellMeasurer, empty_cell
-from benchmarks.measure.costs import cost, goals_cost, repeat_cost, sampling_cost
-from benchmarks.measure.goals import GoalTrainer
+from benchmarks.measure.estimates import cost, goals_cost, repeat_cost, sampling_cost
+from benchmarks.measure.goals import train_to_goals
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.progress import ProgressBar
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
-from benchmarks.plan import (
-    OUT_OF_TIME,
-    Profile,
-    distinct_batches,
-    goal_setting,
-    left_out,
-)
+from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches, goal_setting
 from benchmarks.results import Cell, Reason, Results, Setting
 from benchmarks.workloads import WORKLOADS
 
@@ -65,7 +59,9 @@ class Runner:
 
     def total(self) -> float:
         """Estimates the seconds that the whole run takes."""
-        return sum(self._cost(*block) for block in self._missing()) + self._cost_of_goals()
+        return sum(self._cost(*block) for block in self._missing()) + goals_cost(
+            self.profile, self.methods
+        )
 
     def _missing(self) -> list[tuple[int, Setting]]:
         """Lists what is not measured yet: all cells of the first block, then those of the next."""
@@ -77,9 +73,6 @@ class Runner:
         if block:
             return repeat_cost(self.profile, setting, self.methods)
         return cost(self.profile, setting, self.methods)
-
-    def _cost_of_goals(self) -> float:
-        return goals_cost(self.profile, self.methods)
 
     def _left(self) -> float:
         return self.seconds - (self.pool.clock() - self._start)
@@ -129,9 +122,12 @@ class Runner:
             if block:
                 self._repeat(measurer, setting, block, costs[number], enough)
             elif not enough:
-                self._add(self._unreached(setting), costs[number])
+                cell = empty_cell(setting)
+                for method in self.profile.planned(setting, self.methods):
+                    cell.absences.append(method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME))
+                self._add(cell, costs[number])
             else:
-                rest = sum(costs[number:]) + self._cost_of_goals()
+                rest = sum(costs[number:]) + goals_cost(self.profile, self.methods)
                 share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
                 end = self._start + self.seconds
                 self._add(measurer.measure(setting, results.cells, share, end), costs[number])
@@ -152,15 +148,6 @@ class Runner:
         done = f"block {block + 1} of {self.profile.blocks}, {number + 1}/{len(cells)}"
         self._progress.advance(cost, f"{done} {setting.key}")
 
-    def _unreached(self, setting: Setting) -> Cell:
-        cell = empty_cell(setting)
-        cell.absences += [
-            method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME)
-            for method in self.methods
-            if left_out(self.profile, method, setting) is None
-        ]
-        return cell
-
     def _add(self, cell: Cell, estimate: float) -> None:
         results, planned = self.results, self.results.planned
         results.cells.append(cell)
@@ -178,22 +165,19 @@ class Runner:
         right = {m.method for cell in results.cells for m in cell.measurements}
         wrong = {a.method for c in results.cells for a in c.absences if a.reason is Reason.WRONG}
         for batch, rate in self.profile.goals:
-            trainer = GoalTrainer(self.pool, batch, rate, results.seed)
-            for method in self.methods:
+            for method in self.profile.planned(goal_setting(batch), self.methods):
                 if method.name in right - wrong and (method.name, batch) not in done:
-                    self._train_to_goal(trainer, method)
+                    self._train_to_goal(method, batch, rate)
 
-    def _train_to_goal(self, trainer: GoalTrainer, method: Method) -> None:
-        if left_out(self.profile, method, goal_setting(trainer.batch)):
-            return
-        what = f"time to accuracy of {method.name}, batch {trainer.batch}"
+    def _train_to_goal(self, method: Method, batch: int, rate: float) -> None:
+        what = f"time to accuracy of {method.name}, batch {batch}"
         if self._left() <= 0:
             self.results.interrupted = "time limit"
             self._warn(f"time to accuracy: {OUT_OF_TIME}")
             return
         self._progress.show(what)
         try:
-            self.results.goals += trainer.train(method)
+            self.results.goals += train_to_goals(self.pool, method, batch, rate, self.results.seed)
         except CallError as failure:
             self._warn(f"{what}: {failure.detail}")
         self.keep()

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from benchmarks import machine, programs
 from benchmarks.instructions import counted
 from benchmarks.machine import without_paths
-from benchmarks.measure.messages import Built, Calibration, Task, Trained
+from benchmarks.measure.messages import Built, Calibration, Task
 from benchmarks.peaks import Peaks, measure_peaks
 from benchmarks.peers import Trainer
 from benchmarks.results import Program
-from benchmarks.workloads import Floats
+from benchmarks.workloads import Floats, Parameters
 
 WORKING = 0.2
 """A thread works if it uses at least this share of what the busiest one does."""
@@ -113,11 +113,15 @@ class Worker:
             trainer.run(batches, passes)
         return self._timed(trainer, batches, passes)
 
-    def train(self, name: str, x: Floats, y: NDArray[Any]) -> Trained:
-        """Trains on every batch of other data, of the same shapes; placing them is not timed."""
+    def train(self, name: str, x: Floats, y: NDArray[Any]) -> tuple[float, Parameters]:
+        """Trains on every batch of other data, of the same shapes; placing them is not timed.
+
+        Returns:
+            The seconds that it took, and the parameters after it.
+        """
         trainer, _ = self._ready[name]
         seconds = self._timed(trainer, trainer.place(x, y), 1)
-        return Trained(seconds, trainer.parameters())
+        return seconds, trainer.parameters()
 
     def _timed(self, trainer: Trainer, batches: Any, passes: int) -> float:
         gc.collect()

@@ -65,7 +65,7 @@ class JaxTrainer:
     """
 
     def __init__(self, step: Step, state: Any, read: Callable[[Any], Parameters]) -> None:
-        self._step, self._state, self._read = step, state, read
+        self.step, self.state, self._read = step, state, read
 
     def place(self, x: np.ndarray, y: np.ndarray) -> Any:
         """Returns a pair of arrays for each step."""
@@ -74,18 +74,18 @@ class JaxTrainer:
 
     def prepare(self, batches: Any) -> Preparation:
         """Compiles the step."""
-        return compile_ahead(self._step, self._state, *batches[0])
+        return compile_ahead(self.step, self.state, *batches[0])
 
     def run(self, batches: Any, passes: int) -> Any:
         """Takes the steps; dispatch runs ahead of the computation, so it ends with a wait."""
-        state, step = self._state, self._step
+        state, step = self.state, self.step
         losses: list[jax.Array] = []
         for _ in range(passes):
             losses = []
             for x, y in batches:
                 state, loss = step(state, x, y)
                 losses.append(loss)
-        self._state, losses = jax.block_until_ready((state, losses))
+        self.state, losses = jax.block_until_ready((state, losses))
         return losses
 
     def losses(self, result: Any) -> np.ndarray:
@@ -94,7 +94,7 @@ class JaxTrainer:
 
     def parameters(self) -> Parameters:
         """Returns copies: views would keep the next step from reusing their memory."""
-        return [(np.array(w), np.array(b)) for w, b in self._read(self._state)]
+        return [(np.array(w), np.array(b)) for w, b in self._read(self.state)]
 
 
 class OneProgram(JaxTrainer):
@@ -122,10 +122,10 @@ class OneProgram(JaxTrainer):
 
     def prepare(self, batches: Any) -> Preparation:
         """Compiles the training."""
-        return compile_ahead(self._train, self._state, *batches, 1)
+        return compile_ahead(self._train, self.state, *batches, 1)
 
     def run(self, batches: Any, passes: int) -> Any:
         """Calls the program."""
-        result = self._train(self._state, *batches, passes)
-        self._state, losses = jax.block_until_ready(result)
+        result = self._train(self.state, *batches, passes)
+        self.state, losses = jax.block_until_ready(result)
         return losses

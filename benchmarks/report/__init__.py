@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.report import markdown, page
+from benchmarks.report import documents
 from benchmarks.report.contents import contents
 from benchmarks.report.terminal import table
 from benchmarks.results import Results
@@ -14,8 +14,8 @@ __all__ = ["table", "write"]
 def write(results: Results, folder: Path) -> None:
     """Writes `report.html`, `report.md` and the pictures of the answer, as `pictures/NAME.svg`."""
     sections = contents(results)
-    html, text = page.render(results, sections), markdown.render(results, sections)
+    html, text = documents.page(results, sections), documents.markdown(results, sections)
     write_whole(folder / "report.html", html)
     write_whole(folder / "report.md", text)
     for panel in sections[0].panels:
-        write_whole(folder / "pictures" / f"{panel.name}.svg", panel.drawing.svg())
+        write_whole(folder / "pictures" / f"{panel.name}.svg", panel.svg())

@@ -15,42 +15,24 @@ from benchmarks.results import Cell, Results
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A picture as wide as a phone, its caption, and its name where it becomes a file as well."""
-
-    caption: str
-    drawing: Drawing
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What the reader of the page opens: a title, paragraphs and a table."""
-
-    title: str
-    account: Sequence[str]
-    table: Table
-
-
-@dataclass(frozen=True)
 class Section:
     """One part of the report; the Markdown has its paragraphs and tables, the page all of it.
 
     Attributes:
-        key: its id in the page.
         title: its heading.
+        key: its id in the page.
         account: plain paragraphs.
         panels: its pictures.
         tables: those without rows are not shown.
-        folds: shown last.
+        folds: sections that the reader opens, of paragraphs and a table; shown last.
     """
 
-    key: str
     title: str
+    key: str = ""
     account: Sequence[str] = ()
-    panels: Sequence[Panel] = ()
+    panels: Sequence[Drawing] = ()
     tables: Sequence[Table] = ()
-    folds: Sequence[Fold] = ()
+    folds: Sequence["Section"] = ()
 
     @property
     def filled(self) -> list[Table]:
@@ -61,9 +43,9 @@ class Section:
 def contents(results: Results) -> list[Section]:
     """Returns the answer, and the other sections that have something to show."""
     others = [
-        Section("glance", "Cell by cell", tables=_glance(results)),
+        Section("Cell by cell", "glance", tables=_glance(results)),
         every_method(results),
-        Section("compiling", "Compiling", tables=compiling.first_calls(results)),
+        Section("Compiling", "compiling", tables=compiling.first_calls(results)),
         goals(results),
         every_number(results),
         left_out(results),
@@ -75,19 +57,19 @@ def contents(results: Results) -> list[Section]:
 def answer(results: Results) -> Section:
     """Shows on one screen where jaxpercep leads, by how much, and how far it is from the limit."""
     panels = [
-        Panel(f"Time over the best peer's, {grid.title}", heat_map(results, grid), "grid")
+        heat_map(results, grid).shown(f"Time over the best peer's, {grid.title}", "grid")
         for grid in groups.grids(results)[:1]
     ]
     if cells := with_limit(results):
-        caption = "Small networks, beside plain C++"
-        panels.append(Panel(caption, distances(results, cells), "limit"))
+        drawing = distances(results, cells)
+        panels.append(drawing.shown("Small networks, beside plain C++", "limit"))
     panels += [
-        Panel(curve.title, curves.summed_up(results, curve), sweep)
+        curves.summed_up(results, curve).shown(curve.title, sweep)
         for sweep in groups.SWEEPS
         for curve in groups.curves(results, sweep)[:1]
     ]
     title = "Where jaxpercep leads"
-    return Section("summary", title, account(results), panels, [tables.by_method(results)])
+    return Section(title, "summary", account(results), panels, [tables.by_method(results)])
 
 
 def _glance(results: Results) -> list[Table]:
@@ -105,12 +87,12 @@ def _glance(results: Results) -> list[Table]:
 def every_method(results: Results) -> Section:
     """Shows the time of every method along every curve."""
     panels = [
-        Panel(f"{curve.title}, by {sweep}", drawing)
+        drawing.shown(f"{curve.title}, by {sweep}")
         for sweep in groups.SWEEPS
         for curve in groups.curves(results, sweep)
         for drawing in curves.in_full(results, curve)
     ]
-    return Section("methods", "Every method", panels=panels)
+    return Section("Every method", "methods", panels=panels)
 
 
 def goals(results: Results) -> Section:
@@ -119,7 +101,7 @@ def goals(results: Results) -> Section:
         "Training on digits until the target is met. A larger batch cannot flatter this number: it "
         "needs fewer steps, but longer ones. Evaluating the target is not timed."
     ]
-    return Section("goals", "Time to accuracy", text, tables=compiling.goal_tables(results))
+    return Section("Time to accuracy", "goals", text, tables=compiling.goal_tables(results))
 
 
 def every_number(results: Results) -> Section:
@@ -133,10 +115,10 @@ def every_number(results: Results) -> Section:
         f"{words.number(results.peak_gflops)} GFLOP/s: large float32 products, in this run."
     ]
     folds = [_cell(results, cell) for cell in groups.measured(results)]
-    return Section("cells", "Every number", text, folds=folds)
+    return Section("Every number", "cells", text, folds=folds)
 
 
-def _cell(results: Results, cell: Cell) -> Fold:
+def _cell(results: Results, cell: Cell) -> Section:
     said = [f"{words.number(cell.flops / 1e6)} MFLOP and {words.bytes_(cell.bytes)} per step."]
     if cell.setting.networks is not None:
         said.append("All numbers are per network and step.")
@@ -146,7 +128,7 @@ def _cell(results: Results, cell: Cell) -> Fold:
     said += [f"{note[:1].upper()}{note[1:]}." for note in cell.notes]
     found = fastest_standing(results, cell)
     title = f"{cell.setting.key}: {found.verdict if found else 'no peer'}"
-    return Fold(title, said, tables.measured(results, cell))
+    return Section(title, account=said, tables=[tables.measured(results, cell)])
 
 
 def left_out(results: Results) -> Section:
@@ -154,8 +136,8 @@ def left_out(results: Results) -> Section:
     measured = {cell.setting.key for cell in groups.measured(results)}
     missing = [[key] for key in results.planned if key not in measured]
     title = f"{len(missing)} of {len(results.planned)} planned cells without a measurement"
-    folds = [Fold(title, [], Table("As planned", ["cell"], missing))] if missing else []
-    return Section("absent", "Left out", tables=[tables.absences(results)], folds=folds)
+    folds = [Section(title, tables=[Table("As planned", ["cell"], missing)])] if missing else []
+    return Section("Left out", "absent", tables=[tables.absences(results)], folds=folds)
 
 
 def machine(results: Results) -> Section:
@@ -171,11 +153,13 @@ def machine(results: Results) -> Section:
         "copy bandwidth": f"{words.bytes_(results.copy_bandwidth)}/s",
     }
     folds = [
-        Fold("What each method is", [], _listed("Methods", "method", results.methods)),
-        Fold("Everything that was recorded", [], _listed("As recorded", "fact", flat(recorded))),
+        Section("What each method is", tables=[_listed("Methods", "method", results.methods)]),
+        Section(
+            "Everything that was recorded", tables=[_listed("As recorded", "fact", flat(recorded))]
+        ),
     ]
     shown = _listed("Measured with", "fact", facts)
-    return Section("machine", "Versions", tables=[shown], folds=folds)
+    return Section("Versions", "machine", tables=[shown], folds=folds)
 
 
 def _listed(caption: str, first: str, rows: Mapping[str, str]) -> Table:

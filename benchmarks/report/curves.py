@@ -7,15 +7,8 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.axes import Axes
 
-from benchmarks.report import words
-from benchmarks.report.drawing import (
-    STYLE,
-    Drawing,
-    new_figure,
-    round_ticks,
-    set_ticks,
-    spread_ticks,
-)
+from benchmarks.report import drawing, words
+from benchmarks.report.drawing import STYLE, Drawing
 from benchmarks.report.groups import Curve
 from benchmarks.report.palette import COLOURS, DASHES, LINES, MARKERS
 from benchmarks.report.verdicts import best_peer, fastest, limit
@@ -72,7 +65,7 @@ def methods(results: Results, curve: Curve) -> list[Line]:
     return [one for one in every if one.points]
 
 
-@mpl.rc_context(STYLE)
+@mpl.rc_context(fname=STYLE)
 def draw(curve: Curve, lines: Sequence[Line], every: Sequence[Line]) -> Drawing:
     """Draws one picture, with its legend below the axes.
 
@@ -82,7 +75,7 @@ def draw(curve: Curve, lines: Sequence[Line], every: Sequence[Line]) -> Drawing:
         every: muted behind them, which gives all pictures of a curve the same axes.
     """
     columns = 2 if max(len(one.name) for one in lines) < SHORT else 1
-    figure = new_figure(height=205 + 17.5 * -(-(len(lines) + 1) // columns))
+    figure = drawing.new_figure(height=205 + 17.5 * -(-(len(lines) + 1) // columns))
     axes = figure.subplots()
     for i, one in enumerate(lines):
         _draw_bold(axes, one, i)
@@ -92,8 +85,8 @@ def draw(curve: Curve, lines: Sequence[Line], every: Sequence[Line]) -> Drawing:
     quantity = "time per sample" if curve.sweep == "batch" else "time per step"
     axes.set(xscale="log", yscale="log", xlabel=AXIS[curve.sweep])
     axes.set_title(quantity, loc="left", fontsize=11, color=COLOURS["dim"])
-    set_ticks(axes.xaxis, spread_ticks(curve.x), "{:.0f}".format)
-    set_ticks(axes.yaxis, round_ticks(*axes.get_ylim()), words.tick)
+    drawing.set_ticks(axes.xaxis, drawing.spread_ticks(curve.x), "{:.0f}".format)
+    drawing.set_ticks(axes.yaxis, drawing.round_ticks(*axes.get_ylim()), words.tick)
     axes.grid(axis="y")
     figure.legend(loc="outside lower left", ncols=columns)
     return Drawing(figure, "; ".join(_describe(curve, one) for one in lines))

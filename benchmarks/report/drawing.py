@@ -6,7 +6,8 @@ The ticks are few, round and readable, and never written as 10^n.
 import base64
 import io
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -14,47 +15,36 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from benchmarks.report.palette import COLOURS
-
 WIDTH = 350
 """CSS pixels of a picture: the width of a phone, and a third of a desktop page."""
 
-STYLE: dict[str, Any] = {
-    "figure.dpi": 72,  # a point is a CSS pixel
-    "font.size": 11,
-    "text.color": COLOURS["ink"],
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "svg.fonttype": "none",  # half the size of text as paths
-    "svg.hashsalt": "jaxpercep",
-    "axes.edgecolor": COLOURS["line"],
-    "axes.labelcolor": COLOURS["dim"],
-    "axes.labelsize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": COLOURS["grid"],
-    "grid.linewidth": 1,
-    **{f"{axis}tick.labelcolor": COLOURS["dim"] for axis in "xy"},
-    **{f"{axis}tick.labelsize": 10.5 for axis in "xy"},
-    **{f"{axis}tick.major.size": 0 for axis in "xy"},
-    "lines.markersize": 7,
-    "lines.linewidth": 2,
-    "legend.frameon": False,
-    "legend.fontsize": 11,
-    "legend.handlelength": 3.2,
-}
+STYLE = Path(__file__).with_name("pictures.mplstyle")
+"""What all pictures have in common."""
 
 
 class Drawing(NamedTuple):
-    """A figure, and its contents in words, number by number, for readers who cannot see it."""
+    """A picture as wide as a phone.
+
+    Attributes:
+        figure: the picture.
+        description: its contents in words, number by number, for readers who cannot see it.
+        caption: shown above it.
+        name: that of its file, if it becomes one as well.
+    """
 
     figure: Figure
     description: str
+    caption: str = ""
+    name: str = ""
+
+    def shown(self, caption: str, name: str = "") -> "Drawing":
+        """Returns the same picture with a caption and a name."""
+        return self._replace(caption=caption, name=name)
 
     def svg(self) -> bytes:
         """Returns the figure as an SVG file, the same bytes for the same figure."""
         buffer = io.BytesIO()
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(fname=STYLE):
             self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         return buffer.getvalue()
 
@@ -64,7 +54,7 @@ class Drawing(NamedTuple):
 
 
 def new_figure(height: float) -> Figure:
-    """Returns an empty figure, `height` CSS pixels high; draw on it within `rc_context(STYLE)`."""
+    """Returns an empty figure, `height` CSS pixels high, to be drawn on in the style `STYLE`."""
     return Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
 
 

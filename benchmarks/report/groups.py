@@ -37,15 +37,21 @@ class Grid:
 
     Attributes:
         title: what is fixed.
-        batches: of the columns, increasing; at least two.
-        depths: of the rows, increasing; at least two.
         cells: (depth, batch) -> cell; some may be missing.
     """
 
     title: str
-    batches: Sequence[int]
-    depths: Sequence[int]
     cells: Mapping[tuple[int, int], Cell]
+
+    @property
+    def depths(self) -> list[int]:
+        """Those of the rows, increasing."""
+        return sorted({depth for depth, _ in self.cells})
+
+    @property
+    def batches(self) -> list[int]:
+        """Those of the columns, increasing."""
+        return sorted({batch for _, batch in self.cells})
 
 
 def measured(results: Results) -> list[Cell]:
@@ -63,14 +69,12 @@ def curves(results: Results, sweep: Sweep) -> list[Curve]:
 
 
 def grids(results: Results) -> list[Grid]:
-    """Returns the grids of batch and depth."""
-    found = []
-    for title, cells in _by_title(results, "grid").items():
-        places = {(cell.setting.depth, cell.setting.batch): cell for cell in cells}
-        depths, batches = (sorted(set(numbers)) for numbers in zip(*places, strict=True))
-        if min(len(batches), len(depths)) > 1:
-            found.append(Grid(title, batches, depths, places))
-    return found
+    """Returns the grids of batch and depth, of two of each at least."""
+    found = [
+        Grid(title, {(cell.setting.depth, cell.setting.batch): cell for cell in cells})
+        for title, cells in _by_title(results, "grid").items()
+    ]
+    return [grid for grid in found if min(len(grid.batches), len(grid.depths)) > 1]
 
 
 def _by_title(results: Results, sweep: str) -> dict[str, list[Cell]]:

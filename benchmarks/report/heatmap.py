@@ -53,7 +53,7 @@ def _tile(found: Standing) -> Tile:
     return Tile(colour, f"{ratio:.2f}")
 
 
-@mpl.rc_context(STYLE)
+@mpl.rc_context(fname=STYLE)
 def heat_map(results: Results, grid: Grid) -> Drawing:
     """Draws the map and its key; a cell without a tile gets a dash."""
     rows, columns, shown = len(grid.depths), len(grid.batches), tiles(results, grid)

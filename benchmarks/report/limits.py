@@ -20,7 +20,7 @@ def with_limit(results: Results) -> list[Cell]:
     return spread(found, ROWS)
 
 
-@mpl.rc_context(STYLE)
+@mpl.rc_context(fname=STYLE)
 def distances(results: Results, cells: Sequence[Cell]) -> Drawing:
     """Draws a row for each cell: jaxpercep's fastest method and the best peer, over C++."""
     figure = new_figure(height=85 + ROW * len(cells))

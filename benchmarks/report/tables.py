@@ -6,16 +6,8 @@ from statistics import median
 from typing import NamedTuple
 
 from benchmarks.derived import steps_to_break_even
-from benchmarks.report import words
-from benchmarks.report.verdicts import (
-    Standing,
-    fastest,
-    fastest_standings,
-    having,
-    noise,
-    standing,
-    standings,
-)
+from benchmarks.report import verdicts, words
+from benchmarks.report.verdicts import Standing, having, standing
 from benchmarks.results import Absence, Cell, Measurement, Reason, Results
 
 CELLS = 5  # in which every method is shown side by side
@@ -78,7 +70,7 @@ def against_best(results: Results, cell: Cell, method: str) -> Entry:
 
 def by_method(results: Results) -> Table:
     """Counts the cells in which each of jaxpercep's methods leads, with the median ratio."""
-    found = {method: standings(results, method) for method in results.ours}
+    found = {method: verdicts.standings(results, method) for method in results.ours}
     rows = [[method, *_summary(some)] for method, some in found.items() if some]
     header = ["method", "leads", "no difference", "behind", "median ratio"]
     return Table("Each of jaxpercep's methods against the best peer of each cell", header, rows)
@@ -101,10 +93,10 @@ def duels(results: Results) -> Table:
             one.peer.method,
             words.seconds(one.peer.seconds.median),
             against_best(results, one.cell, one.own.method),
-            words.percent(noise(results, one.cell)),
+            words.percent(verdicts.noise(results, one.cell)),
             words.number(one.own.to_limit.median) if one.own.to_limit else words.NOTHING,
         ]
-        for one in sorted(fastest_standings(results), key=_favour)
+        for one in sorted(verdicts.fastest_standings(results), key=_favour)
     ]
     return Table("Every cell at a glance, the least favourable first", header, rows, (0, 1, 3))
 
@@ -143,46 +135,41 @@ def _short(results: Results, cell: Cell, method: str) -> str:
     return f"{time} ({'=' if same else words.number(found.ratio.median)})"
 
 
-MEASURED = (
-    "method", "time per step", "ratio to best peer", "ratio to limit", "samples/s", "GFLOP/s",
-    "of peak", "of bandwidth", "bound by", "trace", "compile", "first call", "we lead after",
-    "dispatch", "temporaries", "peak RSS", "error", "notes",
-)  # fmt: skip
-
-
 def measured(results: Results, cell: Cell) -> Table:
     """Lists all numbers of one cell, the fastest method first."""
     ordered = sorted(cell.measurements, key=lambda m: m.seconds.median)
-    rows, texts = [_row(results, cell, m) for m in ordered], (0, 8)
-    return Table("Fastest first", MEASURED, rows, texts, (17,), marked=ours(results, rows))
+    found = [_numbers(results, cell, m) for m in ordered]
+    header, rows = [*found[0]], [[*numbers.values()] for numbers in found]
+    texts, long = map(header.index, ("method", "bound by")), [header.index("notes")]
+    return Table("Fastest first", header, rows, [*texts], long, marked=ours(results, rows))
 
 
-def _row(results: Results, cell: Cell, m: Measurement) -> list[str | Entry]:
-    return [
-        m.method,
-        words.timed(m.seconds),
-        against_best(results, cell, m.method),
-        words.ratio(m.to_limit) if m.to_limit else words.NOTHING,
-        words.rate(m.samples_per_second),
-        words.number(m.gflops),
-        words.percent(m.peak_fraction),
-        words.percent(m.bandwidth_fraction),
-        m.bound or words.NOTHING,
-        words.seconds(m.trace),
-        words.seconds(m.compile),
-        words.seconds(m.first_call),
-        _break_even(results, cell, m),
-        words.seconds(m.dispatch),
-        words.bytes_(m.temporary_bytes),
-        words.bytes_(m.peak_rss),
-        f"{m.error:.1e}",
-        "; ".join(m.notes) or words.NOTHING,
-    ]
+def _numbers(results: Results, cell: Cell, m: Measurement) -> dict[str, str | Entry]:
+    return {
+        "method": m.method,
+        "time per step": words.timed(m.seconds),
+        "ratio to best peer": against_best(results, cell, m.method),
+        "ratio to limit": words.ratio(m.to_limit) if m.to_limit else words.NOTHING,
+        "samples/s": words.rate(m.samples_per_second),
+        "GFLOP/s": words.number(m.gflops),
+        "of peak": words.percent(m.peak_fraction),
+        "of bandwidth": words.percent(m.bandwidth_fraction),
+        "bound by": m.bound or words.NOTHING,
+        "trace": words.seconds(m.trace),
+        "compile": words.seconds(m.compile),
+        "first call": words.seconds(m.first_call),
+        "we lead after": _break_even(results, cell, m),
+        "dispatch": words.seconds(m.dispatch),
+        "temporaries": words.bytes_(m.temporary_bytes),
+        "peak RSS": words.bytes_(m.peak_rss),
+        "error": f"{m.error:.1e}",
+        "notes": "; ".join(m.notes) or words.NOTHING,
+    }
 
 
 def _break_even(results: Results, cell: Cell, m: Measurement) -> str:
     """Formats the steps after which jaxpercep's fastest is ahead of a peer, compiling included."""
-    own = fastest(results, cell)
+    own = verdicts.fastest(results, cell)
     others = *results.ours, *results.limits
     if own is None or m.method in others or cell.setting.networks is not None:
         return words.NOTHING

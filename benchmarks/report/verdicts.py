@@ -56,8 +56,7 @@ def standing(results: Results, cell: Cell, method: str) -> Standing | None:
 
 def standings(results: Results, method: str) -> list[Standing]:
     """Returns the standings of a method in every cell that has one."""
-    found = (standing(results, cell, method) for cell in results.cells)
-    return [one for one in found if one is not None]
+    return [one for cell in results.cells if (one := standing(results, cell, method))]
 
 
 def fastest(results: Results, cell: Cell) -> Measurement | None:
@@ -84,8 +83,7 @@ def fastest_standing(results: Results, cell: Cell) -> Standing | None:
 
 def fastest_standings(results: Results) -> list[Standing]:
     """Returns, for every cell that has one, the standing of the fastest of jaxpercep's methods."""
-    found = (fastest_standing(results, cell) for cell in results.cells)
-    return [one for one in found if one is not None]
+    return [one for cell in results.cells if (one := fastest_standing(results, cell))]
 
 
 def having(found: Sequence[Standing], wanted: Verdict) -> list[Standing]:

@@ -114,17 +114,19 @@ def stored(methods: Sequence[Method], seed: int) -> Results:
 
 def right(found: Comparison, share: float) -> bool:
     """Returns whether nothing is called slower but what was planted, and that in every cell."""
-    slower = {(change.setting, change.method) for change in found.having("slower")}
+    slower = {(change.pair.setting, change.pair.method) for change in found.having("slower")}
     return slower == ({(cell.key, PLANTED) for cell in CELLS} if share else set())
 
 
 def line(found: Comparison, seconds: float, share: float) -> str:
     """Describes a comparison."""
     calls = [
-        f"{c.method} in {c.setting} {v}" for v in ("slower", "faster") for c in found.having(v)
+        f"{c.pair.method} in {c.pair.setting} {v}"
+        for v in ("slower", "faster")
+        for c in found.having(v)
     ]
-    floors = sorted(max(THRESHOLD, change.floor) for change in found.changes)
-    planted = [f"{c.ratio.median:.3f}" for c in found.changes if c.method == PLANTED]
+    floors = sorted(max(THRESHOLD, change.finding.floor) for change in found.changes)
+    planted = [f"{c.finding.ratio.median:.3f}" for c in found.changes if c.pair.method == PLANTED]
     return (
         f"{'right' if right(found, share) else 'WRONG'} in {seconds:.0f} s: "
         f"{'; '.join(calls) or 'no difference'} ({len(found.changes)} times, smallest slowdown "

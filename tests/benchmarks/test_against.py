@@ -141,8 +141,8 @@ def test_a_planted_slowdown_is_seen_and_nothing_else(monkeypatch: pytest.MonkeyP
     methods = [(FIT, FIT), (STEP, proof.slowed(STEP, 4.0))]  # seen on a machine with other work
     found = compared(ROOT, methods, monkeypatch)
     (change,) = found.having("slower")
-    assert (change.setting, change.method) == (TINY.key, STEP.name)
-    assert change.ratio.median > 2
+    assert (change.pair.setting, change.pair.method) == (TINY.key, STEP.name)
+    assert change.finding.ratio.median > 2
     assert len(found.changes) == 2
     assert len(found.controls) == 1
     assert found.programs == []  # it is more work, and no other program
@@ -165,7 +165,7 @@ def test_what_the_old_side_lacks_is_listed_and_what_it_compiles_otherwise(
     text = stub.read_text("utf-8")
     stub.write_text(text.replace("from .training import fit\n", ""), "utf-8")
     found = compared(tmp_path / "old", [(FIT, FIT), (STEP, STEP)], monkeypatch)
-    assert [change.method for change in found.changes] == [STEP.name]
+    assert [change.pair.method for change in found.changes] == [STEP.name]
     (line,) = found.only_new
     assert line.startswith(f"{TINY.key}: jaxpercep fit (AttributeError: ")
     (line,) = found.programs

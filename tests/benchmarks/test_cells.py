@@ -10,7 +10,7 @@ from simulation import MIB, TIME, Simulation, method
 
 from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
-from benchmarks.measure.expectations import expected_first_call, known_dispatch
+from benchmarks.measure.estimates import expected_first_call
 from benchmarks.measure.order import balanced_order
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
@@ -321,8 +321,11 @@ def test_dispatch_is_measured_once_for_each_depth() -> None:
     again = measure([OURS], pool=pool, earlier=[first])
     assert again.measurements[0].dispatch == first.measurements[0].dispatch
     assert not any("dispatch" in name for _, _, name in pool.calls)
-    assert known_dispatch([first], OURS.name, at_depth(3)) is None
-    assert known_dispatch([first], "other", at_depth(2)) is None
+    pool = Simulation()
+    measure([OURS], at_depth(3), pool=pool, earlier=[first], dispatch={("classification", 3)})
+    assert any("dispatch" in name for _, _, name in pool.calls)
+    other = measure([SLOWER], earlier=[first]).measurements[0]
+    assert other.dispatch == pytest.approx(3e-5 + 1e-6, rel=0.05)
 
 
 # Derived numbers.

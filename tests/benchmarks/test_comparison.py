@@ -42,7 +42,7 @@ def slowed(
 def planted(old: Results, new: Results, threshold: float = THRESHOLD) -> Change:
     changes = compare(old, new, threshold).changes
     key = new.cells[CELL].setting.key
-    return next(c for c in changes if (c.setting, c.method) == (key, METHOD))
+    return next(c for c in changes if (c.pair.setting, c.pair.method) == (key, METHOD))
 
 
 # Changes that count.
@@ -58,23 +58,24 @@ def test_two_runs_of_the_same_code_are_silent() -> None:
 def test_a_slowdown_of_15_percent_is_found_where_it_is() -> None:
     found = compare(run(0), slowed(run(1), 1.15), THRESHOLD)
     (change,) = found.having("slower")
-    assert (change.setting, change.method) == (run(0).cells[CELL].setting.key, METHOD)
-    assert change.ratio.low < 1.15 < change.ratio.high
-    assert change.p < 0.01
+    assert (change.pair.setting, change.pair.method) == (run(0).cells[CELL].setting.key, METHOD)
+    assert change.finding.ratio.low < 1.15 < change.finding.ratio.high
+    assert change.finding.p < 0.01
     assert found.having("faster") == []
-    assert change.new / change.old == pytest.approx(change.ratio.median, rel=0.05)
+    old, new = (np.median(side.times) for side in (change.pair.old, change.pair.new))
+    assert new / old == pytest.approx(change.finding.ratio.median, rel=0.05)
 
 
 def test_it_is_found_in_a_whole_run() -> None:
     old, new = example(0, cells=12), slowed(example(1, cells=12), 1.2)
     (change,) = compare(old, new, THRESHOLD).having("slower")
-    assert (change.setting, change.method) == (new.cells[CELL].setting.key, METHOD)
+    assert (change.pair.setting, change.pair.method) == (new.cells[CELL].setting.key, METHOD)
 
 
 def test_a_gain_is_found_too() -> None:
     found = compare(run(0), slowed(run(1), 1 / 1.2), THRESHOLD)
     assert found.having("slower") == []
-    assert [change.method for change in found.having("faster")] == [METHOD]
+    assert [change.pair.method for change in found.having("faster")] == [METHOD]
 
 
 def test_rounds_of_one_block_are_no_repeats() -> None:
@@ -91,23 +92,23 @@ def test_a_machine_that_has_become_slower_is_no_change_of_ours() -> None:
     drifted = slowed(run(1), 1.15, METHODS, cells=None)
     found = compare(run(0), drifted, THRESHOLD)
     assert len(found.having("no difference")) == 6
-    assert min(change.floor for change in found.changes) > 0.3
+    assert min(change.finding.floor for change in found.changes) > 0.3
     assert found.controls == pytest.approx([1.15] * 6, rel=0.05)
 
 
 def test_a_sure_change_below_the_threshold_is_silent() -> None:
     old, new = run(0, 0.001), slowed(run(0, 0.001), 1.04)
     change = planted(old, new)
-    assert change.ratio.low > 1.0
-    assert change.p < 1e-3
+    assert change.finding.ratio.low > 1.0
+    assert change.finding.p < 1e-3
     assert change.verdict == "no difference"
     assert planted(old, new, threshold=0.03).verdict == "slower"
 
 
 def test_a_large_change_that_is_not_sure_is_silent() -> None:
     change = planted(run(0, 0.3), slowed(run(1, 0.3), 1.3))
-    assert abs(change.ratio.median - 1) > THRESHOLD
-    assert change.floor > abs(change.ratio.median - 1)
+    assert abs(change.finding.ratio.median - 1) > THRESHOLD
+    assert change.finding.floor > abs(change.finding.ratio.median - 1)
     assert change.verdict == "no difference"
 
 
@@ -192,7 +193,7 @@ def test_what_only_one_run_has_is_listed_with_the_reason() -> None:
         f"{cell.setting.key}: {METHOD} (refused: a wrong gradient)",
     ]
     assert found.only_new == [f"{cell.setting.key}: optax"]
-    judged = [c.method for c in found.changes if c.setting == cell.setting.key]
+    judged = [c.pair.method for c in found.changes if c.pair.setting == cell.setting.key]
     assert judged == ["jaxpercep autodiff"]
 
 
@@ -219,7 +220,7 @@ def test_runs_of_the_same_code_exit_with_0(
         "5.0 % if p, corrected for their number, is at most 5%. The smallest slowdown that could "
         "have been seen: "
     )
-    limits = [max(THRESHOLD, c.floor) for c in compare(run(0), run(1), THRESHOLD).changes]
+    limits = [max(THRESHOLD, c.finding.floor) for c in compare(run(0), run(1), THRESHOLD).changes]
     assert f"{words.percent(float(np.median(limits)))} in half of the times" in out
     assert "Of 6 times of methods that cannot have changed, new / old is 0.9" in out
 
@@ -233,7 +234,7 @@ def test_a_slowdown_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert command(old, new_) == 1
     out = capsys.readouterr().out
     (change,) = compare(before, new, THRESHOLD).having("slower")
-    assert words.ratio(change.ratio) in out
+    assert words.ratio(change.finding.ratio) in out
     assert max(map(len, out.splitlines())) <= 80
     assert "1 slower, 0 faster, 5 without a difference" in out
     assert "What was compiled:\n  " in out

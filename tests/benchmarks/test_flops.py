@@ -50,7 +50,7 @@ def test_flops_are_those_that_xla_counts(name, width, depth, batch):
     trainer = optax.build(workload, setting, workload.initial(setting, 0))
     (batches,) = trainer.place(*workload.batches(setting, 1, 0))
     with jax.numpy_dtype_promotion("standard"):
-        lowered = trainer._step.lower(trainer._state, *batches)
+        lowered = trainer.step.lower(trainer.state, *batches)
     counted = lowered.cost_analysis()["flops"]
     assert 1 <= counted / step_flops(setting) <= 1.1
 

@@ -5,7 +5,7 @@ import pytest
 from simulation import Simulation, method
 
 from benchmarks.measure import goals
-from benchmarks.measure.goals import Digits, GoalTrainer
+from benchmarks.measure.goals import Digits, train_to_goals
 from benchmarks.measure.messages import CallError
 from benchmarks.plan import goal_setting
 from jaxpercep.datasets import digits
@@ -16,7 +16,7 @@ STEP = 1e-4 + 64e-6
 
 def pursue(learning_rate: float = 0.2, fails: str = "") -> list[goals.Goal]:
     learner = method("learner", learns=True, fails=fails)
-    return GoalTrainer(Simulation(), 64, learning_rate, 0).train(learner)
+    return train_to_goals(Simulation(), learner, 64, learning_rate, 0)
 
 
 def test_an_epoch_visits_every_sample_once_in_an_order_of_its_own() -> None:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import measure
 
 ROOT = Path(measure.__file__).parents[1]
-COMMANDS = "run.py", "against.py"
+COMMANDS = "run.py", "against.py", "fit_against.py"
 ORDER = re.findall(r"^ {4}(\w+) ", measure.__doc__ or "", re.MULTILINE)
 
 

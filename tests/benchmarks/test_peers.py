@@ -187,7 +187,7 @@ def test_a_method_in_jax_compiles_once_and_leaves_nothing_running(method, compil
     assert preparation.temporary_bytes > 0
     for passes in (1, 2, 3):
         result = trainer.run(batches, passes)
-        leaves = jax.tree.leaves((result, trainer._state))
+        leaves = jax.tree.leaves((result, trainer.state))
         arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
         assert all(array.is_ready() for array in arrays)
         assert len(arrays) > 3 * 6  # three layers with w and b, and Adam's two means of each

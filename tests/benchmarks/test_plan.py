@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 from simulation import method
 
-from benchmarks.measure.costs import cost, goals_cost, repeat_cost
+from benchmarks.measure.estimates import cost, goals_cost, repeat_cost
 from benchmarks.peers import METHODS
 from benchmarks.plan import (
     PROFILES,

@@ -23,19 +23,19 @@ from benchmarks.derived import steps_to_break_even
 from benchmarks.report import (
     compiling,
     curves,
+    documents,
     drawing,
     groups,
     heatmap,
     limits,
-    markdown,
     palette,
     summary,
     tables,
     words,
 )
-from benchmarks.report.contents import Panel, Section, contents, flat
+from benchmarks.report.contents import Section, contents, flat
+from benchmarks.report.documents import page as render
 from benchmarks.report.drawing import Drawing
-from benchmarks.report.page import render
 from benchmarks.report.verdicts import (
     best_peer,
     fastest,
@@ -128,7 +128,7 @@ def page(results: Results, sections: list[Section]) -> Page:
 
 
 @pytest.fixture(scope="module")
-def panels(sections: list[Section]) -> list[Panel]:
+def panels(sections: list[Section]) -> list[Drawing]:
     return [panel for section in sections for panel in section.panels]
 
 
@@ -146,7 +146,7 @@ def test_what_was_there_stays_whole_if_the_report_cannot_be_made(
     def fail(*_: object) -> str:
         raise RuntimeError
 
-    monkeypatch.setattr(markdown, "render", fail)
+    monkeypatch.setattr(documents, "markdown", fail)
     with pytest.raises(RuntimeError):
         report.write(replace(results, name="another"), folder)
     assert {path.name for path in folder.iterdir()} == {"report.html", "report.md"}
@@ -177,8 +177,8 @@ def test_every_colour_is_one_of_the_palette(page: Page) -> None:
     drawn = set(re.findall(r"#[0-9a-f]{6}\b", " ".join(attributes)))
     assert len(drawn) > 15
     assert drawn <= set(palette.COLOURS.values())
-    template = Path(report.__file__).with_name("report.html.j2").read_text("utf-8")
-    used = re.findall(r"(?<!-)\b(?:color|background): ([^;}\"]+)", template)
+    style = Path(report.__file__).with_name("report.css").read_text("utf-8")
+    used = re.findall(r"(?<!-)\b(?:color|background): ([^;}\"]+)", style)
     assert set(used) - {"inherit"} == {
         f"var(--{name})" for name in ("ink", "paper", "panel", "dim", "faster", "slower")
     }
@@ -195,9 +195,9 @@ def touch(a: Bbox, b: Bbox) -> bool:
 
 
 @pytest.mark.usefixtures("page")  # which draws them
-def test_labels_of_pictures_are_neither_cut_off_nor_touch(panels: list[Panel]) -> None:
+def test_labels_of_pictures_are_neither_cut_off_nor_touch(panels: list[Drawing]) -> None:
     for panel in panels:
-        found, frame = labels(panel.drawing), panel.drawing.figure.bbox
+        found, frame = labels(panel), panel.figure.bbox
         assert len(found) > 8
         inside = frame.padded(1)
         assert [text for text, box in found if not inside.contains(*box.min)] == []
@@ -234,7 +234,7 @@ def test_every_method_is_named_in_the_pictures_of_each_sweep(sections: list[Sect
     (section,) = (one for one in sections if one.key == "methods")
     for sweep in groups.SWEEPS:
         shown = [p for p in section.panels if p.caption.endswith(f", by {sweep}")]
-        said = " ".join(panel.drawing.description for panel in shown)
+        said = " ".join(panel.description for panel in shown)
         assert [method for method in METHODS if f"{method}: " not in said] == []
 
 
@@ -287,10 +287,11 @@ def break_even(results: Results, cell: Cell, method: str) -> str:
 def test_when_compiling_has_paid_is_said_beside_each_peer(results: Results) -> None:
     found = {break_even(results, c, m.method) for c in results.cells for m in c.measurements}
     assert {"-", "0", "never"} < found
-    place = tables.MEASURED.index("we lead after")
     for cell in results.cells:
-        for row in tables.measured(results, cell).rows:
-            assert row[place] == break_even(results, cell, str(row[0]))
+        table = tables.measured(results, cell)
+        for row in table.rows:
+            shown = row[table.header.index("we lead after")]
+            assert shown == break_even(results, cell, str(row[0]))
 
 
 def test_what_was_left_out_is_on_the_page_with_its_reason(page: Page, results: Results) -> None:
@@ -453,8 +454,8 @@ def test_names_and_reasons_are_only_text(tmp_path: Path) -> None:
 
 
 def test_the_markdown_is_that_of_the_results(results: Results, sections: list[Section]) -> None:
-    text = markdown.render(results, sections)
-    assert text == markdown.render(example(0), contents(example(0)))
+    text = documents.markdown(results, sections)
+    assert text == documents.markdown(example(0), contents(example(0)))
     assert text.startswith(f"```bash\n{results.command}\n```\n")
     for method in METHODS:
         assert f"| {method} |" in text or f"| **{method}** |" in text
@@ -464,7 +465,7 @@ def test_the_markdown_is_that_of_the_results(results: Results, sections: list[Se
 def test_the_markdown_has_the_paragraphs_and_tables_of_the_page(
     results: Results, sections: list[Section], page: Page
 ) -> None:
-    text = markdown.render(results, sections)
+    text = documents.markdown(results, sections)
     shown = [s for s in sections if s.filled]
     assert re.findall(r"^### (.*)$", text, re.MULTILINE) == [s.title for s in shown]
     assert len(shown) > 5
@@ -551,8 +552,8 @@ def test_populations_have_a_table_of_their_own(populated: Results, tmp_path: Pat
     assert in_spread == list(METHODS)
     assert "skipped" not in own
     many = [cell for cell in populated.cells if cell.setting.networks]
-    place = tables.MEASURED.index("we lead after")
-    assert {row[place] for cell in many for row in tables.measured(populated, cell).rows} == {"-"}
+    found = [tables.measured(populated, cell) for cell in many]
+    assert {row[t.header.index("we lead after")] for t in found for row in t.rows} == {"-"}
     assert "All numbers are per network and step." in " ".join(page.text)
     assert len(fastest_standings(populated)) == len(populated.cells)
 
@@ -562,7 +563,7 @@ def test_the_document_shows_the_run_that_is_kept() -> None:
     kept = load(root / "benchmarks" / "results" / "default" / "results.json")
     assert (kept.profile, kept.complete) == ("default", True)
     assert kept.environment["background"] < 0.05
-    text = markdown.render(kept, contents(kept))
+    text = documents.markdown(kept, contents(kept))
     assert text in (root / "docs" / "benchmarks.md").read_text("utf-8")
 
 

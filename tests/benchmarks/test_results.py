@@ -12,7 +12,7 @@ from example_results import example
 
 from benchmarks import machine
 from benchmarks import results as contract
-from benchmarks.report import markdown
+from benchmarks.report import documents
 from benchmarks.report.contents import contents
 from benchmarks.results import SCHEMA, load, save
 
@@ -108,7 +108,7 @@ def test_the_report_that_is_kept_is_that_of_the_results_that_are_kept() -> None:
     assert (kept.profile, kept.complete) == ("default", True)
     assert kept.environment["background"] < 0.05
     sections = contents(kept)
-    assert markdown.render(kept, sections) == (KEPT / "report.md").read_text("utf-8")
+    assert documents.markdown(kept, sections) == (KEPT / "report.md").read_text("utf-8")
     names = {panel.name for panel in sections[0].panels}
     assert {path.stem for path in (KEPT / "pictures").iterdir()} == names
 

@@ -1,12 +1,15 @@
-"""Estimates of the time that a cell takes: to divide the time limit, and to tell the time left."""
+"""Estimates of the time that a cell takes: to divide the time limit, and to tell the time left.
+
+And of the time that a first call takes, from those of shallower networks.
+"""
 
 from collections.abc import Sequence
 
 from benchmarks.flops import step_flops
 from benchmarks.measure.worker import WARM_UP
 from benchmarks.peers import Method
-from benchmarks.plan import REPEATS, Profile, distinct_batches, goal_setting, left_out, repeated
-from benchmarks.results import Setting
+from benchmarks.plan import REPEATS, Profile, distinct_batches, goal_setting, repeated
+from benchmarks.results import Cell, Setting
 
 RATE = 1e11  # floating point operations a second
 TURN = 0.015  # seconds between two samples
@@ -41,7 +44,7 @@ def repeat_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the rest: dispatch in the first cell of each depth, memory where it is measured."""
-    present, seconds = _present(profile, setting, methods), 0.0
+    present, seconds = profile.planned(setting, methods), 0.0
     if setting.key in profile.memory:
         seconds += FRESH * len(present) + _start(profile, setting, present) / 2
     kind = setting.workload, setting.depth
@@ -54,16 +57,33 @@ def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -
 def goals_cost(profile: Profile, methods: Sequence[Method]) -> float:
     """Estimates the time to an accuracy, which is measured after all cells."""
     settings = [goal_setting(batch) for batch, _ in profile.goals]
-    return GOAL * sum(len(_present(profile, setting, methods)) for setting in settings)
+    return GOAL * sum(len(profile.planned(setting, methods)) for setting in settings)
 
 
-def _present(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
-    return [method for method in methods if left_out(profile, method, setting) is None]
+def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) -> float:
+    """Predicts the seconds of a method's first call from smaller depths; 0 if none is known.
+
+    Compiling an unrolled network takes a + b depth: the line through the two deepest ones, and
+    never less than the deepest. A single one says nothing about b.
+    """
+    found = {
+        cell.setting.depth: measurement.first_call
+        for cell in cells
+        if cell.setting.workload == setting.workload and cell.setting.depth < setting.depth
+        if (measurement := cell.of(method))
+    }
+    if not found:
+        return 0.0
+    deepest, *others = sorted(found, reverse=True)
+    slope = 0.0
+    if others:
+        slope = (found[deepest] - found[others[0]]) / (deepest - others[0])
+    return found[deepest] + max(slope, 0.0) * (setting.depth - deepest)
 
 
 def _instances(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
     """Lists the methods of a cell, one of them twice."""
-    present = _present(profile, setting, methods)
+    present = profile.planned(setting, methods)
     return [*present, *present[:1]]
 
 

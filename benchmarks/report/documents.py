@@ -1,7 +1,9 @@
-"""The report as text in Markdown: the paragraphs and tables of its sections."""
+"""The report as one self-contained HTML page, and its paragraphs and tables in Markdown."""
 
 import re
 from collections.abc import Sequence
+
+import jinja2
 
 from benchmarks.report.contents import Section
 from benchmarks.report.summary import status
@@ -9,7 +11,20 @@ from benchmarks.report.tables import Entry, Table
 from benchmarks.results import Results
 
 
-def render(results: Results, sections: Sequence[Section]) -> str:
+def page(results: Results, sections: Sequence[Section]) -> str:
+    """Returns the page; pictures are part of it, nothing is fetched, and no script runs."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("benchmarks.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(results=results, status=status(results), sections=sections)
+
+
+def markdown(results: Results, sections: Sequence[Section]) -> str:
     """Returns the text, the same for the same results; pictures and folds are left to the page."""
     first, *others = sections
     warned = [f"Warning: {text}." for text in results.warnings]

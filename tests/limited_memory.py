@@ -1,15 +1,11 @@
-"""Trains on files larger than the memory that a process may have, and times it beside memory.
+"""Trains on files larger than the memory that a process may have, and predicts from them.
 
-    python -m benchmarks.larger_than_memory
+    python tests/limited_memory.py --limit 768
 
 Writes a table of 256 features and a class as NPY, Parquet and CSV, whose float32 numbers take more
 than the limit on a process's data (RLIMIT_DATA: what it allocates, in whatever way). Under that
 limit `jaxpercep train` fails, `jaxpercep train --stream` and `jaxpercep predict` end; their peak
 resident memory is printed.
-
-Then epochs from disk are timed in turn with epochs of `jp.fit` from memory, on a smaller table, and
-the paired ratios printed with their quartiles. The files are in the page cache by then: this is
-what reading and shuffling cost, not what a disk does.
 """
 
 import argparse
@@ -19,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +23,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 CLASSES = 10
-FEATURES, TIMED_FEATURES = 256, 64
+FEATURES = 256
 ROWS = 2**13  # that are written at a time
 EXCESS = 1.25  # the size of the table, in limits
-HIDDEN = ("128", "128")
+LIMIT = 768  # MiB: a Parquet reader holds a page, 1 MiB, of each of the 257 columns
+ROOT = Path(__file__).parents[1]
 LIMITED = """
 import atexit, pathlib, resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv.pop(1)),) * 2)
@@ -109,7 +105,12 @@ def limited(limit: int, *words: object) -> Outcome:
     with tempfile.TemporaryFile("w+") as said, tempfile.NamedTemporaryFile("r") as peak:
         command = [sys.executable, "-c", LIMITED, str(limit), peak.name, *map(str, words)]
         # Arrow's own pool reserves more than it uses, which counts as data.
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        environment = {
+            **os.environ,
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        }
         code = subprocess.run(command, stdout=said, stderr=said, env=environment).returncode
         said.seek(0)
         seconds = time.perf_counter() - start
@@ -119,7 +120,7 @@ def limited(limit: int, *words: object) -> Outcome:
 def prove(path: Path, limit: int) -> dict[str, Outcome]:
     """Trains on a table from memory and from disk, and predicts, under the limit."""
     out = path.with_suffix("")
-    words = ("--hidden", *HIDDEN, "--batch-size", 1024, "--epochs", 1, "--learning-rate", 0.003)
+    words = ("--hidden", 128, 128, "--batch-size", 1024, "--epochs", 1, "--learning-rate", 0.003)
     train = ("train", path, *words, "--out", out)
     return {
         "train": limited(limit, *train),
@@ -128,66 +129,8 @@ def prove(path: Path, limit: int) -> dict[str, Outcome]:
     }
 
 
-# Speed.
-
-
-def ways(path: Path, size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Returns what trains for an epoch from memory, and from disk, on batches of this size."""
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    import jaxpercep as jp
-    from jaxpercep.commands import samples, stored
-    from jaxpercep.commands.arguments import Train
-    from jaxpercep.commands.batches import ShuffledBatches
-
-    arguments = Train(str(path), test_fraction=0.0)
-    x, y = map(jnp.asarray, samples.prepare(arguments).parts["train"])
-    folder = path.with_name(f"scratch{size}")
-    folder.mkdir()
-    part = stored.prepare(arguments, folder).parts["train"]
-    sizes = (TIMED_FEATURES, *map(int, HIDDEN), CLASSES)
-    model, optimizer = jp.mlp(sizes, jp.relu), optax.adam(0.001)
-    start = model, jp.SoftmaxCrossEntropy(), optimizer
-    state = jp.init_state(model, optimizer, jax.random.key(0))
-
-    def from_disk() -> None:
-        with ShuffledBatches(part, size, 1, 0) as batches:
-            jp.fit_batches(*start, state, batches)
-
-    key = jax.random.key(1)
-    return partial(jp.fit, *start, state, x, y, epochs=1, batch_size=size, key=key), from_disk
-
-
-def seconds(call: Callable[[], Any]) -> tuple[float, float]:
-    """Returns how long a call takes, by the wall clock and by the processor's."""
-    start = time.perf_counter(), time.process_time()
-    call()
-    return time.perf_counter() - start[0], time.process_time() - start[1]
-
-
-def compare(
-    folder: Path, rows: int, rounds: int, sizes: tuple[int, ...] = (256, 1024, 4096)
-) -> None:
-    """Times epochs from disk in turn with epochs from memory."""
-    path = folder / "timed.npy"
-    write(path, rows, TIMED_FEATURES)
-    for size in sizes:
-        both = ways(path, size)
-        times = np.array([[seconds(way) for way in both] for _ in range(rounds + 1)])[1:]
-        for clock, (memory, disk) in zip(("wall", "processor"), times.T, strict=True):
-            low, middle, high = np.quantile(disk / memory, [0.25, 0.5, 0.75])
-            step = 1e6 * np.median(memory) / (rows // size)
-            print(
-                f"batch {size}, {clock}: an epoch from disk takes {middle:.2f} ({low:.2f} to "
-                f"{high:.2f}) times as long as one from memory, which takes {step:.0f} us a step",
-                flush=True,
-            )
-
-
-def main(limit: int, formats: list[str], rounds: int) -> None:
-    """Prints what each command does under the limit, in MiB, and how long epochs take."""
+def main(limit: int, formats: list[str]) -> None:
+    """Prints what each command does under the limit, in MiB."""
     with tempfile.TemporaryDirectory() as name:
         rows = rows_beyond(limit * 2**20)
         print(f"{rows:,} rows, {4 * rows * FEATURES / 2**20:.0f} MiB as float32; limit {limit} MiB")
@@ -203,14 +146,11 @@ def main(limit: int, formats: list[str], rounds: int) -> None:
                     flush=True,
                 )
             path.unlink()
-        if rounds:
-            compare(Path(name), 2**18, rounds)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--limit", type=int, default=640, metavar="MIB")
+    parser.add_argument("--limit", type=int, default=LIMIT, metavar="MIB")
     parser.add_argument("--formats", nargs="*", default=["npy", "parquet", "csv"])
-    parser.add_argument("--rounds", type=int, default=15, help="0 times nothing")
     words = parser.parse_args()
-    main(words.limit, words.formats, words.rounds)
+    main(words.limit, words.formats)
