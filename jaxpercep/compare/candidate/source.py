@@ -55,6 +55,11 @@ class Source:
                 found[min(lines)].append(node)
         return found
 
+    @cached_property
+    def statements(self) -> list[ast.stmt]:
+        """All statements; they are looked through for each value, and the tree is larger."""
+        return [node for node in ast.walk(self.tree) if isinstance(node, ast.stmt)]
+
     def segment(self, node: ast.AST) -> str:
         """Returns the text of a node, on one line."""
         return " ".join(self.quotes.segment(node).split())

@@ -45,10 +45,10 @@ def short_loop(sites: Sequence[Site], values: Values, dictionary: Dictionary) ->
     seen = {(known.family, known.index) for known in exact if known.kind == "cotangent"}
     computed = Counter(family for family, _ in seen)
     for number, turns in values.turns.items():
-        loop = loop_around(sites[number])
         first = {m.known.family for m in values.meanings[turns[0]] if m.is_exact}
-        for family in first & computed.keys() if loop else ():
-            if loop and len(turns) == computed[family] < due[family]:
+        for family in first & computed.keys():
+            few = len(turns) == computed[family] < due[family]
+            if few and (loop := loop_around(sites[number])):
                 place = f"{sites[number].place.rpartition(':')[0]}:{loop.lineno}"
                 times = "once" if len(turns) == 1 else f"{len(turns)} times"
                 whole = f"that of the function {due[family]} times"
@@ -61,7 +61,7 @@ def loop_around(site: Site) -> ast.For | ast.While | None:
     line = site.node.lineno
     loops = [
         node
-        for node in ast.walk(site.source.tree)
+        for node in site.source.statements
         if isinstance(node, (ast.For, ast.While)) and node.lineno < line <= (node.end_lineno or 0)
     ]
     return max(loops, key=lambda node: node.lineno, default=None)
@@ -73,7 +73,7 @@ def filling(site: Site) -> ast.Assign | ast.AugAssign | None:
     first = _start(site)
     found = [
         node
-        for node in ast.walk(site.source.tree)
+        for node in site.source.statements
         if isinstance(node, (ast.Assign, ast.AugAssign))
         and first < node.lineno < site.node.lineno
         and any(isinstance(t, ast.Subscript) and _array(t) == name for t in _targets(node))
@@ -92,7 +92,7 @@ def holds(array: np.ndarray, part: np.ndarray) -> bool:
 
 def _start(site: Site) -> int:
     """Returns the first line of the function that a site stands in."""
-    functions = (node for node in ast.walk(site.source.tree) if isinstance(node, ast.FunctionDef))
+    functions = (node for node in site.source.statements if isinstance(node, ast.FunctionDef))
     lines = (node.lineno for node in functions if node.name == site.function)
     return max((line for line in lines if line < site.node.lineno), default=0)
 
