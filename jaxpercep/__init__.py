@@ -4,8 +4,10 @@ Read `layer.py` first, then `dense.py`, `compose.py` and `gradients.py`. The pub
 in `__init__.pyi` and imported when first used, so that `import jaxpercep` does not import JAX.
 """
 
+import difflib
 import importlib.metadata
 import warnings
+from typing import Any
 
 import lazy_loader
 
@@ -14,7 +16,26 @@ _MISCOMPUTING_JAXLIB = {
     "0.11.0": "can crash in the same fusions in which 0.10.2 computes wrong numbers on CPU",
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_CALLED_ELSEWHERE = {
+    "BCELoss": "BinaryCrossEntropy",
+    "BCEWithLogitsLoss": "BinaryCrossEntropy",
+    "CrossEntropyLoss": "SoftmaxCrossEntropy",
+    "Linear": "Dense",
+    "MSELoss": "SquaredError",
+    "Sequential": "Serial",
+}
+
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return _public(name)
+    known = {public.lower(): public for public in __all__}
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    meant = _CALLED_ELSEWHERE.get(name) or (known[near[0]] if near else None)
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    raise AttributeError(f"jaxpercep has no attribute {name!r}.{hint}")
 
 
 def _warn_of_miscomputing_jaxlib() -> None:

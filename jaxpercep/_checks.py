@@ -1,9 +1,10 @@
 """Argument checks of every public function: name, value, expectation and fix in the message."""
 
 import difflib
+import inspect
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -59,10 +60,33 @@ def is_function(value: Any) -> bool:
     return callable(value) and not hasattr(value, "backward")
 
 
-def check_callable(argument: str, value: Any, signature: str) -> None:
-    """Raises a `TypeError` unless `value` is a function, which is called as `signature` says."""
+def check_callable(argument: str, value: Any, signature: str, count: int | None = None) -> None:
+    """Raises a `TypeError` unless `value` is a function, which is called as `signature` says.
+
+    Args:
+        argument: its name.
+        value: the function.
+        signature: in words.
+        count: the number of arguments that it has to take, if that is known.
+    """
     if not is_function(value):
         raise TypeError(f"{argument}={shown(value)} is not callable; pass a function {signature}.")
+    if count is not None and not _takes(value, count):
+        raise TypeError(
+            f"{argument}={shown(value)} cannot be called with {counted(count, 'argument')}; pass a "
+            f"function {signature}."
+        )
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Returns False if a function cannot be called with so many arguments, as far as is known."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # it is written in C, and has no signature
+        return True
+    return True
 
 
 def check_hashable(argument: str, value: Any, fix: str) -> None:
@@ -90,13 +114,14 @@ def as_path(argument: str, value: Any) -> Path:
     return Path(value)
 
 
-def check_positive_int(argument: str, value: Any) -> None:
-    """Raises unless `value` is an integer of at least 1 (a bool is not one)."""
+def check_positive_int(argument: str, value: Any) -> int:
+    """Returns an integer of at least 1 as Python's, or raises (a bool is not one)."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         came = type(value).__name__
         raise TypeError(f"{argument}={shown(value)} must be an integer, not {came}.")
     if value < 1:
         raise ValueError(f"{argument}={value} must be at least 1.")
+    return int(value)
 
 
 def check_real(argument: str, value: Any) -> float:
@@ -120,11 +145,13 @@ def check_bool(argument: str, value: Any) -> None:
 
 
 def check_unmasked(argument: str, value: Any) -> None:
-    """Raises a `TypeError` for a masked array."""
-    if isinstance(value, np.ma.MaskedArray):
+    """Raises a `TypeError` for a masked array, or a list of such."""
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        what = "is" if parts is not value else f"is a {type(value).__name__} that holds"
         raise TypeError(
-            f"{argument} is a masked array, whose mask would be lost; drop the masked rows, or use "
-            "its .filled(number)."
+            f"{argument} {what} a masked array, whose mask would be lost; drop the masked rows, or "
+            "use its .filled(number)."
         )
 
 
@@ -136,20 +163,33 @@ def as_numbers(argument: str, value: Any) -> NDArray[Any]:
     """
     check_unmasked(argument, value)
     came = f"{argument} is a {type(value).__name__}, not an array of numbers"
-    if hasattr(value, "toarray"):  # a sparse matrix, of SciPy or another library
-        raise TypeError(f"{came}; use its .toarray().")
+    for method in ("toarray", "todense", "collect"):  # sparse, of SciPy or others; not yet computed
+        if hasattr(value, method):
+            raise TypeError(f"{came}; use its .{method}().")
     try:
         array = np.asarray(value)
+        if array.dtype == object and (dtype := _column_type(value)):
+            array = value.to_numpy(dtype)
     # A ragged list, random keys, traced numbers; a tensor of PyTorch that requires a gradient.
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{came}: {error}") from error
+        fix = "; use its .float()." if "ScalarType" in str(error) else ""  # PyTorch's bfloat16
+        raise TypeError(f"{came}: {error}{fix}") from error
     if array.dtype.kind in "OSUTMm" or array.dtype.type is np.void:
         raise TypeError(f"{came}: its dtype is {array.dtype}; {_number_fix(value, array.ndim)}.")
     if array.dtype.kind == "c":
         raise TypeError(
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
+    if array.dtype.kind == "f" and array.itemsize > 8:  # a long double, which only NumPy has
+        return array.astype(np.float64)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _column_type(value: Any) -> np.dtype[Any] | None:
+    """Returns NumPy's type for the numbers that pandas holds in types of its own, such as Int64."""
+    kept = [getattr(kind, "numpy_dtype", kind) for kind in np.ravel(getattr(value, "dtypes", []))]
+    numbers = kept and all(isinstance(kind, np.dtype) and kind.kind in "iuf" for kind in kept)
+    return np.result_type(*kept) if numbers else None
 
 
 def _number_fix(value: Any, ndim: int) -> str:

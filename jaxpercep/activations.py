@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
+from jaxpercep._calls import value_of
 from jaxpercep._checks import check_callable, check_choice, nearest_name
 from jaxpercep.layer import (
     AutodiffLayer,
@@ -49,8 +50,8 @@ class Activation(Described):
         keeps: `"output"` if f' is a function of y, `"input"` if of x.
 
     Raises:
-        TypeError: f or f' is not callable, the parameters are not a tuple, or x is not floating
-            point.
+        TypeError: f or f' is not a function of one argument, or JAX cannot trace it; the parameters
+            are not a tuple, or x is not floating point.
         ValueError: `keeps` is neither of the two, the parameters are not empty, or x is.
     """
 
@@ -59,8 +60,8 @@ class Activation(Described):
     keeps: Literal["input", "output"]
 
     def __post_init__(self) -> None:
-        check_callable("function", self.function, "x -> y")
-        check_callable("derivative", self.derivative, "of what is kept")
+        check_callable("function", self.function, "x -> y", 1)
+        check_callable("derivative", self.derivative, "of what is kept", 1)
         check_choice("keeps", self.keeps, ("input", "output"))
 
     def __repr__(self) -> str:
@@ -77,13 +78,13 @@ class Activation(Described):
     def apply(self, params: tuple[()], x: ArrayLike) -> jax.Array:
         """Returns f(x)."""
         check_params(self, params, tuple)
-        return self.function(check_input(self, x))
+        return self._value(check_input(self, x))
 
     def forward(self, params: tuple[()], x: ArrayLike) -> tuple[jax.Array, jax.Array]:
         """Returns f(x), and the array that f' is written in."""
         check_params(self, params, tuple)
         x = check_input(self, x)
-        y = self.function(x)
+        y = self._value(x)
         return y, y if self.keeps == "output" else x
 
     def backward(
@@ -91,7 +92,11 @@ class Activation(Described):
     ) -> tuple[tuple[()], jax.Array]:
         """Returns () and f' dy."""
         check_params(self, params, tuple)
-        return (), check_cotangent(self, dy, residuals.shape) * self.derivative(residuals)
+        slope = value_of(f"the derivative of {self!r}", self.derivative, residuals)
+        return (), check_cotangent(self, dy, residuals.shape) * slope
+
+    def _value(self, x: jax.Array) -> jax.Array:
+        return value_of(f"the function of {self!r}", self.function, x)
 
 
 def activation(
@@ -103,7 +108,7 @@ def activation(
         TypeError: `function` is not callable.
         ValueError: `keeps` is neither `"input"` nor `"output"`.
     """
-    check_callable("function", function, "x -> y")
+    check_callable("function", function, "x -> y", 1)
     check_choice("keeps", keeps, ("input", "output"))
 
     def decorate(derivative: ScalarFunction) -> Activation:
@@ -236,7 +241,7 @@ def as_layer(argument: str, value: Any) -> Layer:
     that activation; any other becomes an `AutodiffLayer`.
 
     Raises:
-        TypeError: It is neither a layer nor a function.
+        TypeError: It is neither a layer nor a function of one argument.
     """
     if isinstance(value, str):
         names = [repr(layer) for layer in _ACTIVATIONS]
@@ -244,6 +249,7 @@ def as_layer(argument: str, value: Any) -> Layer:
         fix = f" Pass jaxpercep.{value}." if value in names else nearest
         raise TypeError(f"{argument}={value!r} is a string, not a layer or a function.{fix}")
     if inspect.isroutine(value) or isinstance(value, partial) or hasattr(value, "__wrapped__"):
+        check_callable(argument, value, "of one array", 1)
         layer: Any = _OF_FUNCTIONS.get(value) or AutodiffLayer(_no_params, _OfOneArray(value))
         return layer
     check_layer(argument, value)
@@ -263,7 +269,7 @@ class _OfOneArray:
 
     def __call__(self, params: tuple[()], x: jax.Array) -> jax.Array:
         del params
-        return self.function(x)
+        return value_of(f"the layer {self!r}", self.function, x)
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))

@@ -13,7 +13,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import check_bool, check_positive_int, shown
-from jaxpercep.activations import LayerLike, as_layer, identity, sigmoid
+from jaxpercep.activations import Activation, LayerLike, as_layer, identity, sigmoid
 from jaxpercep.dense import Dense
 from jaxpercep.layer import (
     Described,
@@ -45,7 +45,8 @@ class Serial(Described):
 
     Raises:
         TypeError: An argument is neither a layer nor a function.
-        ValueError: There is no layer, or the parameters are for another number of layers.
+        ValueError: There is no layer, two dense layers in a row do not fit, or the parameters are
+            for another number of layers.
 
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), algorithm 6.4.
     """
@@ -55,8 +56,9 @@ class Serial(Described):
     def __init__(self, *layers: LayerLike) -> None:
         if not layers:
             raise ValueError("layers=(): Serial needs at least one layer; `identity` does nothing.")
-        parts = (as_layer(f"layers[{i}]", layer) for i, layer in enumerate(layers))
-        object.__setattr__(self, "layers", tuple(parts))
+        parts = tuple(as_layer(f"layers[{i}]", layer) for i, layer in enumerate(layers))
+        _check_sizes(parts)
+        object.__setattr__(self, "layers", parts)
 
     def __repr__(self) -> str:
         return f"Serial({', '.join(map(repr, self.layers))})"
@@ -114,6 +116,19 @@ class Serial(Described):
         return list(zip(self.layers, params, strict=True))
 
 
+def _check_sizes(layers: tuple[Layer, ...]) -> None:
+    """Raises a `ValueError` if dense layers with only activations between them do not fit."""
+    wide = [(i, layer) for i, layer in enumerate(layers) if not isinstance(layer, Activation)]
+    for (i, first), (j, then) in itertools.pairwise(wide):
+        if not (isinstance(first, Dense) and isinstance(then, Dense)):
+            continue
+        if first.out_features != then.in_features:
+            raise ValueError(
+                f"layers[{j}]={then!r} takes {then.in_features} features, but layers[{i}]="
+                f"{first!r} returns {first.out_features}; make the two numbers equal."
+            )
+
+
 @dataclass(frozen=True, repr=False)
 class Repeat(Described):
     """y = f(p_n, ... f(p_2, f(p_1, x))): one layer `times` times, with parameters of its own each.
@@ -140,7 +155,7 @@ class Repeat(Described):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", as_layer("layer", self.layer))
-        check_positive_int("times", self.times)
+        object.__setattr__(self, "times", check_positive_int("times", self.times))
 
     def __repr__(self) -> str:
         return f"Repeat({self.layer!r}, {self.times})"
@@ -336,12 +351,14 @@ def mlp(
             `scan` is not a bool.
     """
     if isinstance(sizes, (str, bytes)) or not isinstance(sizes, Iterable):
-        raise TypeError(f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs].")
+        raise TypeError(
+            f"sizes={shown(sizes)}: expected numbers, [inputs, ..., outputs]. The order is (sizes, "
+            "activation, output)."
+        )
     sizes = list(sizes)
     if len(sizes) < 2:
         raise ValueError(f"sizes={sizes!r}: expected at least two numbers, [inputs, ..., outputs].")
-    for i, size in enumerate(sizes):
-        check_positive_int(f"sizes[{i}]", size)
+    sizes = [check_positive_int(f"sizes[{i}]", size) for i, size in enumerate(sizes)]
     activation, output = as_layer("activation", activation), as_layer("output", output)
     check_bool("scan", scan)
     denses = [Dense(n, m, **dense_options) for n, m in itertools.pairwise(sizes)]

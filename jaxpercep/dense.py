@@ -12,6 +12,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxpercep._checks import (
     check_bool,
+    check_callable,
     check_choice,
     check_hashable,
     check_positive_int,
@@ -100,11 +101,12 @@ class Dense(Described):
     dtype: DTypeLike | None = None
 
     def __post_init__(self) -> None:
-        check_positive_int("in_features", self.in_features)
-        check_positive_int("out_features", self.out_features)
+        for name in ("in_features", "out_features"):
+            object.__setattr__(self, name, check_positive_int(name, getattr(self, name)))
         check_bool("use_bias", self.use_bias)
         for name, named in (("w_init", W_INITIALIZERS), ("b_init", B_INITIALIZERS)):
             if is_function(init := getattr(self, name)):
+                check_callable(name, init, "(key, shape, dtype) -> array", 3)
                 check_hashable(name, init, "pass a plain function (key, shape, dtype) -> array")
             else:
                 check_choice(name, init, [*named, "torch_linear"])

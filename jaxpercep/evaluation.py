@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxpercep._checks import check_finite, check_positive_int, check_real
 from jaxpercep.layer import Layer, Params, as_array, as_floating, check_input
 from jaxpercep.losses import Loss
-from jaxpercep.training import checked_data
+from jaxpercep.training import check_untraced, checked_data
 
 
 def evaluate(
@@ -37,8 +37,10 @@ def evaluate(
     Raises:
         ValueError: x and y differ in length, hold NaN or infinity, or targets that the loss is not
             defined for; or `batch_size` is below 1.
-        TypeError: An argument is of the wrong kind.
+        TypeError: An argument is of the wrong kind, or `evaluate` is called under `jit` or `vmap`.
     """
+    instead = "loss.apply(model.apply(params, x), y)"
+    check_untraced("evaluate", params, x, y, instead=instead)
     params = as_floating("params", params)
     x, y = checked_data(model, loss, params, x, y)
     return float(loss.apply(outputs(model, params, x, batch_size), y))
@@ -61,9 +63,11 @@ def accuracy(prediction: ArrayLike, target: ArrayLike, *, threshold: float | Non
         ValueError: The shapes do not go together, there are no samples, a prediction or a target is
             NaN or infinite, a target is not one of the labels, a single output comes without a
             threshold, or several outputs with one.
-        TypeError: `prediction` is not floating point, `target` not numbers, or several outputs come
-            with targets that are neither labels nor one-hot.
+        TypeError: `prediction` is not floating point, `target` not numbers, several outputs come
+            with targets that are neither labels nor one-hot, or it is called under `jit` or `vmap`.
     """
+    instead = "jnp.mean(jnp.argmax(prediction, axis=-1) == labels)"
+    check_untraced("accuracy", prediction, target, instead=instead)
     p, t = as_array("prediction", prediction), as_array("target", target)
     if not jnp.issubdtype(p.dtype, jnp.floating):
         raise TypeError(

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_choice, check_finite, check_hashable, shown
+from jaxpercep._checks import check_choice, check_finite, check_hashable
 from jaxpercep._forms import check_form, naming_the_layer
+from jaxpercep._kinds import brief, misplaced
 from jaxpercep.activations import sigmoid
 from jaxpercep.layer import (
     Layer,
@@ -20,6 +21,7 @@ from jaxpercep.layer import (
     as_floating,
     check_input,
     check_layer,
+    typed_list,
 )
 from jaxpercep.losses import Loss
 
@@ -62,7 +64,9 @@ def value_and_grad(model: Layer, loss: Loss, method: Method = "autodiff") -> Val
     chosen = by_hand if method == "manual" else jax.value_and_grad(objective)
 
     def gradient(params: Params, x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, Params]:
-        return chosen(as_floating("params", params), as_array("x", x), as_array("y", y))
+        return chosen(
+            as_floating("params", params), as_array("x", typed_list("x", x)), as_array("y", y)
+        )
 
     return gradient
 
@@ -136,9 +140,9 @@ def check_pair(model: Any, loss: Any) -> None:
         if callable(loss) and not isinstance(loss, type):
             fix = "AutodiffLoss(fun) makes one of any scalar function (prediction, target)"
         raise TypeError(
-            f"loss={shown(loss)} is not a loss (an object with apply, forward, backward, check and "
+            f"loss={brief(loss)} is not a loss (an object with apply, forward, backward, check and "
             f"takes_logits). {fix}; write one with a rule of its own as a subclass of "
-            "jaxpercep.Elementwise."
+            f"jaxpercep.Elementwise.{misplaced(loss)}"
         )
     check_hashable("loss", loss, "declare it @dataclass(frozen=True)")
     if loss.takes_logits and _ends_in_sigmoid(model):

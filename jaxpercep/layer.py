@@ -29,6 +29,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxpercep._checks import as_numbers, check_callable, check_hashable, shown
+from jaxpercep._kinds import PARAMETERS, brief, misplaced
 
 Params: TypeAlias = Any
 """A pytree of arrays; each layer documents its own."""
@@ -88,12 +89,15 @@ def check_layer(argument: str, value: object) -> None:
         if isinstance(value, type):
             fix = f"Call it to make one: {value.__name__}(...)."
         if isinstance(value, (list, tuple)):
-            fix = "Pass layers one by one: Serial(*layers)."
+            fix = (
+                "Layers are put in a row one by one, Serial(*layers), as in "
+                "Serial(Dense(2, 8), tanh, Dense(8, 1), sigmoid)."
+            )
         if isinstance(value, np.ufunc):
             fix = f"JAX cannot differentiate NumPy's functions: pass jax.numpy.{value.__name__}."
         raise TypeError(
-            f"{argument}={shown(value)} is not a layer (an object with init, apply, forward and "
-            f"backward). {fix}"
+            f"{argument}={brief(value)} is not a layer (an object with init, apply, forward and "
+            f"backward).{misplaced(value) or f' {fix}'}"
         )
     check_hashable(argument, value, "declare it @dataclass(frozen=True)")
 
@@ -104,7 +108,8 @@ def check_key(key: Any) -> None:
     typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
     if not (typed and shape == ()) and not (dtype == jnp.uint32 and shape in ((2,), (4,))):
         raise TypeError(
-            f"key={shown(key)} is not one random key; make one with jax.random.key(seed)."
+            f"key={brief(key)} is not one random key; make one with jax.random.key(seed)."
+            f"{misplaced(key)}"
         )
 
 
@@ -127,13 +132,7 @@ def as_array(argument: str, value: Any) -> jax.Array:
                 came = f"{argument} is a {type(value).__name__}, not an array of numbers"
                 raise TypeError(f"{came}: its rows have shapes {shapes}.") from error
             value = jnp.stack(parts)
-    try:
-        array = jnp.asarray(value)
-    except TypeError as error:
-        raise TypeError(
-            f"{argument} is {shown(value)}, not an array of numbers that JAX holds; convert it to "
-            "float32."
-        ) from error
+    array = jnp.asarray(value)
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool):
         raise TypeError(f"{argument} is {shown(array)}, not an array of numbers.")
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -141,6 +140,15 @@ def as_array(argument: str, value: Any) -> jax.Array:
             f"{argument} has dtype {array.dtype}, expected real numbers; use its .real."
         )
     return array
+
+
+def typed_list(argument: str, value: Any) -> Any:
+    """Returns whole numbers in a list, which has no type, as floating point; all else as it is."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    array = as_array(argument, value)
+    whole = jnp.issubdtype(array.dtype, jnp.integer)
+    return array.astype(jnp.zeros(()).dtype) if whole else array
 
 
 def as_floating(argument: str, tree: Any) -> Any:
@@ -156,7 +164,12 @@ def as_floating(argument: str, tree: Any) -> Any:
             )
         return array
 
-    return jax.tree.map_with_path(convert, tree)
+    try:
+        return jax.tree.map_with_path(convert, tree)
+    except TypeError as error:
+        if not (other := misplaced(tree, due=PARAMETERS)):
+            raise
+        raise TypeError(f"{argument}={brief(tree)} does not hold parameters.{other}") from error
 
 
 def check_not_state(argument: str, value: Any) -> None:
@@ -187,9 +200,10 @@ def check_input(
 ) -> jax.Array:
     """Returns x as an array, or raises unless it is a floating, non-empty `[..., features]`.
 
-    Shape and dtype are known under `jit` too, so the check holds there.
+    Whole numbers in a list are taken as floating point. Shape and dtype are known under `jit` too,
+    so the check holds there.
     """
-    x = as_array(argument, x)
+    x = as_array(argument, typed_list(argument, x))
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"{layer!r}: {argument} has dtype {x.dtype}, expected floating point; "
@@ -260,7 +274,7 @@ class AutodiffLayer(Described):
         apply: `(params, x) -> y`, differentiable by JAX.
 
     Raises:
-        TypeError: one of the two is not callable, or x is not floating point.
+        TypeError: one of the two is not a function of these arguments, or x is not floating point.
         ValueError: x is empty.
     """
 
@@ -268,8 +282,8 @@ class AutodiffLayer(Described):
     apply: Callable[[Params, jax.Array], jax.Array]
 
     def __post_init__(self) -> None:
-        for name, signature in (("init", "key -> params"), ("apply", "(params, x) -> y")):
-            check_callable(name, getattr(self, name), signature)
+        for name, signature, n in (("init", "key -> params", 1), ("apply", "(params, x) -> y", 2)):
+            check_callable(name, getattr(self, name), signature, n)
             check_hashable(name, getattr(self, name), "pass a plain function")
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from jaxpercep._calls import value_of
 from jaxpercep._checks import check_bool, check_callable, check_choice, check_hashable, check_real
 from jaxpercep.layer import Residuals, accumulator, as_array, check_input
 
@@ -354,14 +355,15 @@ class AutodiffLoss:
             for each sample, as those of optax do, take the mean.
 
     Raises:
-        TypeError: `fun` is not callable or has no hash, or the prediction is not floating point.
+        TypeError: `fun` is not a function of two arguments or has no hash, JAX cannot trace it, or
+            it returns something else than floating point; or the prediction is not floating point.
         ValueError: `fun` returns an array that is not a scalar, or there are no data.
     """
 
     fun: Callable[[jax.Array, jax.Array], jax.Array]
 
     def __post_init__(self) -> None:
-        check_callable("fun", self.fun, "(prediction, target) -> scalar")
+        check_callable("fun", self.fun, "(prediction, target) -> scalar", 2)
         check_hashable("fun", self.fun, "pass a plain function")
 
     def __repr__(self) -> str:
@@ -379,10 +381,16 @@ class AutodiffLoss:
     def apply(self, prediction: ArrayLike, target: ArrayLike) -> jax.Array:
         """Returns fun(prediction, target)."""
         p = check_input(self, prediction, argument="prediction")
-        value = self.fun(p, as_array("target", target))
+        name = f"{self!r}: fun"
+        value = value_of(name, self.fun, p, as_array("target", target))
+        if not jnp.issubdtype(dtype := getattr(value, "dtype", type(value)), jnp.floating):
+            raise TypeError(
+                f"{name} returned {jnp.dtype(dtype)}, which has no gradient, expected floating "
+                "point."
+            )
         if jnp.shape(value):
             raise ValueError(
-                f"{self!r}: fun returned shape {list(jnp.shape(value))}, expected a scalar; take "
+                f"{name} returned shape {list(jnp.shape(value))}, expected a scalar; take "
                 "its mean: AutodiffLoss(lambda p, t: fun(p, t).mean())."
             )
         return value

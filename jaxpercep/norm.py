@@ -57,7 +57,7 @@ class LayerNorm(Described):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        check_positive_int("features", self.features)
+        object.__setattr__(self, "features", check_positive_int("features", self.features))
         object.__setattr__(self, "epsilon", check_real("epsilon", self.epsilon))
         if not self.epsilon > 0:
             raise ValueError(f"epsilon={self.epsilon} must be above 0.")

@@ -106,7 +106,7 @@ def decision_boundaries(
     """
     _check_named("models", models)
     for title, predict in models.items():
-        check_callable(f"models[{title!r}]", predict, "of inputs [n, 2]")
+        check_callable(f"models[{title!r}]", predict, "of inputs [n, 2]", 1)
     x = _array("x", x, ["n", 2])
     check_finite("x", x)
     y = _array("y", np.ravel(as_numbers("y", y)), [len(x)])

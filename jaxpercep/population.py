@@ -23,11 +23,12 @@ from jaxpercep._checks import (
     is_function,
     shown,
 )
+from jaxpercep._kinds import brief, misplaced
 from jaxpercep.gradients import METHODS, Method, check_pair
 from jaxpercep.lanes import in_lanes, suits_lanes
 from jaxpercep.layer import Layer, Params, as_array
 from jaxpercep.losses import Loss
-from jaxpercep.training import checked_data
+from jaxpercep.training import check_untraced, checked_data
 from jaxpercep.update import TrainState, init_state, update_of
 
 LANES = 128  # networks in a block, whose parameters and activations then fit the cache
@@ -98,6 +99,7 @@ def train_population(
         TypeError: An argument is of the wrong kind; `optimizer` is a function without
             `learning_rates`, or a gradient transformation with them.
     """
+    check_untraced("train_population", keys, learning_rates, x, y)
     count = _check_keys(keys)
     check_pair(model, loss)
     check_choice("method", method, METHODS)
@@ -225,8 +227,8 @@ def _check_keys(keys: Any) -> int:
     raw = dtype == jnp.uint32 and len(shape) == 2 and shape[1] in (2, 4)
     if not (typed and len(shape) == 1) and not raw:
         raise TypeError(
-            f"keys={shown(keys)} is not an array of random keys, one per network; make it with "
-            "jax.random.split(jax.random.key(seed), networks)."
+            f"keys={brief(keys)} is not an array of random keys, one per network; make it with "
+            f"jax.random.split(jax.random.key(seed), networks).{misplaced(keys)}"
         )
     if not shape[0]:
         raise ValueError(f"keys has shape {list(shape)}, and no key; expected one per network.")
@@ -240,13 +242,14 @@ def _checked_rates(optimizer: Any, rates: Any, count: int) -> jax.Array | None:
         if is_one:
             return None
         kind = "a function" if is_function(optimizer) else "not an optax gradient transformation"
+        order = misplaced(optimizer)
         raise TypeError(
-            f"optimizer={shown(optimizer)} is {kind}; pass optax.sgd(0.1), for instance, or a "
-            "function such as optax.sgd with learning_rates, one per network."
+            f"optimizer={brief(optimizer)} is {kind}; pass optax.sgd(0.1), for instance, or a "
+            f"function such as optax.sgd with learning_rates, one per network.{order}"
         )
     if is_one or not is_function(optimizer):
         raise TypeError(
-            f"optimizer={shown(optimizer)} is not a function of the learning rate, but came with "
+            f"optimizer={brief(optimizer)} is not a function of the learning rate, but came with "
             f"learning_rates={shown(rates)}; pass optax.sgd, for instance, and not optax.sgd(0.1)."
         )
     rates = as_array("learning_rates", rates).astype(jnp.zeros(()).dtype)

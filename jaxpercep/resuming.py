@@ -68,7 +68,7 @@ class Checkpoints(Keeping):
         seconds = check_real("every_seconds", self.every_seconds)
         if seconds < 0:
             raise ValueError(f"every_seconds={self.every_seconds} must be at least 0.")
-        check_positive_int("keep", self.keep)
+        object.__setattr__(self, "keep", check_positive_int("keep", self.keep))
 
     @contextmanager
     def opened(self, run: Run) -> Generator[Keeper]:

@@ -13,7 +13,7 @@ from jaxpercep._checks import as_numbers, check_finite
 from jaxpercep.batches import Batch, Stream
 from jaxpercep.gradients import Method, check_pair
 from jaxpercep.keeping import Keeping, Place, Run, checked_keeping
-from jaxpercep.layer import Layer, as_array
+from jaxpercep.layer import Layer, as_array, typed_list
 from jaxpercep.loop import train
 from jaxpercep.losses import Loss
 from jaxpercep.training import (
@@ -134,7 +134,7 @@ class _Checked:
         check_untraced("fit_batches", pair)
         check_is_pair(argument, pair, self._fix)
         with naming(argument):
-            x, y = _own("x", pair[0]), _own("y", pair[1])
+            x, y = _own("x", typed_list("x", pair[0])), _own("y", pair[1])
             form = x.shape, x.dtype, y.shape, y.dtype
             if form in self._predicted:
                 check_finite("x", x)

@@ -121,6 +121,8 @@ def fit(
     weights = checked_weights(sample_weight, len(x))
     if weights is not None:
         check_mean(model, loss, state.params, x, y)
+    if batch_size is not None:
+        batch_size = check_positive_int("batch_size", batch_size)
     key = _checked_key(len(x), batch_size, key)
     per_epoch = len(x) // (batch_size or len(x))
     total = _total_steps(state, steps, epochs, per_epoch)
@@ -208,7 +210,7 @@ def checked_start(optimizer: Any, state: Any, method: Any, callback: Any) -> Tra
         check_finite(f"state.params{jax.tree_util.keystr(path)}", leaf)
     check_choice("method", method, METHODS)
     if callback is not None:
-        check_callable("callback", callback, "(state, losses) -> None or bool")
+        check_callable("callback", callback, "(state, losses) -> None or bool", 2)
 
     def held(leaf: Any) -> jax.Array:
         return leaf if isinstance(leaf, jax.Array) else as_array("state", leaf)
@@ -216,13 +218,17 @@ def checked_start(optimizer: Any, state: Any, method: Any, callback: Any) -> Tra
     return jax.tree.map(held, state)
 
 
-def check_untraced(function: str, *arguments: Any) -> None:
+_IN_A_SCAN = (
+    "step = make_step(model, loss, optimizer) in "
+    "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)"
+)
+
+
+def check_untraced(function: str, *arguments: Any, instead: str = _IN_A_SCAN) -> None:
     """Raises a `TypeError` if one of the arguments of the function is traced."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments)):
         raise TypeError(
-            f"{function} cannot run under jit, vmap or grad: it reads losses between compiled "
-            "calls. Use step = make_step(model, loss, optimizer) in "
-            "jax.lax.scan(lambda state, _: step(state, x, y), state, length=steps)."
+            f"{function} cannot run under jit, vmap or grad: it looks at numbers. Use {instead}."
         )
 
 
@@ -268,7 +274,7 @@ def _watch(
     """Returns what measures the loss on the validation data, or raises if it cannot."""
     check_stopping(stopping)
     if every is not None:
-        check_positive_int("validate_every", every)
+        every = check_positive_int("validate_every", every)
     if validation is None:
         for name, value in (("validate_every", every), ("early_stopping", stopping)):
             if value is not None:
@@ -295,7 +301,6 @@ def _checked_key(n: int, batch_size: int | None, key: jax.Array | None) -> jax.A
         check_key(key)
     if batch_size is None:
         return None
-    check_positive_int("batch_size", batch_size)
     if batch_size > n:
         raise ValueError(f"batch_size={batch_size} is more than the {n} samples of x.")
     if key is None:
@@ -316,7 +321,7 @@ def _total_steps(state: TrainState, steps: int | None, epochs: int | None, per_e
 
 
 def _checked_count(argument: str, value: int, most: int) -> int:
-    check_positive_int(argument, value)
+    value = check_positive_int(argument, value)
     if value > most:
         raise ValueError(
             f"{argument}={value}: state.step, an int32, has room for {most} more at most."

@@ -1,6 +1,7 @@
 """One update of a network: its state, and the jitted step that changes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cache, partial, update_wrapper
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxpercep._checks import check_bool, shown
+from jaxpercep._checks import check_bool, counted, shown
+from jaxpercep._kinds import brief, misplaced
 from jaxpercep.gradients import Method, value_and_grad
 from jaxpercep.layer import (
     Layer,
@@ -19,6 +21,7 @@ from jaxpercep.layer import (
     as_floating,
     check_key,
     check_layer,
+    typed_list,
 )
 from jaxpercep.losses import Loss
 
@@ -105,10 +108,10 @@ def _is_array(kind: type) -> bool:
 def _held(argument: str, value: Any) -> ArrayLike:
     """Returns what `jax.jit` takes as it is.
 
-    It would take a masked array without its mask, and refuse frames. Of the other byte order it
-    reads the bytes in this machine's once it has compiled a program for numbers of that type.
+    It would take a masked array without its mask, and refuse frames and long doubles. Of the other
+    byte order it reads the bytes in this machine's once it has compiled a program for that type.
     """
-    if type(value) is np.ndarray and value.dtype.isnative:
+    if type(value) is np.ndarray and value.dtype.isnative and value.itemsize <= 8:
         return value
     return as_array(argument, value)
 
@@ -126,7 +129,7 @@ class _Step:
     ) -> tuple[TrainState, jax.Array]:
         try:
             if not (_is_array(type(x)) and _is_array(type(y))):
-                x, y = _held("x", x), _held("y", y)
+                x, y = _held("x", typed_list("x", x)), _held("y", y)
             return self._jitted(state, x, y)
         except (TypeError, ValueError):
             check_state(state, self._optimizer)
@@ -156,7 +159,7 @@ def update_of(
     def update(state: TrainState, x: ArrayLike, y: ArrayLike) -> tuple[TrainState, jax.Array]:
         value, grads = gradient(state.params, x, y)
         # optax raises a float to an integer power, which strict promotion would refuse.
-        with jax.numpy_dtype_promotion("standard"):
+        with jax.numpy_dtype_promotion("standard"), _naming_the_optimizer():
             changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, changes)
         return TrainState(state.step + 1, params, opt_state), value
@@ -164,12 +167,27 @@ def update_of(
     return update
 
 
+@contextmanager
+def _naming_the_optimizer() -> Generator[None]:
+    """Says so if an optimizer needs more than gradients, which shows only when it is called."""
+    try:
+        yield
+    except TypeError as error:
+        if "required keyword-only argument" not in str(error):
+            raise
+        raise TypeError(
+            f"optimizer needs more than gradients, state and parameters ({error}), as line "
+            "searches and optax.contrib.reduce_on_plateau do; use one that does not, such as "
+            "optax.adam(0.01), or write the loop with value_and_grad."
+        ) from error
+
+
 def check_optimizer(optimizer: Any) -> None:
     """Raises a `TypeError` unless this is an optax gradient transformation."""
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
-            f"optimizer={_shown(optimizer)} is not an optax gradient transformation; "
-            "optax.sgd(0.1) is one. The order is (model, loss, optimizer, state, ...)."
+            f"optimizer={brief(optimizer)} is not an optax gradient transformation; "
+            f"optax.sgd(0.1) is one.{misplaced(optimizer)}"
         )
 
 
@@ -177,9 +195,9 @@ def check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
     """Raises unless this is a state of the optimizer."""
     if not isinstance(state, TrainState):
         raise TypeError(
-            f"state={_shown(state)} is not a TrainState; make one with "
+            f"state={brief(state)} is not a TrainState; make one with "
             "init_state(model, optimizer, key), or of parameters that are there already with "
-            "TrainState.create(params, optimizer)."
+            f"TrainState.create(params, optimizer).{misplaced(state)}"
         )
     params = as_floating("state.params", state.params)
     step = as_array("state.step", state.step)
@@ -188,16 +206,21 @@ def check_state(state: Any, optimizer: optax.GradientTransformation) -> None:
     expected = jax.eval_shape(optimizer.init, params)
     if _shapes(state.opt_state) != _shapes(expected):
         raise ValueError(
-            f"state.opt_state={shown(state.opt_state)} is not of this optimizer and these "
-            "parameters; make the state with init_state(model, optimizer, key), or put "
-            "optimizer.init(state.params) into it."
+            f"state.opt_state is {_outline(state.opt_state)}, expected that of this optimizer and "
+            f"these parameters, {_outline(expected)}; make the state with init_state(model, "
+            "optimizer, key), or put optimizer.init(state.params) into it."
         )
 
 
-def _shown(value: Any) -> str:
-    """Reads as the argument in the call; a whole state or optimizer by its type."""
-    whole = isinstance(value, (TrainState, optax.GradientTransformation))
-    return f"a {type(value).__name__}" if whole else shown(value)
+def _outline(opt_state: Any) -> str:
+    """Returns the types of the states in that of an optimizer, and the number of its values."""
+
+    def named(node: Any) -> bool:
+        return hasattr(node, "_fields")
+
+    kinds = [type(node).__name__ for node in jax.tree.leaves(opt_state, is_leaf=named)]
+    values = sum(map(np.size, jax.tree.leaves(opt_state)))
+    return f"({', '.join(kinds)}) with {counted(values, 'value')}"
 
 
 def _shapes(tree: Any) -> Any:

@@ -34,7 +34,7 @@ class EarlyStopping:
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
-        check_positive_int("patience", self.patience)
+        object.__setattr__(self, "patience", check_positive_int("patience", self.patience))
         object.__setattr__(self, "min_delta", check_real("min_delta", self.min_delta))
         if self.min_delta < 0:
             raise ValueError(f"min_delta={self.min_delta} must be at least 0.")

@@ -215,7 +215,6 @@ NO_NUMBERS: list[tuple[Any, str]] = [
     (object(), "is a object, not an array of numbers"),
     (np.array([1, None]), r"its dtype is object; .*\. Pass arrays of numbers"),
     (np.array(["2020"], "M8[D]"), "its dtype is datetime64"),
-    (np.ones(3, np.longdouble), "not an array of numbers"),
     (MASKED, r"is a masked array, .*filled\(number\)"),
     (jax.ShapeDtypeStruct((3,), jnp.float32), "is a ShapeDtypeStruct"),
 ]

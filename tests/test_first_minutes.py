@@ -1,6 +1,8 @@
 """What people type first works, or is answered by the fix for it."""
 
+import inspect
 from functools import partial
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.sparse
+from jax.experimental.sparse import BCOO
 
 import jaxpercep as jp
 from jaxpercep import evaluation
@@ -169,6 +172,10 @@ def test_an_accuracy_that_would_mean_nothing_is_refused(prediction, target, opti
         (lambda: jp.save("folder", MODEL, STATE), STATE_GIVEN),
         (lambda: to_sklearn(MODEL, STATE), STATE_GIVEN),
         (lambda: jp.mlp([2, 3, 2], output="softmax"), r"The activations are identity, step, sigm"),
+        (
+            lambda: jp.mlp(jp.tanh, [2, 8, 1]),
+            r"sizes=tanh: .*order is \(sizes, activation, output\)",
+        ),
         (lambda: fit_to("digits.csv"), r"x is a str, .*; pass an array\."),
         (lambda: fit_to({"x": X}), r"x is a dict, .*; pass an array\."),
         (lambda: fit_to(X.astype(object)), r"dtype is object; make it float32, or number labels"),
@@ -188,6 +195,147 @@ def test_what_does_not_work_is_answered_by_its_fix(call, message):
     with pytest.raises(TypeError, match=message) as caught:
         call()
     assert len(str(caught.value)) < 400
+
+
+# Arguments in another order
+
+GIVEN = {
+    "folder": "folder",
+    "model": MODEL,
+    "loss": LOSS,
+    "optimizer": OPTIMIZER,
+    "state": STATE,
+    "params": STATE.params,
+    "key": jax.random.key(0),
+    "keys": jax.random.split(jax.random.key(0), 2),
+    "x": X,
+    "y": Y,
+    "batches": [(X, Y)],
+}
+KINDS = GIVEN.keys() - {"folder", "x", "y", "batches"}
+ORDERED = [
+    jp.TrainState.create,
+    jp.compare_model,
+    jp.evaluate,
+    jp.fit,
+    jp.fit_batches,
+    jp.init_state,
+    jp.make_step,
+    jp.save,
+    jp.train_population,
+    jp.value_and_grad,
+]
+
+
+def positional(function):
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+SWAPS = [
+    pytest.param(function, *pair, id=f"{function.__qualname__}: {' and '.join(pair)}")
+    for function in ORDERED
+    for pair in combinations([name for name in positional(function) if name in KINDS], 2)
+]
+
+
+@pytest.mark.parametrize(("function", "one", "other"), SWAPS)
+def test_swapped_arguments_are_answered_by_their_order(function, one, other):
+    names = positional(function)
+    given = {name: GIVEN[name] for name in names if name in GIVEN}
+    given |= {one: given[other], other: given[one]}
+    options = {"steps": 1} if "steps" in inspect.signature(function).parameters else {}
+    with pytest.raises(TypeError) as caught:
+        function(*given.values(), **options)
+    message = str(caught.value)
+    assert message.startswith((f"{one}=", f"{other}="))
+    assert " What came is a" in message
+    assert message.endswith(f"; the order is ({', '.join(names)}).")
+    assert len(message) < 400
+
+
+def test_the_state_of_another_optimizer_is_told_by_its_types():
+    adam = jp.init_state(MODEL, optax.adam(0.1), jax.random.key(0))
+    message = r"^state\.opt_state is \(ScaleByAdamState, EmptyState\) with 27 values, expected .*"
+    with pytest.raises(ValueError, match=message) as caught:
+        jp.fit(MODEL, LOSS, OPTIMIZER, adam, **STEPS)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("make", [optax.lbfgs, optax.contrib.reduce_on_plateau])
+def test_an_optimizer_that_needs_more_than_gradients_is_refused(make):
+    state = jp.init_state(MODEL, make(), jax.random.key(0))
+    for call in (
+        lambda: jp.fit(MODEL, LOSS, make(), state, **STEPS),
+        lambda: jp.make_step(MODEL, LOSS, make())(state, X, Y),
+    ):
+        with pytest.raises(TypeError, match=r"optimizer needs more than gradients.*'value'.*adam"):
+            call()
+
+
+# Functions that are none of JAX
+
+ONLY_HERE = r"{} cannot be traced by JAX, .*; compute with jax\.numpy"
+LOSSES_REFUSED = {
+    "one argument": (lambda p: p.mean(), r"fun=<.*> cannot be called with 2 arguments; pass a"),
+    "three": (lambda p, t, w: p * t * w, r"fun=<.*> cannot be called with 2 arguments; pass a"),
+    "a float": (lambda p, _: float(p.mean()), ONLY_HERE.format("fun")),
+    "NumPy": (lambda p, t: np.exp(p - t).mean(), ONLY_HERE.format("fun")),
+    "if": (lambda p, t: p.mean() if p.sum() > 0 else t.mean(), ONLY_HERE.format("fun")),
+    "a boolean index": (lambda p, _: p[p > 0].sum(), ONLY_HERE.format("fun")),
+    "integers": (lambda p, _: p.sum().astype(int), "fun returned int32, which has no gradient"),
+    "a pair": (lambda p, t: (p.mean(), t.mean()), "fun returned a tuple, expected one array"),
+    "nothing": (lambda *_: None, "fun returned a NoneType, expected one array"),
+}
+
+
+@pytest.mark.parametrize("method", ["autodiff", "manual"])
+@pytest.mark.parametrize(("fun", "message"), LOSSES_REFUSED.values(), ids=LOSSES_REFUSED)
+def test_a_function_that_is_no_loss_is_refused(fun, message, method):
+    with pytest.raises(TypeError, match=message):
+        jp.fit(MODEL, jp.AutodiffLoss(fun), OPTIMIZER, STATE, **STEPS, method=method)
+
+
+LAYERS_REFUSED = {
+    "no argument": (lambda: 1, "activation=<.*> cannot be called with 1 argument; pass a f"),
+    "two": (
+        lambda a, b: a + b,
+        "activation=<.*> cannot be called with 1 argument; pass a function",
+    ),
+    "print": (print, "the layer print returned a NoneType, expected one array"),
+    "optax.adam": (optax.adam, "the layer adam returned a GradientTransf.*, expected one array"),
+    "NumPy": (lambda z: np.exp(z), ONLY_HERE.format("the layer <lambda>")),
+    "a list": ([jp.tanh, jp.sigmoid], r"Serial\(Dense\(2, 8\), tanh, Dense\(8, 1\), sigmoid\)"),
+    "NumPy as f": (
+        jp.activation(np.exp, keeps="output")(lambda y: y),
+        ONLY_HERE.format("the function of <lambda>"),
+    ),
+    "NumPy as the derivative": (
+        jp.activation(jnp.exp, keeps="output")(lambda y: np.positive(y)),
+        ONLY_HERE.format("the derivative of <lambda>"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "message"), LAYERS_REFUSED.values(), ids=LAYERS_REFUSED)
+def test_a_function_that_is_no_layer_is_refused(function, message):
+    def train():
+        model = jp.mlp([2, 3, 1], function)
+        state = jp.init_state(model, OPTIMIZER, jax.random.key(0))
+        jp.fit(model, LOSS, OPTIMIZER, state, **STEPS, method="manual")
+
+    with pytest.raises(TypeError, match=message):
+        train()
+
+
+@pytest.mark.parametrize(
+    "fit", [partial(jp.fit, x=X, y=Y, steps=1), partial(jp.fit_batches, batches=[(X, Y)])]
+)
+def test_a_callback_of_one_argument_is_refused_before_training(fit):
+    with pytest.raises(
+        TypeError, match=r"callback=<.*> cannot be called with 2 .*\(state, losses\)"
+    ):
+        fit(MODEL, LOSS, OPTIMIZER, STATE, callback=lambda _: None)
 
 
 def test_a_loss_for_each_sample_is_answered_by_its_mean():
@@ -211,9 +359,16 @@ def test_any_float_type_byte_order_and_list_is_taken(convert):
     np.testing.assert_array_equal(history.loss, expected.loss)
 
 
-@pytest.mark.parametrize("make", [scipy.sparse.csr_array, scipy.sparse.csr_matrix])
-def test_a_sparse_matrix_is_answered_by_toarray(make):
-    with pytest.raises(TypeError, match=r"x is a csr_\w+, .* use its \.toarray\(\)"):
+@pytest.mark.parametrize(
+    ("make", "method"),
+    [
+        (scipy.sparse.csr_array, "toarray"),
+        (scipy.sparse.csr_matrix, "toarray"),
+        (BCOO.fromdense, "todense"),
+    ],
+)
+def test_a_sparse_matrix_is_answered_by_what_makes_it_dense(make, method):
+    with pytest.raises(TypeError, match=rf"x is a \w+, .* use its \.{method}\(\)"):
         jp.fit(MODEL, LOSS, OPTIMIZER, STATE, make(X), Y, steps=1)
 
 
@@ -221,3 +376,16 @@ def test_the_modules_of_the_core_are_there():
     assert jp.losses.BinaryCrossEntropy is jp.BinaryCrossEntropy
     assert isinstance(jp.activation(jnp.cbrt, keeps="output")(jnp.square), jp.Activation)
     assert issubclass(jp.SquaredError, jp.Elementwise)
+
+
+@pytest.mark.parametrize(
+    ("function", "instead"),
+    [
+        (lambda x: jp.evaluate(MODEL, LOSS, STATE.params, x, Y), "Use loss.apply(model.apply("),
+        (lambda x: jp.accuracy(x, [0, 1, 0, 1]), "Use jnp.mean(jnp.argmax(prediction"),
+    ],
+)
+def test_what_returns_a_number_says_what_to_use_under_jit(function, instead):
+    with pytest.raises(TypeError, match="cannot run under jit, vmap or grad") as caught:
+        jax.jit(function)(X)
+    assert instead in str(caught.value)

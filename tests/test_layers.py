@@ -407,7 +407,22 @@ BAD_DESCRIPTIONS = {
         TypeError,
         r"init=None is not callable",
     ),
-    "apply": (lambda: jp.AutodiffLayer(foreign_apply, 3), TypeError, r"apply=3 is not"),
+    "apply": (lambda: jp.AutodiffLayer(jnp.zeros, 3), TypeError, r"apply=3 is not"),
+    "arguments of init": (
+        lambda: jp.AutodiffLayer(foreign_apply, foreign_apply),
+        TypeError,
+        r"init=<.*> cannot be called with 1 argument; pass a function key -> params",
+    ),
+    "arguments of w_init": (
+        lambda: jp.Dense(2, 3, w_init=lambda key: key),
+        TypeError,
+        r"w_init=<.*> cannot be called with 3 arguments; pass a function \(key, shape, dtype\)",
+    ),
+    "features of neighbours": (
+        lambda: jp.Serial(jp.tanh, jp.Dense(2, 8), jp.relu, jp.tanh, jp.Dense(4, 1)),
+        ValueError,
+        r"layers\[4\]=Dense\(4, 1\) takes 4 .* layers\[1\]=Dense\(2, 8\) returns 8; make the two",
+    ),
     "one size": (lambda: jp.mlp([2]), ValueError, r"sizes=\[2\]: expected at least two numbers"),
     "a string": (lambda: jp.mlp("22"), TypeError, r"sizes='22': expected numbers"),
     "no sequence": (lambda: jp.mlp(2), TypeError, r"sizes=2: expected numbers"),

@@ -77,6 +77,21 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(jp, "Conv")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EarlyStoping", "EarlyStopping"),
+        ("ReLU", "relu"),
+        ("MLP", "mlp"),
+        *jp._CALLED_ELSEWHERE.items(),
+    ],
+)
+def test_an_unknown_name_is_answered_by_the_one_that_is_meant(name, meant):
+    assert meant in jp.__all__
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'. Did you mean '{meant}'?"):
+        getattr(jp, name)
+
+
 def test_submodules_are_bound_as_in_any_package():
     assert_runs(
         "import jaxpercep.dense, jaxpercep.compare, jaxpercep.rosenblatt\n"

@@ -91,6 +91,31 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(tmp_path, options, at):
     assert (seen or [at + 1])[0] == at + 1
 
 
+def test_a_run_goes_on_with_the_same_settings_as_numbers_of_numpy(tmp_path):
+    def run(folder, whole, real):
+        model = jp.Serial(
+            jp.Dense(whole(2), whole(3)),
+            jp.LayerNorm(whole(3), real(0.5)),
+            jp.Repeat(jp.mlp([whole(3), whole(3)]), whole(2)),
+            jp.Dense(whole(3), whole(1)),
+        )
+        return fit(
+            folder,
+            model=model,
+            loss=jp.SquaredError(real(0.5)),
+            steps=whole(4),
+            batch_size=whole(3),
+            key=KEY,
+            validation=HELD_OUT,
+            validate_every=whole(2),
+            early_stopping=jp.EarlyStopping(whole(3), real(0.25)),
+            keep=whole(2),
+            every=real(0),
+        )
+
+    assert_same(run(tmp_path, int, float), run(tmp_path, np.int64, np.float32))
+
+
 def test_a_run_is_killed_again_and_again(tmp_path):
     options = RUNS["best"]
     for at in (1, 2, 4, 5):

@@ -380,7 +380,7 @@ def setting(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-DENSE = ("layers", "layers", 0)
+DENSE, LAST = ("layers", "layers", 0), ("layers", "layers", -1)
 NONSENSE = [
     (setting("layers", to=None), r"model\.json is damaged: None is not a layer"),
     (setting("layers", to={"class": "Conv"}), "is damaged: class='Conv' is not one of Dense"),
@@ -393,7 +393,11 @@ NONSENSE = [
     (setting(*DENSE, "colour", to=1), "is damaged: Dense has the fields"),
     (setting(*DENSE, "in_features", to=0), "is damaged: in_features=0 must be at least 1"),
     (setting(*DENSE, "in_features", to=10**30), "is damaged|holds"),
-    (setting(*DENSE, "out_features", to=10**9), r"npz: it holds .*save the model again"),
+    (
+        setting(*DENSE, "out_features", to=10**9),
+        r"is damaged: layers\[2\]=Dense.* takes 3 features",
+    ),
+    (setting(*LAST, "out_features", to=10**9), r"npz: it holds .*save the model again"),
     (setting(*DENSE, "use_bias", to=False), r"npz: it holds .*save the model again"),
     (setting(*DENSE, "w_init", to="Orthogonal"), "is damaged: w_init='Orthogonal'"),
     (setting(*DENSE, "w_init", to={"class": "tanh"}), "is damaged: w_init="),

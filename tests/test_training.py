@@ -373,13 +373,17 @@ def test_a_run_that_diverges_ends_at_the_last_state_whose_loss_was_finite(
     np.testing.assert_allclose(value, history.loss[-2], rtol=1e-5)
 
 
-def test_fit_under_a_transformation_says_what_to_do_instead():
+def test_training_under_a_transformation_says_what_to_do_instead():
     x, y = data()
 
     def trained(state):
         return jp.fit(MODEL, LOSS, SGD, state, x, y, steps=2)[0]
 
-    for transformed in (jax.jit(trained), jax.vmap(trained)):
+    def together(state):
+        keys = jax.random.split(jax.random.key(state.step[0]), 2)
+        return jp.train_population(MODEL, LOSS, SGD, keys, x, y, steps=2)
+
+    for transformed in (jax.jit(trained), jax.vmap(trained), jax.jit(together)):
         with pytest.raises(
             TypeError, match=r"cannot run under jit, vmap or grad: .*jax\.lax\.scan"
         ):

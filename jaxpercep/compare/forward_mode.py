@@ -61,7 +61,7 @@ def compare_jvp(
         ValueError: `jvp_fun` does not return a pair, the value of `fun`, or a tangent like it.
     """
     check_callable("fun", fun, "of the arguments")
-    check_callable("jvp_fun", jvp_fun, "of (primals, tangents), which returns (value, tangent)")
+    check_callable("jvp_fun", jvp_fun, "of (primals, tangents), which returns (value, tangent)", 2)
     args, chosen = arguments_of_pullback(args)
     shapes = shapes_of(fun, args)
 

@@ -53,7 +53,7 @@ def compare_vjp(
     """
     check_callable("fun", fun, "of the arguments")
     check_callable("forward", forward, "of the arguments, which returns (value, residuals)")
-    check_callable("backward", backward, "of (residuals, dy), which returns the cotangents")
+    check_callable("backward", backward, "of (residuals, dy), which returns the cotangents", 2)
     check_further(order, batched)
     args, chosen = arguments_of_pullback(args)
     cotangents = Cotangents.of(shapes_of(fun, args))

@@ -53,9 +53,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
 def hidden_sizes(value: Any) -> list[int]:
     """Returns `hidden_layer_sizes` as a list, or raises unless they are positive integers."""
     sizes = list(value) if np.iterable(value) else [value]
-    for i, size in enumerate(sizes):
-        check_positive_int(f"hidden_layer_sizes[{i}]", size)
-    return [int(size) for size in sizes]
+    return [check_positive_int(f"hidden_layer_sizes[{i}]", size) for i, size in enumerate(sizes)]
 
 
 def checked_weights(given: Any, factor: Any, samples: int, dtype: Any) -> NDArray[Any]:

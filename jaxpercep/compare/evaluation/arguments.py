@@ -31,7 +31,7 @@ def numbered(args: Sequence[Any], name: str = "args") -> dict[str, Any]:
 
 
 def _leaf(argument: str, path: Any, leaf: Any) -> Any:
-    """Returns a leaf, in this machine's byte order."""
+    """Returns a leaf, in this machine's byte order and a type that JAX knows."""
     name = argument + jax.tree_util.keystr(path)
     if isinstance(leaf, jax.core.Tracer):
         raise TypeError(
@@ -47,7 +47,12 @@ def _leaf(argument: str, path: Any, leaf: Any) -> Any:
             f"{error} Pass arrays of numbers, and bind anything else with functools.partial."
         ) from error
     dtype = getattr(leaf, "dtype", None)
-    return leaf if dtype is None or dtype.isnative else leaf.astype(dtype.newbyteorder("="))
+    if dtype is None or (dtype.isnative and dtype.type not in _NARROWED):
+        return leaf
+    return leaf.astype(_NARROWED.get(dtype.type, dtype.newbyteorder("=")))
+
+
+_NARROWED: dict[type, type] = {np.longdouble: np.float64, np.clongdouble: np.complex128}
 
 
 def checked_argnums(argnums: Any, count: int) -> int | tuple[int, ...]:
