@@ -21,7 +21,16 @@ import platformdirs
 import tyro
 
 from jaxpercep._interactive import deferred_interrupt
-from jaxpercep.commands.arguments import Compare, Predict, Sweep, Tour, Train, UsageError, sentence
+from jaxpercep.commands.arguments import (
+    PATHS,
+    Compare,
+    Predict,
+    Sweep,
+    Tour,
+    Train,
+    UsageError,
+    sentence,
+)
 
 CACHE_BYTES = 2**28
 
@@ -55,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tyro.conf.OmitSubcommandPrefixes,
         tyro.conf.CascadeSubcommandArgs,  # `train xor --no-cache`
     )
-    parsed = tyro.cli(Arguments, prog="jaxpercep", args=arguments, config=config)
+    parsed = tyro.cli(Arguments, prog="jaxpercep", args=arguments, config=config, registry=PATHS)
     if parsed.version:
         print(f"jaxpercep {importlib.metadata.version('jaxpercep')}")
         return 0
