@@ -88,8 +88,8 @@ def load_features(
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
-        TypeError: `path` is not a path, `features` not an integer, or `target` neither a name nor an
-            index.
+        TypeError: `path` is not a path, `features` not an integer, or `target` neither a name nor
+            an index.
         ValueError: The file has another number of features, or cannot be read: see `load_csv` and
             `load_npz`.
     """
