@@ -91,9 +91,7 @@ def as_path(argument: str, value: Any) -> Path:
     if "\0" in os.fspath(value):
         raise ValueError(f"{argument}={value!r} holds a zero byte, which no file name can have.")
     if not os.fspath(value):
-        raise ValueError(
-            f"{argument}='' is empty; name a file or a folder, '.' for the current one."
-        )
+        raise ValueError(f"{argument}='' is empty; name a file, or a folder ('.' is this one).")
     path = Path(os.path.expanduser(value))  # noqa: PTH111, Path's own refuses `~x` of no user x
     return path.resolve() if ".." in path.parts else path
 

@@ -99,6 +99,8 @@ def inputs() -> Generator[None]:
     """Turns the error of a file that cannot be read, or used, into a `UsageError`."""
     try:
         yield
+    except writing.WriteError:  # of a scratch file
+        raise
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(sentence(error)) from error
     except MemoryError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from jaxpercep._files.table import rows_of_block
+from jaxpercep._files.writing import writing
 
 
 @contextmanager
@@ -35,11 +36,8 @@ class StoredArray:
 
     def append(self, rows: NDArray[Any]) -> None:
         """Writes rows to the end."""
-        try:
-            with self._path.open("ab") as file:
-                file.write(np.ascontiguousarray(rows, self._dtype).data)
-        except OSError as error:  # the disk is full; a write does not name the file
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        with writing(self._path, "a scratch file"), self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(rows, self._dtype).data)
         self.rows += len(rows)
 
     def empty(self, rows: int) -> NDArray[Any]:
