@@ -508,8 +508,9 @@ def test_a_full_disk_is_said_with_the_scratch_file(
     result = run(
         "train", ill, "--stream", "--drop", "id", "--missing", "mean", "--out", tmp_path / "m"
     )
-    assert result.code == 2
-    assert result.err.endswith("jaxpercep train: error: /dev/full: No space left on device\n")
+    assert result.code == 1
+    message = "/dev/full: a scratch file cannot be written: No space left on device\n"
+    assert result.err.endswith(f"jaxpercep train: error: {message}")
     assert list(tmp_path.iterdir()) == [ill]
 
 

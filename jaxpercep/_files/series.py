@@ -10,7 +10,6 @@ import importlib.metadata
 import logging
 import os
 import sys
-import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -187,16 +186,20 @@ class Series:
 @contextmanager
 def _raised_only() -> Generator[None]:
     """Has an error at writing be raised, as an `OSError`, and not printed by threads besides."""
-    logger, hook = logging.getLogger("absl"), sys.excepthook
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
     disabled, logger.disabled = logger.disabled, True  # Orbax logs what it raises
-    sys.excepthook = lambda *_: None  # by which TensorStore prints that nobody waits for it now
+
+    def heard(unraisable: Any) -> None:
+        if unraisable.exc_type is not RuntimeError:  # of TensorStore, for nobody waits for it now
+            hook(unraisable)
+
+    sys.unraisablehook = heard
     try:
         yield
     except ValueError as error:  # of TensorStore; the system's own words are at the end
-        time.sleep(0.1)  # what it still writes fails now, too
         raise OSError(str(error).rpartition(": ")[2].partition(" [")[0]) from error
     finally:
-        logger.disabled, sys.excepthook = disabled, hook
+        logger.disabled, sys.unraisablehook = disabled, hook
 
 
 @contextmanager
