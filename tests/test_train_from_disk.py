@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 from collections import Counter
 from functools import partial
 from itertools import chain, pairwise
@@ -12,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import run
+from helpers import python, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ from jaxpercep.commands.arguments import Train
 from jaxpercep.commands.batches import ShuffledBatches
 from jaxpercep.commands.held_out import HeldOut
 from jaxpercep.commands.moments import Moments
-from jaxpercep.commands.scratch import Stored
+from jaxpercep.commands.scratch import Stored, scratch_folder
 from jaxpercep.weighting import ClassWeighted, Weighted
 
 HEADER = ["id", "age", "colour", "size", "ill"]
@@ -499,6 +501,46 @@ def test_a_run_from_disk_goes_on_where_it_was(tmp_path: Path, ill: Path) -> None
     other = run(*words, "--epochs", 6, "--out", out, "--resume")
     assert other.code == 2
     assert "holds a run that goes on at batches[" in other.err
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from jaxpercep.commands.scratch import scratch_folder
+with scratch_folder(Path(sys.argv[1])) as folder:
+    (folder / "read.x").write_text("rows")
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("name", ["model", "a [b] *", "new/model"])
+def test_scratch_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    """But not those of a run that goes on, and nothing that only looks alike."""
+    out = tmp_path / name
+    (tmp_path / f".{out.name}.mine").mkdir()
+    (tmp_path / f".{out.name}.mine.scratch").write_text("a file")
+    mine = set(tmp_path.iterdir())
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    holders = [python(HOLDING, out, env=environment, stdin=subprocess.PIPE) for _ in range(2)]
+    try:
+        for process in holders:
+            assert process.stdout.readline() == "held\n"
+        left = set(tmp_path.iterdir()) - mine
+        assert len(left) == 2
+        holders[0].kill()
+        holders[0].wait()
+        out.parent.mkdir(exist_ok=True)
+        with scratch_folder(out) as folder:
+            assert folder.parent == out.parent
+            (kept,) = left & set(tmp_path.iterdir())
+            assert (kept / "read.x").read_text() == "rows"
+        assert holders[1].communicate("\n") == ("", "")
+    finally:
+        for process in holders:
+            process.kill()
+            process.communicate()
+    assert set(tmp_path.iterdir()) - {out.parent} == mine
 
 
 def test_a_full_disk_is_said_with_the_scratch_file(
