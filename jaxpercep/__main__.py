@@ -16,9 +16,10 @@ def main() -> int:
     """Runs the command line and returns its exit code: see `jaxpercep.cli`.
 
     A standard output that is closed, by `head` for instance, ends the printing and not the work. A
-    character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
+    character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is,
+    also by a job in the background, which ignores Ctrl-C.
     """
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _interrupt_again
     try:
         with needed_by("the command line"), _until_closed(sys.stdout):
@@ -38,12 +39,6 @@ def main() -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _as_interrupt(number: int, frame: Any) -> None:
-    """Does what Ctrl-C does; a job in the background, which ignores Ctrl-C, is interrupted too."""
-    handler = signal.getsignal(signal.SIGINT)
-    (handler if callable(handler) else signal.default_int_handler)(number, frame)
 
 
 def _interrupt_again(unraisable: Any) -> None:

@@ -76,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What compare is given is the user's code: a ValueError outside of that is a fault of ours.
     expected = (OSError,) if comparing else (OSError, ValueError, TypeError)
     try:
-        return _run(parsed.command)
+        with warnings.catch_warnings():
+            if not comparing:  # of the user's code the place is worth knowing
+                warnings.showwarning = lambda message, *_: _warn(f"{name}: warning: {message}")
+            return _run(parsed.command)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted", 130)
     except UsageError as error:
@@ -142,6 +145,10 @@ def _run(command: Tour | Train | Predict | Sweep | Compare) -> int:
             from jaxpercep.commands.comparison import compare
 
             return compare(command)
+
+
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:

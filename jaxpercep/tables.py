@@ -30,10 +30,11 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
 
     Cells are separated by tabs, semicolons or commas: whichever of these the first line has. With
     semicolons, numbers may have a decimal comma. The first line is a header if none of its cells is
-    a number, unless each of its texts is found in its column again. Whole numbers and text in the
-    target column are class labels, numbered 0 to C-1 in sorted order, with their names in
-    `classes`: two files number their labels alike only if they hold the same classes. Any other
-    number makes the target a real value.
+    a number, unless each of its texts is found in its column again. If it has a number, and a text
+    that is found nowhere below while others repeat, a `UserWarning` says that it is data. Whole
+    numbers and text in the target column are class labels, numbered 0 to C-1 in sorted order, with
+    their names in `classes`: two files number their labels alike only if they hold the same
+    classes. Any other number makes the target a real value.
 
     Args:
         path: The file.

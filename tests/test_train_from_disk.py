@@ -464,15 +464,16 @@ def test_ctrl_c_while_the_table_is_read_leaves_nothing(
     assert list(tmp_path.iterdir()) == [ill]
 
 
+@pytest.mark.parametrize("after", [0, 20])
 def test_ctrl_c_while_it_trains_saves_the_state_reached(
-    tmp_path: Path, ill: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ill: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     import signal
 
     following = ShuffledBatches.__next__
 
     def interrupting(self: ShuffledBatches) -> Any:
-        if self.get_state()["taken"] == 20:
+        if self.get_state()["taken"] == after:
             signal.raise_signal(signal.SIGINT)
         return following(self)
 
@@ -480,11 +481,13 @@ def test_ctrl_c_while_it_trains_saves_the_state_reached(
     words = ("train", ill, "--drop", "id", "--missing", "mean", "--epochs", 10**7, "--stream")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     try:
-        result = run(*words, "--out", tmp_path / "m")
+        result = run(*words, "--out", tmp_path / "m", "--checkpoints")
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.code == 130
     assert "interrupted after" in result.err
+    kept = len(list((tmp_path / "m" / "checkpoints").glob("[0-9]*")))
+    assert kept == ("--resume goes on from it" in result.err) == (after > 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ill.csv", "m"]
     assert run("predict", tmp_path / "m", ill).code == 0
 
