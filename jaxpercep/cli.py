@@ -15,7 +15,8 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import platformdirs
 import tyro
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             if not comparing:  # of the user's code the place is worth knowing
-                warnings.showwarning = lambda message, *_: _warn(f"{name}: warning: {message}")
+                warnings.showwarning = partial(_warn, name)
             return _run(parsed.command)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted", 130)
@@ -147,8 +148,8 @@ def _run(command: Tour | Train | Predict | Sweep | Compare) -> int:
             return compare(command)
 
 
-def _warn(message: str) -> None:
-    print(message, file=sys.stderr)
+def _warn(name: str, message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"{name}: warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:
