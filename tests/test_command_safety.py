@@ -161,7 +161,9 @@ def test_what_a_full_disk_cannot_take_is_named(
     (tmp_path / "long.csv").write_text("a,b,y\n" + 500 * ROWS.partition("\n")[2])
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (512 * {size},))"
     command = f"{limit}\nimport sys\nfrom jaxpercep.__main__ import main\nsys.exit(main())"
-    with python(command, *words, cwd=tmp_path) as process:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    with python(command, *words, cwd=tmp_path, env=environment) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert f"jaxpercep {words[0]}: error: " in err.splitlines()[-1]

@@ -297,7 +297,7 @@ def test_a_path_that_is_none_is_refused_by_name(
     else:
         assert result.code == 2
         message = " ".join(result.err.replace("│", "").split())
-    assert (str(tmp_path) if path else "='' is empty; name a file or a folder, '.'") in message
+    assert (str(tmp_path) if path else "='' is empty; name a file, or a folder") in message
     assert list(tmp_path.iterdir()) == []
 
 
