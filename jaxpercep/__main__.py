@@ -16,9 +16,10 @@ def main() -> int:
     """Runs the command line and returns its exit code: see `jaxpercep.cli`.
 
     A standard output that is closed, by `head` for instance, ends the printing and not the work. A
-    character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is.
+    character that the terminal cannot show is shown as `?`. SIGTERM is answered as Ctrl-C is,
+    also by a job in the background, which ignores Ctrl-C.
     """
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.unraisablehook = _interrupt_again
     try:
         with needed_by("the command line"), _until_closed(sys.stdout):
@@ -40,12 +41,6 @@ def main() -> int:
     return code
 
 
-def _as_interrupt(number: int, frame: Any) -> None:
-    """Does what Ctrl-C does; a job in the background, which ignores Ctrl-C, is interrupted too."""
-    handler = signal.getsignal(signal.SIGINT)
-    (handler if callable(handler) else signal.default_int_handler)(number, frame)
-
-
 def _interrupt_again(unraisable: Any) -> None:
     """Repeats an interrupt that Python has dropped, because it arrived in a callback.
 
@@ -59,28 +54,29 @@ def _interrupt_again(unraisable: Any) -> None:
 
 
 class _Output(io.FileIO):
-    """A file that takes everything that is written to it, also when nobody reads it any more."""
+    """Standard output, until it takes no more; what comes after that is thrown away."""
 
     def write(self, data: Any) -> int | None:
-        """Returns the number of bytes that were written or, after the end, thrown away."""
+        """Returns the number of bytes that were written or, if nobody reads them, thrown away."""
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
-            return len(data)
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 @contextlib.contextmanager
 def _until_closed(stream: TextIO) -> Generator[None]:
-    """Prints to the stream, if it is a file, until nobody reads it any more."""
+    """Prints to the stream, if it is a file, line by line, until nobody reads it any more."""
     try:
         descriptor = stream.fileno()
     except (AttributeError, io.UnsupportedOperation):  # replaced by the caller
         yield
         return
     raw = io.BufferedWriter(_Output(descriptor, "wb", closefd=False))
-    lines = getattr(stream, "line_buffering", False)
-    output = io.TextIOWrapper(raw, stream.encoding, errors="replace", line_buffering=lines)
+    output = io.TextIOWrapper(raw, stream.encoding, errors="replace", line_buffering=True)
     with output, contextlib.redirect_stdout(output):
         yield
 

@@ -105,13 +105,19 @@ def check_text(argument: str, value: Any) -> None:
 
 
 def as_path(argument: str, value: Any) -> Path:
-    """Returns a file name as a path, or raises unless it is a string or a path."""
+    """Returns a file name as a path, `~` expanded, or raises unless it is a string or a path.
+
+    With `..` in it, it is resolved: a folder before `..` need not exist, to write or to read.
+    """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         came = type(value).__name__
         raise TypeError(f"{argument}={shown(value)} must be a string or a Path, not {came}.")
     if "\0" in os.fspath(value):
         raise ValueError(f"{argument}={value!r} holds a zero byte, which no file name can have.")
-    return Path(value)
+    if not os.fspath(value):
+        raise ValueError(f"{argument}='' is empty; name a file, or a folder ('.' is this one).")
+    path = Path(os.path.expanduser(value))  # noqa: PTH111, Path's own refuses `~x` of no user x
+    return path.resolve() if ".." in path.parts else path
 
 
 def check_positive_int(argument: str, value: Any) -> int:

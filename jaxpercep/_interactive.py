@@ -51,20 +51,20 @@ class _Deferred:
 def deferred_interrupt() -> Generator[Callable[[], bool]]:
     """Turns Ctrl-C into a question that is asked between calls, so that no step is half taken.
 
-    A second Ctrl-C is not deferred. Inside another `deferred_interrupt` the question is that one's.
-    Only the main thread may set signal handlers; elsewhere, and where the program has its own
-    handler, Ctrl-C keeps its meaning.
+    So is SIGTERM, where it is answered as Ctrl-C is: by the command line. A second Ctrl-C is not
+    deferred. Inside another `deferred_interrupt` the question is that one's. Only the main thread
+    may set signal handlers; elsewhere, and where the program has its own handler, Ctrl-C keeps its
+    meaning.
     """
-    previous = signal.getsignal(signal.SIGINT)
-    handler = previous if isinstance(previous, _Deferred) else _Deferred()
-    in_charge = (
-        threading.current_thread() is threading.main_thread()
-        and previous is signal.default_int_handler
-    )
-    if in_charge:
-        signal.signal(signal.SIGINT, handler)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    outer = (handler for handler in handlers.values() if isinstance(handler, _Deferred))
+    deferred = next(outer, None) or _Deferred()
+    in_main = threading.current_thread() is threading.main_thread()
+    taken = [n for n, h in handlers.items() if in_main and h is signal.default_int_handler]
+    for number in taken:
+        signal.signal(number, deferred)
     try:
-        yield handler.received.is_set
+        yield deferred.received.is_set
     finally:
-        if in_charge:
-            signal.signal(signal.SIGINT, previous)
+        for number in taken:
+            signal.signal(number, signal.default_int_handler)

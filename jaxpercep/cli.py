@@ -15,13 +15,23 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import platformdirs
 import tyro
 
 from jaxpercep._interactive import deferred_interrupt
-from jaxpercep.commands.arguments import Compare, Predict, Sweep, Tour, Train, UsageError, sentence
+from jaxpercep.commands.arguments import (
+    PATHS,
+    Compare,
+    Predict,
+    Sweep,
+    Tour,
+    Train,
+    UsageError,
+    sentence,
+)
 
 CACHE_BYTES = 2**28
 
@@ -55,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tyro.conf.OmitSubcommandPrefixes,
         tyro.conf.CascadeSubcommandArgs,  # `train xor --no-cache`
     )
-    parsed = tyro.cli(Arguments, prog="jaxpercep", args=arguments, config=config)
+    parsed = tyro.cli(Arguments, prog="jaxpercep", args=arguments, config=config, registry=PATHS)
     if parsed.version:
         print(f"jaxpercep {importlib.metadata.version('jaxpercep')}")
         return 0
@@ -67,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What compare is given is the user's code: a ValueError outside of that is a fault of ours.
     expected = (OSError,) if comparing else (OSError, ValueError, TypeError)
     try:
-        return _run(parsed.command)
+        with warnings.catch_warnings():
+            if not comparing:  # of the user's code the place is worth knowing
+                warnings.showwarning = partial(_warn, name)
+            return _run(parsed.command)
     except KeyboardInterrupt:
         return _fail(f"{name}: interrupted", 130)
     except UsageError as error:
@@ -133,6 +146,10 @@ def _run(command: Tour | Train | Predict | Sweep | Compare) -> int:
             from jaxpercep.commands.comparison import compare
 
             return compare(command)
+
+
+def _warn(name: str, message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"{name}: warning: {message}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,13 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._checks import check_positive_int, counted, memory
+from jaxpercep._checks import as_path, check_positive_int, counted, memory
 from jaxpercep._files import npz
 from jaxpercep._files.csv import open_csv
 from jaxpercep._files.features import Features
@@ -31,10 +30,11 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
 
     Cells are separated by tabs, semicolons or commas: whichever of these the first line has. With
     semicolons, numbers may have a decimal comma. The first line is a header if none of its cells is
-    a number, unless each of its texts is found in its column again. Whole numbers and text in the
-    target column are class labels, numbered 0 to C-1 in sorted order, with their names in
-    `classes`: two files number their labels alike only if they hold the same classes. Any other
-    number makes the target a real value.
+    a number, unless each of its texts is found in its column again. If it has a number, and a text
+    that is found nowhere below while others repeat, a `UserWarning` says that it is data. Whole
+    numbers and text in the target column are class labels, numbered 0 to C-1 in sorted order, with
+    their names in `classes`: two files number their labels alike only if they hold the same
+    classes. Any other number makes the target a real value.
 
     Args:
         path: The file.
@@ -46,11 +46,11 @@ def load_csv(path: str | os.PathLike[str], target: str | int | None = None) -> D
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
-        TypeError: `target` is neither a name nor an index.
+        TypeError: `path` is not a path, or `target` neither a name nor an index.
         ValueError: There is no such column, the file is empty, its rows differ in length, or a cell
             is not a finite number; the message gives file, line and column.
     """
-    return _read_table(open_csv(Path(path)), target, texts=False)[0]
+    return _read_table(open_csv(as_path("path", path)), target, texts=False)[0]
 
 
 def load_npz(path: str | os.PathLike[str]) -> Dataset:
@@ -65,11 +65,12 @@ def load_npz(path: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
+        TypeError: `path` is not a path.
         ValueError: The file is not an NPZ file or is damaged, or announces to unpack to more than
             128 MiB and 100 times its size; an array is missing, holds objects, has the wrong rank
             or is not finite; or `x` and `y` differ in length.
     """
-    return _read_npz(path)[0]
+    return _read_npz(as_path("path", path))[0]
 
 
 def load_features(
@@ -88,11 +89,13 @@ def load_features(
 
     Raises:
         OSError: The file is missing, a directory, or not readable.
-        TypeError: `features` is not an integer, or `target` neither a name nor an index.
+        TypeError: `path` is not a path, `features` not an integer, or `target` neither a name nor
+            an index.
         ValueError: The file has another number of features, or cannot be read: see `load_csv` and
             `load_npz`.
     """
     check_positive_int("features", features)
+    path = as_path("path", path)
     return np.concatenate([rows.x for rows in read_rows(path, Layout((features,)), target)])
 
 

@@ -239,7 +239,7 @@ SINE = jax.custom_vjp(jnp.sin)
 SINE.defvjp(lambda x: (jnp.sin(x), x), lambda x, dy: (dy * jnp.cos(x),))
 COSINE = jax.custom_jvp(jnp.cos)
 COSINE.defjvp(lambda x, t: (jnp.cos(x[0]), -jnp.sin(x[0]) * t[0]))
-NOT_PATHS = [*THINGS, *ARRAYS, 3, 1.5, b"bytes", "zero\0byte", ["a"]]
+NOT_PATHS = [*THINGS, *ARRAYS, 3, 1.5, b"bytes", "zero\0byte", "", ["a"]]
 
 
 def files(folder: Path) -> dict[str, Values]:

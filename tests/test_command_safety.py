@@ -114,6 +114,73 @@ def test_a_terminal_that_cannot_show_a_character_shows_the_rest(tmp_path: Path) 
     assert "match" in out
 
 
+def test_lines_reach_a_pipe_as_they_come() -> None:
+    program = """
+import sys
+from jaxpercep import __main__, cli
+cli.main = lambda: print("first") or input() and print("second") or 0
+sys.exit(__main__.main())
+"""
+    with python(program, stdin=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "first\n"
+        assert process.communicate("go on\n", timeout=60) == ("second\n", "")
+    assert process.returncode == 0
+
+
+# A full disk: what could not be written is named, in one line, and the code is 1.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "size", "message"),
+    [
+        (TRAIN, 2, ".npz: the file cannot be written: File too large"),
+        ((*TRAIN, "--checkpoints"), 2, "model/checkpoints: the checkpoint of step 5 cannot be wr"),
+        (
+            (*TRAIN, "--checkpoints", "--hidden", "400", "400"),
+            20,
+            "model/checkpoints: the checkpoint of step 5 cannot be written: File too large\n",
+        ),
+        (
+            ("train", "long.csv", *TRAIN[2:], "--stream"),
+            2,
+            "read.x: a scratch file cannot be written: File too large",
+        ),
+        (
+            ("sweep", "xor", "--networks", "1", "--steps", "1", "--out", "model"),
+            2,
+            "model: the sweep cannot be written: File too large",
+        ),
+        (("predict", "trained", "long.csv", "--out", "p.csv"), 2, "p.csv: the file cannot be wr"),
+    ],
+)
+def test_what_a_full_disk_cannot_take_is_named(
+    trained: Path, tmp_path: Path, words: tuple[str, ...], size: int, message: str
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "trained")
+    (tmp_path / "long.csv").write_text("a,b,y\n" + 500 * ROWS.partition("\n")[2])
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (512 * {size},))"
+    command = f"{limit}\nimport sys\nfrom jaxpercep.__main__ import main\nsys.exit(main())"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_COMPILATION_CACHE": "0"}
+    with python(command, *words, cwd=tmp_path, env=environment) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert f"jaxpercep {words[0]}: error: " in err.splitlines()[-1]
+    assert message in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_standard_output_that_is_full_is_named(trained: Path) -> None:
+    words = ("predict", "model", "rows.csv")
+    with Path("/dev/full").open("w") as full, start(trained, *words, stdout=full) as process:
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.endswith("error: standard output: No space left on device\n")
+    assert "Traceback" not in err
+
+
 # Compiled programs are kept.
 
 

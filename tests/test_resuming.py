@@ -696,23 +696,37 @@ from jaxpercep import loop, resuming
 from jaxpercep.__main__ import main
 
 def told(self, state, *rest, sees=resuming._Saver.sees):
-    print(f"step {state.step}", file=sys.stderr, flush=True)
+    print("step", state.step, file=sys.stderr, flush=True)
     sees(self, state, *rest)
 
 resuming._Saver.sees = told
 loop.SECONDS_PER_CALL = 0.05
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+signal.signal(signal.SIGINT, signal.{answer})  # a job in the background ignores it
 sys.exit(main())
 """
+STREAM = ["train", "rows.csv", "--stream", "--batch-size", 20, "--missing", "mean"]
+STREAM += ["--class-weight", "balanced", "--schedule", "cosine", "--warmup-epochs", 1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_resumes(tmp_path, number):
-    words = [*TRAIN, "--epochs", 1000, "--out", tmp_path / "model"]
-    path = {**os.environ, "PYTHONPATH": str(kill.ROOT)}
-    with python(INTERRUPTED, *words, "--checkpoints", env=path) as process:
-        while not process.stderr.readline().startswith("step "):
+@pytest.mark.parametrize("train", [TRAIN, STREAM], ids=["memory", "stream"])
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        (signal.SIGINT, "default_int_handler"),
+        (signal.SIGTERM, "default_int_handler"),
+        (signal.SIGTERM, "SIG_IGN"),
+    ],
+)
+def test_an_interrupted_command_resumes(tmp_path, monkeypatch, train, number, answer):
+    monkeypatch.chdir(tmp_path)
+    rows = (f"{i % 7 or ''},{i % 5},{'rgb'[i % 3]},{'np'[i % 4 == 0]}" for i in range(100))
+    Path("rows.csv").write_text("\n".join(["a,b,colour,y", *rows]))
+    words = [*train, "--epochs", 1000, "--out", tmp_path / "model"]
+    path, line = {**os.environ, "PYTHONPATH": str(kill.ROOT)}, ""
+    with python(INTERRUPTED.format(answer=answer), *words, "--checkpoints", env=path) as process:
+        while not (line.startswith("step ") and int(line.split()[1]) > 1):
+            line = process.stderr.readline()
             assert process.poll() is None
         process.send_signal(number)
         _, err = process.communicate(timeout=120)

@@ -19,6 +19,9 @@ import jaxpercep as jp
 from jaxpercep import checkpoints
 from jaxpercep._files import unpacking
 from jaxpercep.activations import activation
+from jaxpercep.datasets import load_mnist
+from jaxpercep.idx import load_idx
+from jaxpercep.tables import load_csv, load_features, load_npz
 
 MODEL = jp.mlp([2, 3, 1], jp.tanh)
 KEY = jax.random.key(0)
@@ -242,6 +245,84 @@ def test_nothing_else_is_replaced(tmp_path: Path) -> None:
             function(tmp_path / "other")
     with pytest.raises(ValueError, match=r"is not a saved model: .*jaxpercep\.save"):
         jp.load(tmp_path / "nowhere")
+
+
+# Paths: every function takes them alike.
+
+WRITING = {"save": stored, "Checkpoints": lambda path: Path(jp.Checkpoints(path).folder).mkdir()}
+READING: dict[str, Callable[[str], Any]] = {
+    "load": jp.load,
+    "load_idx": load_idx,
+    "load_mnist": load_mnist,
+    "load_csv": load_csv,
+    "load_npz": load_npz,
+    "load_features": lambda path: load_features(path, 1),
+    "sweep": lambda path: run("sweep", path),
+    "train": lambda path: run("train", path),
+    "compare": lambda path: run("compare", path),
+    "predict": lambda path: run("predict", path, "xor"),
+}
+
+
+@pytest.mark.parametrize("path", ["~/model", "missing/../model", "./missing/../other/../model"])
+@pytest.mark.parametrize("write", WRITING.values(), ids=WRITING)
+def test_what_is_written_to_a_path_is_found_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, write: Callable[[str], Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["model"]
+    if write is stored:
+        assert jp.load(path)[0] == MODEL
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *(("", name) for name in [*WRITING, *READING]),
+        *((path, name) for path in ("~/nowhere.py", "missing/../nowhere.py") for name in READING),
+    ],
+)
+def test_a_path_that_is_none_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, name: str
+) -> None:
+    """An empty path is the current folder nowhere, and what is missing is said in full."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    try:
+        result = (WRITING | READING)[name](path)
+    except (OSError, ValueError) as error:
+        message = str(error)
+    else:
+        assert result.code == 2
+        message = " ".join(result.err.replace("│", "").split())
+    assert (str(tmp_path) if path else "='' is empty; name a file, or a folder") in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "xor", "--epochs", 1),
+        ("train", "~/rows.csv", "--stream", "--epochs", 1, "--test-fraction", 0),
+        ("sweep", "~/rows.csv", "--networks", 1, "--steps", 1, "--hidden", 2),
+        ("predict", "~/model", "xor"),
+    ],
+)
+def test_an_option_that_the_shell_does_not_expand_is_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.csv").write_text("a,b,y\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
+    if words[0] == "predict":
+        assert run("train", "xor", "--epochs", 1, "--out", tmp_path / "model").code == 0
+    result = run(*words, "--out=~/written")
+    assert result.code == 0, result.err
+    assert (tmp_path / "written").exists()
+    assert list(Path.cwd().iterdir()) == []
 
 
 class Killed(BaseException):

@@ -170,6 +170,18 @@ def test_a_table_of_text_without_a_header_is_said_to_have_none(tmp_path: Path) -
     assert "16 samples to train on, 4 samples to test on, 3 features" in result.out
 
 
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("option", [(), ("--stream",)])
+def test_a_header_with_numbers_is_said_to_be_data(tmp_path: Path, option: tuple[str, ...]) -> None:
+    rows = [[i, -i, "np"[i % 2]] for i in range(20)]
+    path = write_csv(tmp_path / "years.csv", [1990, 1991, "z"], *rows)
+    result = run("train", path, *option, "--hidden", "--epochs", 1, "--out", tmp_path / "m")
+    assert result.code == 0
+    (line,) = (line for line in result.err.splitlines() if "nowhere below" in line)
+    start = f"jaxpercep train: warning: {path}, line 1, column 3: 'z' is found nowhere below."
+    assert line.startswith(start)
+
+
 def test_numbers_cannot_stand_for_text(ill: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 3)))
     for data in (tmp_path / "x.npz", "moons"):

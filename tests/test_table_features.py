@@ -2,6 +2,7 @@
 
 import csv
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -276,9 +277,53 @@ def test_a_header_is_found(write, content, names):
     assert read_examples(write(content), missing=True)[1].columns == names
 
 
+NOWHERE = r"data\.csv, line 1, column {}: '{}' is found nowhere below\. The line is read as data"
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "column", "text"),
+    [
+        ("1990,1991,z", ["1,2,a", "3,4,b", "5,6,a"], 3, "z"),  # the target
+        ("1990,z,y", ["1,a,2", "3,b,4", "5,a,6"], 2, "z"),  # a text
+        ("1990,1991,z", ["1,2,0", "3,4,1", "5,6,0"], 3, "z"),  # numbers: then it is refused
+        ("z;7,5;a", ["a;1,5;a", "a;2,5;b"], 1, "z"),
+        ("1990,z", ["1,a", "2,b", "3,?", "4,?"], None, ""),  # texts that rows do not repeat
+        ("1990,u1,a", ["1,u2,a", "2,u3,b"], None, ""),
+        ("1990,a", ["1,b", "2, a", "3,b"], None, ""),
+        ("1990,?,a", ["1,s,b", "2,s,a"], None, ""),
+        ("1,5;a", ["2,5;a", "2,5;b"], None, ""),
+    ],
+)
+@pytest.mark.parametrize("read", [read_examples, load_csv])
+def test_a_line_that_may_be_a_header_is_said_to_be_data(write, read, first, rows, column, text):
+    path, raised = write("\n".join([first, *rows])), None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read(path)
+        except ValueError as error:
+            raised = error
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (column is not None)
+    if messages:
+        assert re.search(NOWHERE.format(column, text), messages[0])
+        assert messages[0].endswith("give each column a name that is not a number.")
+    if "1,2,0" in rows:
+        assert "'0' does not go with 'z' in line 1" in str(raised)
+        assert str(raised).endswith("a header line must hold no number.")
+
+
+def test_the_warning_of_a_header_points_at_the_call(write):
+    with pytest.warns(UserWarning, match=NOWHERE.format(2, "z")) as caught:
+        load_csv(write("1990,z\n1,a\n2,a\n"))
+    assert caught[0].filename == __file__
+
+
 def test_texts_of_rows_to_predict_for_are_no_header(write):
     layout = read_examples(write("red,s,no\nblue,l,yes\nred,l,yes\nblue,s,no\n"))[1]
     assert layout.columns is None
+    alone = read_examples(write("1,s\n2,l\n3,s\n"))[1]
+    one_block(write("1,s\n2,l\n3,l\n"), alone)  # without a warning
     for content in ("red,s\n", "red,s,no\n", "colour,size\nred,s\n", "colour,size,y\nred,s,no\n"):
         assert_features(one_block(write(content), layout).x, [[0, 1, 0, 1]])
     assert_features(one_block(write("red,?\n"), layout, missing=True).x, [[0, 1, NAN, NAN]])

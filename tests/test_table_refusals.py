@@ -29,7 +29,11 @@ BAD_TABLES = [
     ('a,y\n"1,no\n', "", "FILE, line 2: unexpected end of data."),
     ('a,y\n"1"x,no\n', "", "FILE, line 2: ',' expected after"),
     (b"a,y\n\xff,no\n", "", "FILE is not UTF-8 text ("),
-    (b"\xff\xfea\0,\0", "", "FILE is not UTF-8 text ("),
+    (
+        b"\xff\xfea\0,\0",
+        "",
+        "FILE is UTF-16 text; save it as UTF-8, or convert it: iconv",
+    ),
     ("a,a,y\n1,2,no\n", "", "FILE, line 1, column 2 ('a'): the header has this name twice."),
     (",a,y\n0,1,no\n", "", "FILE, line 1, column 1 (''): the header gives this column no name."),
     (
@@ -126,6 +130,28 @@ BAD_TABLES = [
         "20 different texts in 20 rows, so",
     ),
     ("n,y\n" + "".join(f"u{i},{i % 2}\n" for i in range(20)), "", "Leave it out: --drop n."),
+    *(
+        (
+            content,
+            words,
+            "If it is a number, write it with a decimal point, and without a mark",
+        )
+        for content, words in (
+            ("n,y\n" + "".join(f'"{i},000",{i % 2}\n' for i in range(20)), ""),
+            ('n,y\n500,no\n"1,000",yes\n', ""),
+            ('n,y\n"1,000",no\n500,yes\n', ""),
+            ('n,y\n1,500\n2,"1,000.5"\n', ""),
+            ('n,y\n1,"1,000"\n2,500\n', ""),
+            ("n,y\n" + "".join(f'{i},"{i},000"\n' for i in range(20)), "--loss squared"),
+            ("n;y\n500;no\n1.000,5;yes\n", ""),
+        )
+    ),
+    (
+        "7,z\n1,0\n2,1\n3,0\n",
+        "",
+        "'0' does not go with 'z' in line 1; a target is all numb",
+    ),
+    ("7,z\n1,0\n2,1\n3,0\n", "", "all text, and a header line must hold no number."),
     (ROWS, "--target colr", "target='colr' is not a column of FILE. Did you mean 'colour'?"),
     (ROWS, "--target 3", "target=3 is not a column of FILE: it has 3."),
     (
@@ -174,6 +200,7 @@ BAD_OPTIONS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.*found nowhere below")
 @pytest.mark.parametrize(("content", "words", "message"), BAD_TABLES)
 def test_bad_tables_are_refused(
     tmp_path: Path, content: str | bytes, words: str, message: str

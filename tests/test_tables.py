@@ -190,7 +190,13 @@ def test_a_target_in_the_middle_leaves_the_order(write):
             b"a,b\n\xe9,2\n",
             "FILE is not UTF-8 text ('utf-8' codec can't decode byte 0xe9 in positio",
         ),
-        ("a,b\n1,2\n".encode("utf-16"), "FILE is not UTF-8 text ("),
+        *(
+            (
+                "\ufeffa,b\n1,2\n".encode(name),
+                "FILE is UTF-16 text; save it as UTF-8, or convert",
+            )
+            for name in ("utf-16-le", "utf-16-be")
+        ),
     ],
 )
 def test_csv_refuses(write, content, message):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import subprocess
 from collections import Counter
 from functools import partial
 from itertools import chain, pairwise
@@ -12,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import run
+from helpers import python, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ from jaxpercep.commands.arguments import Train
 from jaxpercep.commands.batches import ShuffledBatches
 from jaxpercep.commands.held_out import HeldOut
 from jaxpercep.commands.moments import Moments
-from jaxpercep.commands.scratch import Stored
+from jaxpercep.commands.scratch import Stored, scratch_folder
 from jaxpercep.weighting import ClassWeighted, Weighted
 
 HEADER = ["id", "age", "colour", "size", "ill"]
@@ -465,15 +467,16 @@ def test_ctrl_c_while_the_table_is_read_leaves_nothing(
     assert list(tmp_path.iterdir()) == [ill]
 
 
+@pytest.mark.parametrize("after", [0, 20])
 def test_ctrl_c_while_it_trains_saves_the_state_reached(
-    tmp_path: Path, ill: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ill: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     import signal
 
     following = ShuffledBatches.__next__
 
     def interrupting(self: ShuffledBatches) -> Any:
-        if self.get_state()["taken"] == 20:
+        if self.get_state()["taken"] == after:
             signal.raise_signal(signal.SIGINT)
         return following(self)
 
@@ -481,11 +484,13 @@ def test_ctrl_c_while_it_trains_saves_the_state_reached(
     words = ("train", ill, "--drop", "id", "--missing", "mean", "--epochs", 10**7, "--stream")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     try:
-        result = run(*words, "--out", tmp_path / "m")
+        result = run(*words, "--out", tmp_path / "m", "--checkpoints")
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.code == 130
     assert "interrupted after" in result.err
+    kept = len(list((tmp_path / "m" / "checkpoints").glob("[0-9]*")))
+    assert kept == ("--resume goes on from it" in result.err) == (after > 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ill.csv", "m"]
     assert run("predict", tmp_path / "m", ill).code == 0
 
@@ -504,6 +509,46 @@ def test_a_run_from_disk_goes_on_where_it_was(tmp_path: Path, ill: Path) -> None
     assert "holds a run that goes on at batches[" in other.err
 
 
+HOLDING = """
+import sys
+from pathlib import Path
+from jaxpercep.commands.scratch import scratch_folder
+with scratch_folder(Path(sys.argv[1])) as folder:
+    (folder / "read.x").write_text("rows")
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("name", ["model", "a [b] *", "new/model"])
+def test_scratch_files_of_a_killed_run_are_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    """But not those of a run that goes on, and nothing that only looks alike."""
+    out = tmp_path / name
+    (tmp_path / f".{out.name}.mine").mkdir()
+    (tmp_path / f".{out.name}.mine.scratch").write_text("a file")
+    mine = set(tmp_path.iterdir())
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    holders = [python(HOLDING, out, env=environment, stdin=subprocess.PIPE) for _ in range(2)]
+    try:
+        for process in holders:
+            assert process.stdout.readline() == "held\n"
+        left = set(tmp_path.iterdir()) - mine
+        assert len(left) == 2
+        holders[0].kill()
+        holders[0].wait()
+        out.parent.mkdir(exist_ok=True)
+        with scratch_folder(out) as folder:
+            assert folder.parent == out.parent
+            (kept,) = left & set(tmp_path.iterdir())
+            assert (kept / "read.x").read_text() == "rows"
+        assert holders[1].communicate("\n") == ("", "")
+    finally:
+        for process in holders:
+            process.kill()
+            process.communicate()
+    assert set(tmp_path.iterdir()) - {out.parent} == mine
+
+
 def test_a_full_disk_is_said_with_the_scratch_file(
     tmp_path: Path, ill: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,8 +556,9 @@ def test_a_full_disk_is_said_with_the_scratch_file(
     result = run(
         "train", ill, "--stream", "--drop", "id", "--missing", "mean", "--out", tmp_path / "m"
     )
-    assert result.code == 2
-    assert result.err.endswith("jaxpercep train: error: /dev/full: No space left on device\n")
+    assert result.code == 1
+    message = "/dev/full: a scratch file cannot be written: No space left on device\n"
+    assert result.err.endswith(f"jaxpercep train: error: {message}")
     assert list(tmp_path.iterdir()) == [ill]
 
 

@@ -3,8 +3,10 @@
 Which columns are what is for `matching` to say, what they hold for `features` and `targets`.
 """
 
+import codecs
 import csv
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +16,7 @@ from typing import TextIO, TypeAlias
 
 import numpy as np
 
-from jaxpercep._checks import counted
+from jaxpercep._checks import counted, shown
 from jaxpercep._files.layout import Layout
 from jaxpercep._files.numbers import Decimals, is_missing, number
 from jaxpercep._files.table import Block, Table, check_names, rows_of_block
@@ -73,15 +75,34 @@ def _with_header(
     def table(names: list[str], rows: Iterator[Line]) -> Table:
         return Table(path, names, len(cells), partial(_blocks, rows, numbers, len(cells)))
 
-    if any(value is not None for value in numbers(first)):
-        return table([], chain([first], rows))
     peeked = list(islice(rows, PEEKED))
     rows = chain(peeked, rows)
+    if any(value is not None for value in numbers(first)):
+        if layout is None:
+            _warn_of_header(table([], rows), first, numbers(first), [row for _, row in peeked])
+        return table([], chain([first], rows))
     if _is_known(cells, layout) if layout else _recurs(cells, [row for _, row in peeked]):
         return table([], chain([first], rows))
     named = table([cell.strip() for cell in cells], rows)
     check_names(named, f"{path}, line {line}")
     return named
+
+
+def _warn_of_header(
+    table: Table, first: Line, numbers: list[float | None], rows: Sequence[Sequence[str]]
+) -> None:
+    """Warns of a line with a number and a text that is in no row, where rows repeat theirs."""
+    for i, (cell, value) in enumerate(zip(first[1], numbers, strict=True)):
+        texts = [row[i].strip() for row in rows if not is_missing(row[i])]
+        repeated = len(set(texts)) < len(texts)
+        if value is None and not is_missing(cell) and repeated and cell.strip() not in texts:
+            warnings.warn(
+                f"{table.where(first[0], i)}: {shown(cell.strip())} is found nowhere below. The "
+                "line is read as data, for it has a number; if it is a header, give each column a "
+                "name that is not a number.",
+                stacklevel=7,  # the caller of `load_csv`
+            )
+            return
 
 
 def _recurs(cells: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -126,6 +147,10 @@ def _split_lines(path: Path, lines: Iterator[str], separator: str) -> Iterator[L
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ValueError(
+            f"{path} is UTF-16 text; save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8."
+        )
     return ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.")
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jaxpercep._checks import counted, nearest_name, shown
 from jaxpercep._files.layout import listed
-from jaxpercep._files.numbers import as_float32, is_missing
+from jaxpercep._files.numbers import as_float32, is_missing, marked
 from jaxpercep._files.table import Block, Table
 
 FEW, MOST = 10, 1000
@@ -145,10 +145,11 @@ class Features:
             return
         other = first[1] if isinstance(first[1], str) else f"{first[1]:.9g}"
         hint = "" if self._table.names else "; a header line must hold no number"
+        fix = marked(text) or marked(other)
         raise ValueError(
             f"{self._table.where(line, self._columns[i])}: {shown(text)} is {kinds[0]}, but "
             f"{self._table.unit} {first[0]} has the {kinds[1]} {shown(other)}: a column is all "
-            f"numbers or all text{hint}. Correct it, or leave the column out: --drop "
+            f"numbers or all text{hint}.{fix} Correct it, or leave the column out: --drop "
             f"{self._table.option(self._columns[i])}."
         )
 
@@ -165,7 +166,7 @@ class Features:
                 raise ValueError(
                     f"{self._table.where(line, self._columns[i])}: {shown(text)} is one of {count} "
                     f"different texts in {rows}, so the column identifies rows more than it "
-                    "describes them. Leave it out: "
+                    f"describes them.{marked(text)} Leave it out: "
                     f"--drop {self._table.option(self._columns[i])}."
                 )
 
@@ -180,7 +181,7 @@ class Features:
             )
         if not is_number:
             hint = ", and a header line must hold none" if self._table.unit == "line" else ""
-            return f"{shown(text)} is text; features must be numbers{hint}."
+            return f"{shown(text)} is text; features must be numbers{hint}.{marked(text)}"
         return f"{shown(text)} is not a finite float32 number; features must be finite."
 
 

@@ -1,5 +1,6 @@
 """Cells and arrays as numbers, and which cells are missing."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ def number(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return None
+
+
+def marked(cell: str) -> str:
+    """Returns the fix for a number with a comma, between thousands or decimal; else ""."""
+    if number(re.sub("[,.]", "", cell)) is None or "," not in cell:
+        return ""
+    return (
+        " If it is a number, write it with a decimal point, and without a mark between thousands: "
+        "1000.5."
+    )
 
 
 class Decimals:

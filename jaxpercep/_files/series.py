@@ -7,7 +7,9 @@ keeps other processes out; the operating system releases it even if the process 
 
 import hashlib
 import importlib.metadata
+import logging
 import os
+import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from jaxpercep._checks import counted
+from jaxpercep._files.writing import writing
 
 VERSION = 2
 
@@ -103,7 +106,11 @@ class Series:
         self._manager.close()
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Writes a checkpoint; it is there whole, or not at all."""
+        """Writes a checkpoint; it is there whole, or not at all.
+
+        Raises:
+            WriteError: The disk is full, or the folder gone.
+        """
         about = Description(
             format="jaxpercep checkpoint",
             version=VERSION,
@@ -116,7 +123,8 @@ class Series:
             arrays=self._args.StandardSave(dict(checkpoint.arrays)),
             description=self._args.JsonSave(msgspec.to_builtins(about)),
         )
-        self._manager.save(checkpoint.step, args=args, force=True)
+        with writing(self.folder, f"the checkpoint of step {checkpoint.step}"), _raised_only():
+            self._manager.save(checkpoint.step, args=args, force=True)
 
     def newest(self) -> tuple[Checkpoint | None, dict[int, str]]:
         """Returns the newest whole checkpoint, and step -> damage of those after it.
@@ -173,6 +181,25 @@ class Series:
 
     def _restored(self, step: int, item: str, args: Any) -> Any:
         return self._manager.restore(step, args=self._args.Composite(**{item: args}))[item]
+
+
+@contextmanager
+def _raised_only() -> Generator[None]:
+    """Has an error at writing be raised, as an `OSError`, and not printed by threads besides."""
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    disabled, logger.disabled = logger.disabled, True  # Orbax logs what it raises
+
+    def heard(unraisable: Any) -> None:
+        if unraisable.exc_type is not RuntimeError:  # of TensorStore, for nobody waits for it now
+            hook(unraisable)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+    except ValueError as error:  # of TensorStore; the system's own words are at the end
+        raise OSError(str(error).rpartition(": ")[2].partition(" [")[0]) from error
+    finally:
+        logger.disabled, sys.unraisablehook = disabled, hook
 
 
 @contextmanager

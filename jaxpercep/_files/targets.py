@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercep._files.numbers import finite_float32, is_missing
+from jaxpercep._files.numbers import finite_float32, is_missing, marked
 from jaxpercep._files.table import Block, Table
 
 MOST = 2**20  # whole numbers that are more are values
@@ -102,8 +102,10 @@ class Targets:
         if np.isinf(number):
             raise ValueError(f"{where}: {text!r} is neither a label nor a finite number.")
         if np.isnan(number) != first.is_text:
+            hint = "" if self._table.names else ", and a header line must hold no number"
             raise ValueError(
                 f"{where}: {text!r} does not go with {first.text!r} in {self._table.unit} "
-                f"{first.line}; a target is all numbers or all text."
+                f"{first.line}; a target is all numbers or all text{hint}."
+                f"{marked(text) or marked(first.text)}"
             )
         return self._texts.setdefault(text, len(self._texts))

@@ -11,16 +11,34 @@ from pathlib import Path
 from typing import IO
 
 
+class WriteError(OSError):
+    """A file cannot be written. What was read, or asked for, is not at fault."""
+
+
+@contextmanager
+def writing(path: Path, what: str = "the file") -> Generator[None]:
+    """Names, in an error of the operating system, the path and what was written to it.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:  # that of a full disk does not name the file
+        reason = f"{what} cannot be written: {error.strerror or error}"
+        raise WriteError(error.errno, reason, str(path)) from error
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Writes a file whole or not at all. Text is written as UTF-8."""
-    with _replacing(path) as partial:
+    with writing(path), _replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def written_whole(path: Path) -> Generator[IO[bytes]]:
     """Yields a file to write, which is there whole when the block ends, or else not at all."""
-    with _replacing(path) as partial, partial.open("wb") as file:
+    with writing(path), _replacing(path) as partial, partial.open("wb") as file:
         yield file
 
 

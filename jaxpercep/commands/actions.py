@@ -93,8 +93,8 @@ def _train(
     checkpoint.save(arguments.out, Trained(model, state.params, description), curve)
     print(f"{table(metrics)}\nsaved: {arguments.out}")
     if history.interrupted:
-        steps, kept = counted(int(state.step), "step"), arguments.checkpoints or arguments.resume
-        fix = ", and --resume goes on from it" if kept else ""
+        steps, kept = counted(int(state.step), "step"), folder.has_checkpoints(arguments.out)
+        fix = ", and --resume goes on from it" if kept else ""  # there is none of the first step
         note(f"jaxpercep train: interrupted after {steps}; the state reached is saved{fix}")
     return 130 if history.interrupted else 0
 

@@ -3,6 +3,7 @@
 Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
 """
 
+import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from jaxpercep._files import writing
 from jaxpercep.commands.folder import check_checkpoints, check_replaceable
@@ -38,7 +40,45 @@ PREDICTION = b"prediction"  # how every file of predictions begins
 SWEEP = ("sweep.csv", "learned.png", "losses.png")  # the files of a sweep
 MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
-Data: TypeAlias = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+
+def _as_path(argument: str, words: list[str]) -> Path:
+    """Returns a path that was typed; `~` in `--out=~/x` is not the shell's to expand."""
+    from jaxpercep._checks import as_path  # which takes NumPy to import
+
+    return as_path(argument, words[0])
+
+
+def _as_data(words: list[str]) -> str:
+    _as_path("DATA", words)
+    return os.path.expanduser(words[0])  # noqa: PTH111, the rest stays as it was typed
+
+
+PATHS = ConstructorRegistry()
+"""Reads the arguments that are paths."""
+
+
+@PATHS.primitive_rule
+def _path_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    if info.type is not Path:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: _as_path("PATH", words),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
+
+
+_DATA = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="DATA",
+    instance_from_str=_as_data,
+    is_instance=lambda value: isinstance(value, str),
+    str_from_instance=lambda data: [data],
+)
+
+Data: TypeAlias = Annotated[tyro.conf.Positional[str], _DATA]
 Rates: TypeAlias = Annotated[tuple[float, ...], tyro.conf.arg(metavar="[RATE ...]")]
 Target: TypeAlias = Annotated[
     int | str | None,
@@ -59,6 +99,8 @@ def inputs() -> Generator[None]:
     """Turns the error of a file that cannot be read, or used, into a `UsageError`."""
     try:
         yield
+    except writing.WriteError:  # of a scratch file
+        raise
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(sentence(error)) from error
     except MemoryError as error:

@@ -20,10 +20,15 @@ def checkpoints(folder: Path) -> Path:
     return folder / saved.CHECKPOINTS
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Returns True if there are checkpoints to resume from."""
+    inside = checkpoints(folder)
+    return inside.is_dir() and any(path.name.isdecimal() for path in inside.iterdir())
+
+
 def check_checkpoints(folder: Path, resume: bool) -> None:
     """Raises a `ValueError` if there are no checkpoints to resume from, or some to lose."""
-    inside = checkpoints(folder)
-    found = inside.is_dir() and any(path.name.isdecimal() for path in inside.iterdir())
+    inside, found = checkpoints(folder), has_checkpoints(folder)
     if resume and not found:
         raise ValueError(
             f"--resume: there are no checkpoints in {inside}; a run with --checkpoints "

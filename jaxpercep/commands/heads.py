@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jaxpercep._checks import counted, nearest_name, shown
 from jaxpercep._files.layout import listed
+from jaxpercep._files.numbers import marked
 from jaxpercep.commands.arguments import UsageError
 from jaxpercep.commands.moments import Moments
 from jaxpercep.commands.sources import Scale, Source, check_scale
@@ -244,7 +245,8 @@ def as_values(data: Dataset) -> Dataset:
     try:
         numbers = np.array([float(name) for name in data.classes], np.float32)
     except ValueError as error:
-        raise ValueError(f"the targets are text, not numbers: {error}.") from error
+        hint = next(filter(None, map(marked, data.classes)), "")
+        raise ValueError(f"the targets are text, not numbers: {error}.{hint}") from error
     return Dataset(data.x, numbers[data.y][:, None])
 
 

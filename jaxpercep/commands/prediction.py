@@ -128,6 +128,5 @@ def _predictions(out: Path | None) -> Generator[IO[bytes]]:
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        for line in file:
-            sys.stdout.write(line.decode())
-        sys.stdout.flush()
+        while lines := file.readlines(2**16):  # standard output is flushed at each write
+            sys.stdout.write(b"".join(lines).decode())

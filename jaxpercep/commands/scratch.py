@@ -1,23 +1,42 @@
 """Arrays and samples in scratch files, for what does not fit into memory."""
 
+import contextlib
+import glob
 import math
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
 from jaxpercep._files.table import rows_of_block
+from jaxpercep._files.writing import writing
+
+_LOCK = "lock"
 
 
-@contextmanager
+@contextlib.contextmanager
 def scratch_folder(out: Path) -> Generator[Path]:
-    """Yields a hidden folder beside `out`, which is removed at the end, however that comes."""
-    parent = next(path for path in out.absolute().parents if path.exists())
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".scratch", dir=parent) as name:
+    """Yields a hidden folder beside `out`, which is removed at the end, however that comes.
+
+    Of a process that was killed it is removed by the next one. Those of processes that run are told
+    by a lock, which the operating system releases.
+    """
+    parents = [path for path in out.absolute().parents if path.exists()]
+    prefix, suffix = f".{out.name}.", ".scratch"
+    for parent in parents:  # the nearest may have been made since
+        for left in parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+            # An error says that it is locked, another user's, or gone meanwhile.
+            with contextlib.suppress(OSError), FileLock(left / _LOCK, blocking=False):
+                shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=prefix, suffix=suffix, dir=parents[0]) as name,
+        FileLock(Path(name, _LOCK)),
+    ):
         yield Path(name)
 
 
@@ -35,11 +54,8 @@ class StoredArray:
 
     def append(self, rows: NDArray[Any]) -> None:
         """Writes rows to the end."""
-        try:
-            with self._path.open("ab") as file:
-                file.write(np.ascontiguousarray(rows, self._dtype).data)
-        except OSError as error:  # the disk is full; a write does not name the file
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        with writing(self._path, "a scratch file"), self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(rows, self._dtype).data)
         self.rows += len(rows)
 
     def empty(self, rows: int) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from jaxpercep._checks import counted
-from jaxpercep._files.writing import replace_folder
+from jaxpercep._files.writing import replace_folder, writing
 from jaxpercep._interactive import deferred_interrupt, progress_bar
 from jaxpercep.commands import pictures, sources
 from jaxpercep.commands.arguments import SWEEP, Sweep, UsageError, inputs
@@ -157,9 +157,10 @@ def _save(folder: Path, cells: Sequence[Cell], figures: Sequence[Figure]) -> Non
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
-        (new / SWEEP[0]).write_text(as_csv(cells))
-        for file, figure in zip(SWEEP[1:], figures, strict=True):
-            figure.savefig(new / file)
-        replace_folder(new, folder)
+        with writing(folder, "the sweep"):
+            (new / SWEEP[0]).write_text(as_csv(cells))
+            for file, figure in zip(SWEEP[1:], figures, strict=True):
+                figure.savefig(new / file)
+            replace_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
