@@ -310,7 +310,7 @@ def test_columns_go_by_name_and_without_names_by_position(named: Path, file: str
         ("a,y", "", "lacks 'b': the model takes the columns a, b, in any order, with or without"),
         ("a,b,c", "", "has 'c' besides: the model takes the columns a, b, in any order, with or"),
         ("a,b,c,y", "", "has 'c' besides: the model takes"),
-        ("a,b,b", "", "line 1, column 3 ('b'): the header has this name twice."),
+        ("a,b,b", "", "line 1, column 3 ('b'): the header has this name twice; give"),
         ("a,b", "--target b", "is the column 'b', a feature of the model."),
         ("a,b,y", "--target 1", "is the column 'b', a feature of the model."),
         ("a,b,y", "--target z", "target='z' is not a column of"),

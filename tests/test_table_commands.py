@@ -251,6 +251,19 @@ def test_balanced_weights_find_more_of_the_rare_class(tmp_path: Path) -> None:
     assert 60 < found["balanced"] < 150
 
 
+def test_an_index_without_a_name_can_be_left_out(tmp_path: Path) -> None:
+    rows = [[i, i % 3, "no" if i % 3 else "yes"] for i in range(30)]
+    table = write_csv(tmp_path / "index.csv", ["", "a", "y"], *rows)
+    options = ("--hidden", "--epochs", 1, "--out", tmp_path / "m")
+    result = run("train", table, *options)
+    assert result.code == 2
+    assert "Leave it out, --drop 0, or give it a name." in result.err
+    assert run("train", table, "--drop", 0, *options).code == 0
+    assert len(run("predict", tmp_path / "m", table).rows()) == 30
+    bare = write_csv(tmp_path / "bare.csv", ["a"], [1], [2])
+    assert len(run("predict", tmp_path / "m", bare).rows()) == 2
+
+
 def test_the_test_part_has_every_class_in_its_share(ill: Path) -> None:
     def parts(seed: int) -> dict[str, samples.Part]:
         arguments = Train(str(ill / "ill.csv"), drop=("id",), missing="mean", seed=seed)

@@ -309,7 +309,7 @@ BAD_PARQUET = [
     ({"a": [1, 2], "y": [float("inf"), 1.0]}, "", "'inf' is neither a label nor a finite number."),
     ({"a": [1, 2], "y": ["u", "u"]}, "", "FILE: every target is 'u'; add rows with another one."),
     ({"y": [0, 1]}, "", "FILE has 1 column, but features and a target need at least two."),
-    ({"": [1, 2], **Y}, "", "FILE, column 1 (''): the header gives this column no name."),
+    ({"": [1, 2], **Y}, "", "FILE, column 1 (''): the header gives this column no name, as"),
     (
         {"a": [1, 2], **Y},
         "--target z",
@@ -370,7 +370,7 @@ def test_a_name_of_two_columns_is_refused(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="pyarrow is in the extra data")
     columns = pa.table([pa.array([1, 2])] * 3, names=["a", "a", "y"])
     path = write_parquet(tmp_path / "bad.parquet", columns)
-    assert "FILE, column 2 ('a'): the header has this name twice." in refused(tmp_path, path)
+    assert "FILE, column 2 ('a'): the header has this name twice; give" in refused(tmp_path, path)
 
 
 def test_a_parquet_file_that_is_cut_or_overwritten_is_refused(tmp_path: Path) -> None:

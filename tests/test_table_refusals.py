@@ -10,7 +10,7 @@ ROWS = "a,colour,y\n1,red,no\n2,blue,yes\n3,red,no\n4,blue,yes\n"
 
 BAD_TABLES = [
     ("", "", "FILE is empty, expected rows of comma-separated cells."),
-    ("\n \n", "", "FILE, line 2, column 1 (''): the header gives this column no name."),
+    ("\n \n", "", "FILE has 1 column, but features and a target need at least two"),
     ("a,y\n", "", "FILE has a header and no rows."),
     (
         "a|y\n1|2\n",
@@ -34,8 +34,9 @@ BAD_TABLES = [
         "",
         "FILE is UTF-16 text; save it as UTF-8, or convert it: iconv",
     ),
-    ("a,a,y\n1,2,no\n", "", "FILE, line 1, column 2 ('a'): the header has this name twice."),
-    (",a,y\n0,1,no\n", "", "FILE, line 1, column 1 (''): the header gives this column no name."),
+    ("a,a,y\n1,2,no\n", "", "FILE, line 1, column 2 ('a'): the header has this name twice; give"),
+    (",a,y\n0,1,no\n", "", "FILE, column 1 (''): the header gives this column no name, as that of"),
+    (",a,\n0,1,no\n", "", "FILE, line 1, column 3 (''): the header has this name twice; give each"),
     (
         "a,y\n1,no\n,yes\n",
         "",

@@ -161,9 +161,9 @@ def test_a_target_in_the_middle_leaves_the_order(write):
             "0,b,c\n1,2,3\n",
             "FILE, line 1, column 2: 'b' is text; features must be numbers, and a h",
         ),
-        ("a,b,a\n1,2,3\n", "FILE, line 1, column 3 ('a'): the header has this name twice."),
-        ("a,a ,b\n1,2,3\n", "FILE, line 1, column 2 ('a'): the header has this name twice."),
-        (",a,b\n0,1,2\n", "FILE, line 1, column 1 (''): the header gives this column no name."),
+        ("a,b,a\n1,2,3\n", "FILE, line 1, column 3 ('a'): the header has this name twice; give"),
+        ("a,a ,b\n1,2,3\n", "FILE, line 1, column 2 ('a'): the header has this name twice; give"),
+        (",a,b\n0,1,2\n", "FILE, column 1 (''): the header gives this column no name, as that"),
         ("a,b\n1,\n", "FILE, line 2, column 2 ('b'): the target is missing; fill it in, or"),
         ("a,b\n1,u\n1, \n", "FILE, line 3, column 2 ('b'): the target is missing; fill it in, or"),
         (

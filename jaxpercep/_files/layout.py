@@ -36,7 +36,7 @@ class Layout:
             self.target is None
             or len(set(self.columns)) != others + 1
             or len(self.columns) != others + 1
-            or not all(self.columns)
+            or not all(name or i in self.dropped for i, name in enumerate(self.columns))
         ):
             raise ValueError(f"the columns are not {others} features and a target")
         if self.dropped and (

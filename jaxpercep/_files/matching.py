@@ -56,6 +56,12 @@ def choose_columns(
     column = left[-1] if target is None else column_index(table, "target", target)
     if column in dropped:
         raise ValueError(f"target={target!r} of {table.path} is left out by drop; keep it.")
+    for i in left:
+        if table.names and not table.names[i]:
+            raise ValueError(
+                f"{table.path}, {table.place(i)}: the header gives this column no name, as that of "
+                f"an index that pandas writes. Leave it out, --drop {i}, or give it a name."
+            )
     return [i for i in left if i != column], column, dropped
 
 

@@ -55,23 +55,21 @@ class Table:
 
     def option(self, column: int) -> str:
         """Returns the column as an option takes it: by name, or by index without a name."""
-        name = self.names[column] if self.names else str(column)
+        name = (self.names[column] if self.names else "") or str(column)
         return name if re.fullmatch(r"\w[\w-]*", name) else repr(name)
 
 
 def check_names(table: Table, header: str) -> None:
-    """Raises a `ValueError` unless every column has a name, and no other one has it.
+    """Raises a `ValueError` if two columns have the same name, or none.
 
     Args:
         table: The table.
         header: The place of the names in words.
     """
     for column, name in enumerate(table.names):
-        where = f"{header}, {table.place(column)}"
-        if not name:
-            raise ValueError(f"{where}: the header gives this column no name.")
         if name in table.names[:column]:
-            raise ValueError(f"{where}: the header has this name twice.")
+            where = f"{header}, {table.place(column)}"
+            raise ValueError(f"{where}: the header has this name twice; give each its own.")
 
 
 def rows_of_block(width: int) -> int:
