@@ -1,9 +1,9 @@
 """The methods of one cell: each is built, shown to compute the same, and timed in turn with all."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, TypeVar
 
 from benchmarks import truth
 from benchmarks.measure.messages import Built, CallError, Task
@@ -18,9 +18,6 @@ from benchmarks.workloads import Floats, Parameters, network_of, sampled, worklo
 
 MIN_ROUNDS = 4  # of the first block: fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass
@@ -129,7 +126,8 @@ class Sampler:
         found: list[Instance] = []
         for method in list(self._methods):
             # All are imported first: importing Flax makes JAX compile again what it has compiled.
-            self._try(method, Worker.load, method.module)
+            with self._out_if_it_fails(method):
+                self._pool.call(method.process, Worker.load, method.module)
         for method in list(self._methods):
             if self._pool.clock() > self._deadline:
                 self._remove(method, Reason.OUT_OF_TIME, OUT_OF_TIME)
@@ -144,7 +142,9 @@ class Sampler:
     def _build(self, name: str, method: Method) -> Instance | None:
         """Builds and checks an instance; None if the method is out, and the others are not hurt."""
         self._show(f"building {name}")
-        built = self._try(method, Worker.build, name, self.task(method))
+        built = None
+        with self._out_if_it_fails(method):
+            built = self._pool.call(method.process, Worker.build, name, self.task(method))
         if built is None:
             return None
         results = self._results(built)
@@ -168,7 +168,10 @@ class Sampler:
         for instance in instances:
             self._show(f"calibrating {instance.name}")
             target = self._profile.sample * instance.method.longer
-            found = self._ask(instance, Worker.calibrate, instance.name, target)
+            with self._out_if_it_fails(instance.method, alone=False):
+                found = self._pool.call(
+                    instance.method.process, Worker.calibrate, instance.name, target
+                )
             instance.passes, instance.turn, counted = found
             instance.instructions = counted and counted / self._steps_of(instance)
         return instances
@@ -178,7 +181,10 @@ class Sampler:
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
-                seconds = self._ask(instance, Worker.sample, instance.name, instance.passes)
+                with self._out_if_it_fails(instance.method, alone=False):
+                    seconds = self._pool.call(
+                        instance.method.process, Worker.sample, instance.name, instance.passes
+                    )
                 steps = instance.passes * self._steps_of(instance)
                 instance.times.append(seconds / steps)
         return instances
@@ -215,34 +221,15 @@ class Sampler:
         self._remove(slowest.method, reason, detail)
         return [instance for instance in instances if instance.method != slowest.method]
 
-    def _try(
-        self,
-        method: Method,
-        function: Callable[Concatenate[Worker, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R | None:
-        """Calls the worker of a method; if the call fails, the method is out."""
+    @contextmanager
+    def _out_if_it_fails(self, method: Method, *, alone: bool = True) -> Generator[None]:
+        """Removes a method if a call to its worker fails, unless alone with what others built."""
         try:
-            return self._pool.call(method.process, function, *args, **kwargs)
+            yield
         except CallError as failure:
             self._remove(method, failure.reason, failure.detail)
-            if failure.ended:
+            if failure.ended or not alone:
                 raise StartOverError from failure
-            return None
-
-    def _ask(
-        self,
-        instance: Instance,
-        function: Callable[Concatenate[Worker, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Calls the worker of an instance; if the call fails, what was built is gone with it."""
-        result = self._try(instance.method, function, *args, **kwargs)
-        if result is None:
-            raise StartOverError
-        return result
 
     def _remove(self, method: Method, reason: Reason, detail: str) -> None:
         self._methods = [other for other in self._methods if other != method]

@@ -1,8 +1,8 @@
 """The process that trains: it builds methods, runs them, and reads the clock around them.
 
 Frameworks keep pools of threads that would meet in one process, so each has a process of its own.
-It takes `(function, args, kwargs)` from a pipe, the function one of `Worker`'s, and answers `(True,
-result)` or `(False, detail)`.
+It takes `(function, args)` from a pipe, the function one of `Worker`'s, and answers `(True, result)`
+or `(False, detail)`.
 """
 
 import contextlib
@@ -171,8 +171,8 @@ class Worker:
         lines = status.read_text("utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
-    def drop(self, name: str | None = None) -> None:
-        """Forgets one method, or all."""
+    def drop(self, name: str | None) -> None:
+        """Forgets one method; all, if it is None."""
         if name is None:
             self._ready.clear()
         else:
@@ -199,11 +199,11 @@ def serve(connection: Connection, worker: Worker) -> None:
     """Calls functions of `Worker`, as they are asked for, until the other side hangs up."""
     while True:
         try:
-            function, args, kwargs = connection.recv()
+            function, args = connection.recv()
         except EOFError:
             return
         try:
-            answer = True, function(worker, *args, **kwargs)
+            answer = True, function(worker, *args)
         except Exception as error:
             answer = False, one_line(error)
         settle()
