@@ -319,7 +319,8 @@ def save(results: Results, path: Path) -> None:
     # Not above: the processes of an older jaxpercep import this file, and it may lack them.
     from jaxpercep._files.writing import write_whole
 
-    fields = _rounded(msgspec.to_builtins(results))
+    exact = json.dumps(msgspec.to_builtins(results))
+    fields = json.loads(exact, parse_float=_rounded, parse_constant=_rounded)
     write_whole(path, "{\n" + ",\n".join(_lines(fields)) + "\n}\n")
 
 
@@ -354,17 +355,10 @@ class _Version(msgspec.Struct):
     schema: int
 
 
-def _rounded(value: Any) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            raise ValueError(f"a result is {value}: expected a finite number.")
-        case float():
-            return float(f"{value:.{DIGITS}g}")
-        case list() | tuple():
-            return [_rounded(item) for item in value]
-        case dict():
-            return {key: _rounded(item) for key, item in value.items()}
-    return value
+def _rounded(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"a result is {value}: expected a finite number.")
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _lines(fields: dict[str, Any]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """The process that trains: it builds methods, runs them, and reads the clock around them.
 
 Frameworks keep pools of threads that would meet in one process, so each has a process of its own.
-It takes `(function, args)` from a pipe, the function one of `Worker`'s, and answers `(True, result)`
-or `(False, detail)`.
+It takes `(function, args)` from a pipe, the function one of `Worker`'s, and answers `(True,
+result)` or `(False, detail)`.
 """
 
 import contextlib
