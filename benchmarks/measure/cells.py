@@ -64,7 +64,7 @@ class CellMeasurer:
         instances = sampler.sample(seconds)
         cell.absences += sampler.absences
         for instance in instances:
-            if instance.second:
+            if instance.name == again(instance.method.name):
                 cell.again, cell.null_method = [instance.times], instance.method.name
             else:
                 cell.measurements.append(_measurement(cell, instance, self._seed(cell)))

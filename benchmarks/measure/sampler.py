@@ -29,7 +29,6 @@ class Instance:
         method: of which it is an instance.
         built: the result of its first steps.
         error: their deviation from float64 truth.
-        second: whether it is the second instance of its method.
         passes: over the batches, that make a sample.
         turn: seconds that a sample takes, with the warm-up before it.
         instructions: of the processor, a step; None where they cannot be counted.
@@ -40,7 +39,6 @@ class Instance:
     method: Method
     built: Built
     error: float
-    second: bool = False
     passes: int = 0
     turn: float = 0.0
     instructions: float | None = None
@@ -134,10 +132,8 @@ class Sampler:
             elif instance := self._build(method.name, method):
                 found.append(instance)
         twin = next((e for e in found if e.method.ours), found[0] if found else None)
-        if self._twice and twin and (second := self._build(again(twin.name), twin.method)):
-            second.second = True
-            found.append(second)
-        return found
+        second = self._build(again(twin.name), twin.method) if self._twice and twin else None
+        return [*found, second] if second else found
 
     def _build(self, name: str, method: Method) -> Instance | None:
         """Builds and checks an instance; None if the method is out, and the others are not hurt."""

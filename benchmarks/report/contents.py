@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report import compiling, curves, groups, tables, words
+from benchmarks.report import curves, groups, tables, words
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.heatmap import heat_map
 from benchmarks.report.limits import distances, with_limit
@@ -45,7 +45,7 @@ def contents(results: Results) -> list[Section]:
     others = [
         Section("Cell by cell", "glance", tables=_glance(results)),
         every_method(results),
-        Section("Compiling", "compiling", tables=compiling.first_calls(results)),
+        Section("Compiling", "compiling", tables=tables.first_calls(results)),
         goals(results),
         every_number(results),
         left_out(results),
@@ -101,7 +101,7 @@ def goals(results: Results) -> Section:
         "Training on digits until the target is met. A larger batch cannot flatter this number: it "
         "needs fewer steps, but longer ones. Evaluating the target is not timed."
     ]
-    return Section("Time to accuracy", "goals", text, tables=compiling.goal_tables(results))
+    return Section("Time to accuracy", "goals", text, tables=tables.goal_tables(results))
 
 
 def every_number(results: Results) -> Section:

@@ -21,7 +21,6 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.derived import steps_to_break_even
 from benchmarks.report import (
-    compiling,
     curves,
     documents,
     drawing,
@@ -505,7 +504,7 @@ def test_all_methods_are_shown_side_by_side_with_times_and_ratios(results: Resul
 
 def test_what_compiling_costs_is_shown_by_depth(results: Results) -> None:
     (curve,) = groups.curves(results, "depth")
-    (table,) = compiling.first_calls(results)
+    (table,) = tables.first_calls(results)
     assert table.header == ["method", *map(str, curve.x)]
     assert [row[0] for row in table.rows] == list(METHODS)
     for method, *texts in table.rows:
