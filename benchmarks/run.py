@@ -10,14 +10,13 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.arguments import PROGRAM, Run, UsageError
-from benchmarks.folder import RESULTS, unfinished
 from benchmarks.machine import Usage
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.progress import progress_bar
 from benchmarks.measure.runner import Runner
 from benchmarks.peers import METHODS, Method
 from benchmarks.plan import PROFILES, Profile
-from benchmarks.results import SCHEMA, Absence, Reason, Results, load, save
+from benchmarks.results import RESULTS, SCHEMA, Absence, Reason, Results, load, save, unfinished
 from jaxpercep._files.writing import replace_folder
 
 

@@ -57,11 +57,10 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
 
 
 def _pairs(old: Results, new: Results) -> Iterable[Pair]:
-    before = {cell.setting.key: cell for cell in old.cells}
+    before = {(cell.setting.key, m.method): m for cell in old.cells for m in cell.measurements}
     for cell in new.cells:
-        earlier = before.get(cell.setting.key)
-        for later in cell.measurements if earlier else []:
-            if earlier and (first := earlier.of(later.method)):
+        for later in cell.measurements:
+            if first := before.get((cell.setting.key, later.method)):
                 yield Pair(cell.setting.key, later.method, _side(first), _side(later))
 
 

@@ -89,9 +89,7 @@ def _turn(profile: Profile, setting: Setting, method: Method) -> float:
 
 def _start(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the time of building, compiling and checking them; few compile what is too deep."""
-    slow, layers = (
-        sum(method.slow_to_compile for method in methods),
-        START_PER_LAYER * setting.depth,
-    )
+    slow = sum(method.slow_to_compile for method in methods)
+    layers = START_PER_LAYER * setting.depth
     each = START + (layers if layers < profile.first_call else 0.0)
     return len(methods) * each + slow * SLOW

@@ -10,19 +10,11 @@ from benchmarks.derived import steps_to_break_even
 from benchmarks.report import verdicts, words
 from benchmarks.report.groups import Curve, curves
 from benchmarks.report.verdicts import Standing, having, standing
-from benchmarks.results import Absence, Cell, Goal, Measurement, Reason, Results
+from benchmarks.results import Absence, Cell, Goal, Measurement, Results
 
 CELLS = 5  # in which every method is shown side by side
 
 RATIO = ", and its ratio to the best peer (= is no difference)"
-
-PLANNED = {  # all other reasons came up in a run
-    Reason.NOT_INSTALLED,
-    Reason.NOT_SELECTED,
-    Reason.UNSUITABLE,
-    Reason.SLOW_TO_COMPILE,
-    Reason.LONG_FIRST_CALL,
-}
 
 
 class Entry(NamedTuple):
@@ -189,7 +181,7 @@ def absences(results: Results) -> Table:
     where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
-        outcome = "planned" if absence.reason in PLANNED else absence.kind
+        outcome = "planned" if absence.reason.planned else absence.kind
         methods.setdefault((outcome, absence.detail, place), []).append(absence.method)
     rows = [[", ".join(names), *what] for what, names in methods.items()]
     rows.sort(key=lambda row: row[1] == "planned")

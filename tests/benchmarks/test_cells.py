@@ -11,7 +11,7 @@ from simulation import MIB, TIME, Simulation, method
 from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
 from benchmarks.measure.estimates import expected_first_call
-from benchmarks.measure.order import balanced_order
+from benchmarks.measure.sampler import balanced_order
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
