@@ -44,9 +44,9 @@ def _execute(command: Run | Compare) -> int:
 
         return run.main(command)
     if command.against is None:
-        from benchmarks import runs
+        from benchmarks import comparison
 
-        return runs.main(*command.files(), command.threshold)
+        return comparison.main(*command.files(), command.threshold)
     from benchmarks import against
 
     return against.main(command)

@@ -18,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import truth
 from benchmarks.peers import METHODS, Method, Trainer
-from benchmarks.plan import default, distinct_batches, left_out
+from benchmarks.plan import default, distinct_batches
 from benchmarks.results import Setting
 from benchmarks.workloads import workload_of
 
@@ -42,8 +42,7 @@ CASES = [
         ],
     )
     for setting in CELLS.values()
-    for method in METHODS
-    if left_out(PROFILE, method, setting) is None
+    for method in PROFILE.planned(setting, METHODS)
 ]
 
 

@@ -211,9 +211,8 @@ class Sampler:
 
     def _without_slowest(self, instances: list[Instance], reason: Reason) -> list[Instance]:
         slowest = max(instances, key=lambda instance: instance.turn)
-        limit = "the run's time limit"
-        if reason is Reason.TOO_SLOW:
-            limit = f"this cell's share of {limit}"
+        share = "this cell's share of " if reason is Reason.TOO_SLOW else ""
+        limit = f"{share}the run's time limit"
         detail = f"a sample takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into {limit}"
         self._remove(slowest.method, reason, detail)
         return [instance for instance in instances if instance.method != slowest.method]

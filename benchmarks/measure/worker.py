@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks import machine, programs
 from benchmarks.instructions import counted
 from benchmarks.machine import without_paths
-from benchmarks.measure.messages import Built, Calibration, Task
+from benchmarks.measure.messages import Built, Task
 from benchmarks.peaks import Peaks, measure_peaks
 from benchmarks.peers import Trainer
 from benchmarks.results import Program
@@ -85,8 +85,12 @@ class Worker:
             self._programs[key] = programs.largest(new)
         return self._programs[key]
 
-    def calibrate(self, name: str, target: float) -> Calibration:
-        """Doubles the passes until they take half of `target` seconds, and scales from there."""
+    def calibrate(self, name: str, target: float) -> tuple[int, float, float | None]:
+        """Doubles the passes until they take half of `target` seconds, and scales from there.
+
+        Returns:
+            `passes`, `turn` and `instructions` of a `sampler.Instance`, these for a pass.
+        """
         trainer, batches = self._ready[name]
         passes, seconds = 1, self._timed(trainer, batches, 1)
         while seconds < target / 2:
@@ -99,7 +103,7 @@ class Worker:
             instructions = counted(partial(self._timed, trainer, batches, passes)) / passes
         except OSError:
             instructions = None  # the run says why
-        return Calibration(scaled, turn, instructions)
+        return scaled, turn, instructions
 
     def sample(self, name: str, passes: int) -> float:
         """Warms up, runs for some passes over the batches, and returns the seconds that these took.

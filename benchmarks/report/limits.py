@@ -40,13 +40,10 @@ def distances(results: Results, cells: Sequence[Cell]) -> Drawing:
     axes.axvline(1, color=COLOURS["dim"], linewidth=1, zorder=1)
     axes.set(xscale="log", ylim=(len(cells) - 0.4, -0.6))
     axes.set_xlabel("time / time of C++ on one core", loc="right")  # longer than the axis
-    axes.set_yticks(range(len(cells)), [_label(cell) for cell in cells], fontsize=10)
+    labels = [cell.setting.key.removeprefix("classification ") for cell in cells]
+    axes.set_yticks(range(len(cells)), labels, fontsize=10)
     set_ticks(axes.xaxis, round_ticks(*axes.get_xlim(), most=4), "{:g}".format)
     axes.grid()
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside lower left", ncols=2, handlelength=1)
     return Drawing(figure, "; ".join(described))
-
-
-def _label(cell: Cell) -> str:
-    return cell.setting.key.removeprefix("classification ")
