@@ -11,7 +11,6 @@ runs. What is lost in it can be seen by `compare --against`, which runs both sid
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.arguments import Compare
 from benchmarks.machine import differences
 from benchmarks.report import words
+from benchmarks.report.terminal import TONES
 from benchmarks.report.verdicts import Verdict
 from benchmarks.results import Blocks, Measurement, Program, Results, load
 from benchmarks.significance import FALSE, Effect, Finding, judge, unpaired
 
-STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
 MOST = 30  # lines of a list
 INSTRUCTIONS = 0.01  # relative: threads that wait for work take a few
 
@@ -179,23 +179,21 @@ def _table(changes: Sequence[Change]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for (setting, method, *sides), (ratio, p, _), verdict in changes:
         medians = [float(np.median([t for b in side.times for t in b])) for side in sides]
-        found = Text(words.ratio(ratio), STYLES[verdict]).append(f"\n{p:.1g}", "dim")
+        found = Text(words.ratio(ratio), TONES[verdict]).append(f"\n{p:.1g}", "dim")
         table.add_row(Text(setting), Text(method), *map(words.seconds, medians), found)
     return table
 
 
-def main(old: Path, new: Path, threshold: float) -> int:
-    """Compares two files, prints the result, and returns the exit code.
-
-    Returns:
-        0 if nothing has become slower, 1 if something has.
+def main(command: Compare) -> int:
+    """Compares two stored runs, prints the result, and returns the exit code, as `show` does.
 
     Raises:
         OSError: A file cannot be read.
         ValueError: A file holds something else, is damaged, or has another version of the schema;
             or the runs cannot be compared.
     """
-    return show(compare(load(old), load(new), threshold), threshold)
+    old, new = map(load, command.files())
+    return show(compare(old, new, command.threshold), command.threshold)
 
 
 def compare(old: Results, new: Results, threshold: float) -> Comparison:
@@ -209,7 +207,13 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
     Raises:
         ValueError: No such method was timed in both runs, or no other one; or none in two blocks.
     """
-    pairs = list(_pairs(old, new))
+    before = {(cell.setting.key, m.method): m for cell in old.cells for m in cell.measurements}
+    pairs = [
+        Pair(cell.setting.key, later.method, _side(first), _side(later))
+        for cell in new.cells
+        for later in cell.measurements
+        if (first := before.get((cell.setting.key, later.method)))
+    ]
     ours = [pair for pair in pairs if pair.method in new.ours]
     controls = [pair for pair in pairs if pair.method not in new.ours]
     judged, seen, left = changes(ours, controls, unpaired, threshold)
@@ -224,14 +228,6 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
     missing = _missing(old, new), _missing(new, old)
     counted = program_changes(ours, *sides)
     return Comparison(judged, seen, counted, differences(*sides), *missing, left)
-
-
-def _pairs(old: Results, new: Results) -> Iterator[Pair]:
-    before = {(cell.setting.key, m.method): m for cell in old.cells for m in cell.measurements}
-    for cell in new.cells:
-        for later in cell.measurements:
-            if first := before.get((cell.setting.key, later.method)):
-                yield Pair(cell.setting.key, later.method, _side(first), _side(later))
 
 
 def _side(measurement: Measurement) -> Side:

@@ -119,7 +119,6 @@ def _measure(command: Run, profile: Profile, results: Results, folder: Path) -> 
 
 def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
     """Writes the results, puts them in their place if they are complete, and prints the table."""
-    interrupted = results.interrupted == "Ctrl-C"
     if not results.cells:
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -140,4 +139,4 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
             f"saved: {folder}; ended by {results.interrupted} after {reached} of "
             f"{len(results.planned)} cells. To continue: {results.command} --resume"
         )
-    return 130 if interrupted else 0
+    return 130 if results.interrupted == "Ctrl-C" else 0

@@ -164,11 +164,9 @@ class Sampler:
     def _calibrate(self, instances: list[Instance]) -> list[Instance]:
         for instance in instances:
             self._show(f"calibrating {instance.name}")
-            target = self._profile.sample * instance.method.longer
-            with self._out_if_it_fails(instance.method, alone=False):
-                found = self._pool.call(
-                    instance.method.process, Worker.calibrate, instance.name, target
-                )
+            method, target = instance.method, self._profile.sample * instance.method.longer
+            with self._out_if_it_fails(method, alone=False):
+                found = self._pool.call(method.process, Worker.calibrate, instance.name, target)
             instance.passes, instance.turn, counted = found
             instance.instructions = counted and counted / self._steps_of(instance)
         return instances
@@ -178,12 +176,10 @@ class Sampler:
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
-                with self._out_if_it_fails(instance.method, alone=False):
-                    seconds = self._pool.call(
-                        instance.method.process, Worker.sample, instance.name, instance.passes
-                    )
-                steps = instance.passes * self._steps_of(instance)
-                instance.times.append(seconds / steps)
+                method, passes = instance.method, instance.passes
+                with self._out_if_it_fails(method, alone=False):
+                    seconds = self._pool.call(method.process, Worker.sample, instance.name, passes)
+                instance.times.append(seconds / (passes * self._steps_of(instance)))
         return instances
 
     def _steps_of(self, instance: Instance) -> int:

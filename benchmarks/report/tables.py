@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from benchmarks.derived import steps_to_break_even
 from benchmarks.report import verdicts, words
-from benchmarks.report.groups import Curve, curves
+from benchmarks.report.groups import Curve
 from benchmarks.report.verdicts import Standing, having, standing
 from benchmarks.results import Absence, Cell, Goal, Measurement, Results
 
@@ -195,12 +195,8 @@ def _where(keys: Sequence[str]) -> str:
     return f"{words.count(len(keys), 'cell')}, such as {keys[0]}"
 
 
-def first_calls(results: Results) -> list[Table]:
+def first_calls(results: Results, curve: Curve) -> Table:
     """Shows, by depth, the time from the built model to the end of its first step."""
-    return [_first_calls(results, curve) for curve in curves(results, "depth")]
-
-
-def _first_calls(results: Results, curve: Curve) -> Table:
     found = {method: [cell.of(method) for cell in curve.cells] for method in results.methods}
     rows = [
         [method, *(words.seconds(m.first_call if m else None) for m in measured)]

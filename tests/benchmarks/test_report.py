@@ -504,7 +504,8 @@ def test_all_methods_are_shown_side_by_side_with_times_and_ratios(results: Resul
 
 def test_what_compiling_costs_is_shown_by_depth(results: Results) -> None:
     (curve,) = groups.curves(results, "depth")
-    (table,) = tables.first_calls(results)
+    (curve,) = groups.curves(results, "depth")
+    table = tables.first_calls(results, curve)
     assert table.header == ["method", *map(str, curve.x)]
     assert [row[0] for row in table.rows] == list(METHODS)
     for method, *texts in table.rows:
