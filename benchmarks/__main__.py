@@ -44,12 +44,10 @@ def _execute(command: Run | Compare) -> int:
 
         return run.main(command)
     if command.against is None:
-        from benchmarks import runs
-
-        return runs.main(*command.files(), command.threshold)
-    from benchmarks import against
-
-    return against.main(command)
+        from benchmarks.comparison import main as compare
+    else:
+        from benchmarks.against import main as compare
+    return compare(command)
 
 
 if __name__ == "__main__":

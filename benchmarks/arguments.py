@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 
 import tyro
 
-from benchmarks.folder import RESULTS, check_replaceable, unfinished
+from benchmarks.results import RESULTS, check_replaceable, unfinished
 
 PROGRAM = "python -m benchmarks"
 HOW_FAR = tyro.conf.create_mutex_group(required=False)

@@ -10,7 +10,7 @@ processor's are printed with their quartiles.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -73,24 +73,24 @@ def from_disk(size: int, folder: Path) -> Pair:
     return partial(fit, key=jax.random.key(1)), fit_batches
 
 
-def compared(pair: Pair, steps: int, rounds: int) -> Iterator[tuple[str, str]]:
-    """Times both in turn; yields what each of the clocks says."""
+def compare(what: str, size: int, pair: Pair, steps: int, rounds: int) -> None:
+    """Times both in turn, and prints what each of the clocks says."""
     times = in_turn([partial(wall_and_processor, train) for train in pair], rounds)
     for clock, (fit, batches) in zip(("wall", "processor"), np.moveaxis(times, 2, 0), strict=True):
         step = 1e6 * np.median(fit) / steps
-        yield clock, f"{quartiles(batches / fit)} times as long as fit's {step:.0f} us a step"
+        said = f"{quartiles(batches / fit)} times as long as fit's {step:.0f} us a step"
+        print(f"batch {size}, {clock}: {what} takes {said}", flush=True)
 
 
 def main(rounds: int = 21) -> None:
     """Prints a line for each size of the batches, from memory and from disk, and each clock."""
     print(f"JAX {jax.__version__}")
     for size, steps in IN_MEMORY.items():
-        for clock, said in compared(from_memory(size), steps, rounds):
-            print(f"batch {size}, {clock}: fit_batches takes {said}", flush=True)
+        compare("fit_batches", size, from_memory(size), steps, rounds)
     for size, steps in ON_DISK.items():
         with tempfile.TemporaryDirectory() as folder:
-            for clock, said in compared(from_disk(size, Path(folder)), steps, rounds):
-                print(f"batch {size}, {clock}: fit_batches from disk takes {said}", flush=True)
+            pair = from_disk(size, Path(folder))
+            compare("fit_batches from disk", size, pair, steps, rounds)
 
 
 if __name__ == "__main__":

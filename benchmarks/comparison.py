@@ -3,6 +3,10 @@
 All times of a comparison are judged as one family (`significance`). One has changed where its p
 value, corrected for their number, is at most 5 %, and |ratio - 1| exceeds the threshold. What XLA
 says of a program does not vary: any difference is listed.
+
+Two runs as they are stored share no rounds, so the drift of the machine between them is in every
+ratio. Jaxpercep's own methods are judged; the others show the drift, for they are the same in both
+runs. What is lost in it can be seen by `compare --against`, which runs both sides in turn.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +19,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.arguments import Compare
+from benchmarks.machine import differences
 from benchmarks.report import words
+from benchmarks.report.terminal import TONES
 from benchmarks.report.verdicts import Verdict
-from benchmarks.results import Blocks, Program
-from benchmarks.significance import FALSE, Effect, Finding, judge
+from benchmarks.results import Blocks, Measurement, Program, Results, load
+from benchmarks.significance import FALSE, Effect, Finding, judge, unpaired
 
-STYLES = {"slower": "red", "faster": "green", "no difference": "dim"}
 MOST = 30  # lines of a list
 INSTRUCTIONS = 0.01  # relative: threads that wait for work take a few
 
@@ -173,6 +179,71 @@ def _table(changes: Sequence[Change]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for (setting, method, *sides), (ratio, p, _), verdict in changes:
         medians = [float(np.median([t for b in side.times for t in b])) for side in sides]
-        found = Text(words.ratio(ratio), STYLES[verdict]).append(f"\n{p:.1g}", "dim")
+        found = Text(words.ratio(ratio), TONES[verdict]).append(f"\n{p:.1g}", "dim")
         table.add_row(Text(setting), Text(method), *map(words.seconds, medians), found)
     return table
+
+
+def main(command: Compare) -> int:
+    """Compares two stored runs, prints the result, and returns the exit code, as `show` does.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: A file holds something else, is damaged, or has another version of the schema;
+            or the runs cannot be compared.
+    """
+    old, new = map(load, command.files())
+    return show(compare(old, new, command.threshold), command.threshold)
+
+
+def compare(old: Results, new: Results, threshold: float) -> Comparison:
+    """Compares jaxpercep's methods in every cell that both runs have.
+
+    Args:
+        old: the earlier run.
+        new: the later one.
+        threshold: the least |ratio - 1| that counts.
+
+    Raises:
+        ValueError: No such method was timed in both runs, or no other one; or none in two blocks.
+    """
+    before = {(cell.setting.key, m.method): m for cell in old.cells for m in cell.measurements}
+    pairs = [
+        Pair(cell.setting.key, later.method, _side(first), _side(later))
+        for cell in new.cells
+        for later in cell.measurements
+        if (first := before.get((cell.setting.key, later.method)))
+    ]
+    ours = [pair for pair in pairs if pair.method in new.ours]
+    controls = [pair for pair in pairs if pair.method not in new.ours]
+    judged, seen, left = changes(ours, controls, unpaired, threshold)
+    if not judged or not seen:
+        what = "a method that is not" if judged else "a method of"
+        raise ValueError(
+            f"nothing was compared, for that takes {what} jaxpercep's in two blocks of the same "
+            f"cell in both runs. The old one's command was {old.command!r}, the new one's "
+            f"{new.command!r}; a quick run has one block. compare --against needs no stored run."
+        )
+    sides = old.environment, new.environment
+    missing = _missing(old, new), _missing(new, old)
+    counted = program_changes(ours, *sides)
+    return Comparison(judged, seen, counted, differences(*sides), *missing, left)
+
+
+def _side(measurement: Measurement) -> Side:
+    return Side(measurement.times, measurement.program, measurement.instructions)
+
+
+def _missing(run: Results, other: Results) -> list[str]:
+    """Lists the cells of a run that the other one lacks, and the methods, cell by cell."""
+    found = []
+    there = {cell.setting.key: cell for cell in other.cells}
+    for cell in run.cells:
+        if (counterpart := there.get(cell.setting.key)) is None:
+            found.append(cell.setting.key)
+            continue
+        for method in (m.method for m in cell.measurements if not counterpart.of(m.method)):
+            absences = [*counterpart.absences, *other.absences]
+            why = next((f" ({a.kind}: {a.detail})" for a in absences if a.method == method), "")
+            found.append(f"{cell.setting.key}: {method}{why}")
+    return found

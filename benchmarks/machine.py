@@ -80,11 +80,9 @@ def quota(root: Path = ROOT) -> float | None:
 
 
 def _group_quota(folder: Path) -> list[float]:
-    limits = (_read(folder / "cpu.max") or "").split()  # "200000 100000", or "max 100000"
-    if not limits:
-        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # -1: not limited
-        limits = [text.strip() for name in files if (text := _read(folder / name))]
-    if len(limits) != 2 or limits[0] in ("max", "-1"):
+    names = "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"  # "200000 100000" in one or two
+    limits = " ".join(_read(folder / name) or "" for name in names).split()[:2]
+    if len(limits) != 2 or limits[0] in ("max", "-1"):  # not limited
         return []
     return [int(limits[0]) / int(limits[1])]
 
@@ -92,6 +90,7 @@ def _group_quota(folder: Path) -> list[float]:
 def describe(root: Path = ROOT) -> dict[str, Any]:
     """Records a run's environment, as far as it is known before the run."""
     first, _, _ = (_read(root / "proc/cpuinfo") or "").partition("\n\n")  # processor of several
+    governor = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     lines = (line.partition(":") for line in first.splitlines())
     info = {name.strip(): value.strip() for name, _, value in lines}
     return {
@@ -100,9 +99,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "cores": len(cores()),
         "affinity": affinity(),
         "cgroup_quota": quota(root),
-        "governor": (
-            _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown"
-        ).strip(),
+        "governor": (governor or "unknown").strip(),
         "load_before": load(),
         "versions": _versions(),
         "variables": {

@@ -1,4 +1,4 @@
-"""The record of a run: what `results.json` holds, and how it is read and written.
+"""The record of a run: its folder, what `results.json` there holds, and how that is written.
 
 Times are seconds, memory is bytes, rates are per second, ratios are dimensionless. A number that
 was not measured is None, and a note says why.
@@ -19,6 +19,13 @@ SCHEMA = 4
 """Version of the schema of `results.json`; a file of another version is refused."""
 
 DIGITS = 5  # significant ones in the file: a sample varies in its third
+
+RESULTS = "results.json"
+CONTENT = {RESULTS, "report.html", "report.md", "pictures"}  # of the folder
+
+
+# What jaxpercep gives is imported in functions: an older one, which a process of `compare` imports
+# beside this file, may lack it.
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -165,6 +172,11 @@ class Reason(Enum):
     NO_ANSWER = "no answer"  # within the patience of the profile
     WRONG = "wrong"  # its result is not that of float64 truth
     FAILED = "failed"  # it raised, or its process ended
+
+    @property
+    def planned(self) -> bool:
+        """Whether it was known before the run."""
+        return self in list(Reason)[:6]
 
 
 class Absence(Record, frozen=True):
@@ -314,12 +326,30 @@ class Results(Record):
         return floors[len(floors) // 2] if floors else 0.0
 
 
+def unfinished(folder: Path) -> Path:
+    """Returns where a run is kept, beside its folder, until every planned cell is measured."""
+    return folder.with_name(folder.name + ".unfinished")
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises a `ValueError` unless a run's results may be written to `folder`.
+
+    They may where nothing is there, an empty folder, or the results of a run with no other files
+    beside them; in a folder that can be written to.
+    """
+    from jaxpercep._files import writing
+
+    writing.check_replaceable(folder, "benchmark run", RESULTS, CONTENT)
+    if (folder / RESULTS).exists():
+        load(folder / RESULTS)
+
+
 def save(results: Results, path: Path) -> None:
     """Writes the results, to `DIGITS` digits; the file that was there stays whole until then."""
-    # Not above: the processes of an older jaxpercep import this file, and it may lack them.
     from jaxpercep._files.writing import write_whole
 
-    fields = _rounded(msgspec.to_builtins(results))
+    exact = json.dumps(msgspec.to_builtins(results))
+    fields = json.loads(exact, parse_float=_rounded, parse_constant=_rounded)
     write_whole(path, "{\n" + ",\n".join(_lines(fields)) + "\n}\n")
 
 
@@ -354,17 +384,10 @@ class _Version(msgspec.Struct):
     schema: int
 
 
-def _rounded(value: Any) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            raise ValueError(f"a result is {value}: expected a finite number.")
-        case float():
-            return float(f"{value:.{DIGITS}g}")
-        case list() | tuple():
-            return [_rounded(item) for item in value]
-        case dict():
-            return {key: _rounded(item) for key, item in value.items()}
-    return value
+def _rounded(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"a result is {value}: expected a finite number.")
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _lines(fields: dict[str, Any]) -> Iterator[str]:

@@ -10,14 +10,13 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.arguments import PROGRAM, Run, UsageError
-from benchmarks.folder import RESULTS, unfinished
 from benchmarks.machine import Usage
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.progress import progress_bar
 from benchmarks.measure.runner import Runner
 from benchmarks.peers import METHODS, Method
 from benchmarks.plan import PROFILES, Profile
-from benchmarks.results import SCHEMA, Absence, Reason, Results, load, save
+from benchmarks.results import RESULTS, SCHEMA, Absence, Reason, Results, load, save, unfinished
 from jaxpercep._files.writing import replace_folder
 
 
@@ -120,7 +119,6 @@ def _measure(command: Run, profile: Profile, results: Results, folder: Path) -> 
 
 def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
     """Writes the results, puts them in their place if they are complete, and prints the table."""
-    interrupted = results.interrupted == "Ctrl-C"
     if not results.cells:
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -141,4 +139,4 @@ def _finish(command: Run, results: Results, folder: Path, before: Usage) -> int:
             f"saved: {folder}; ended by {results.interrupted} after {reached} of "
             f"{len(results.planned)} cells. To continue: {results.command} --resume"
         )
-    return 130 if interrupted else 0
+    return 130 if results.interrupted == "Ctrl-C" else 0

@@ -123,9 +123,7 @@ def moderated(effects: Sequence[Effect]) -> tuple[Floats, Floats]:
 
 def _prior_freedom(excess: float) -> float:
     """Solves trigamma(freedom / 2) = excess; without any excess, all variances are the same."""
-
-    def gap(half: float) -> float:
-        return float(special.polygamma(1, half)) - excess
-
     low, high = 1e-3, 1e6
-    return 2 * (high if gap(high) >= 0 else float(optimize.brentq(gap, low, high)))
+    if special.polygamma(1, high) >= excess:
+        return 2 * high
+    return 2 * float(optimize.brentq(lambda half: special.polygamma(1, half) - excess, low, high))

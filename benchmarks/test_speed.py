@@ -8,7 +8,6 @@ marks, for `-m`. All methods share this process, where the threads of two framew
 timed one after the other: for ratios that survive review use `python -m benchmarks`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from timeit import timeit
 from typing import Any
@@ -19,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import truth
 from benchmarks.peers import METHODS, Method, Trainer
-from benchmarks.plan import default, distinct_batches, left_out
+from benchmarks.plan import default, distinct_batches
 from benchmarks.results import Setting
 from benchmarks.workloads import workload_of
 
@@ -43,8 +42,7 @@ CASES = [
         ],
     )
     for setting in CELLS.values()
-    for method in METHODS
-    if left_out(PROFILE, method, setting) is None
+    for method in PROFILE.planned(setting, METHODS)
 ]
 
 
@@ -58,14 +56,32 @@ def test_step(
     benchmark: BenchmarkFixture,
     pytestconfig: pytest.Config,
 ) -> None:
-    """Times a method that has been shown to compute the right thing."""
+    """Times a method that has been shown to compute the right thing.
+
+    The rounds are as long, and as many, as the options say. Each is one call, of as many passes
+    over the batches as fill it: what runs all steps in one program cannot be called a step at a
+    time, which is what pytest-benchmark would do.
+    """
     del depth  # which follows from the network, and is there to group by
     setting, chosen = CELLS[f"{workload} {network} batch {batch}"], BY_NAME[method]
     if absence := chosen.not_installed():
         pytest.skip(absence.detail)
     trainer, batches = _checked(setting, chosen)
     steps, run = distinct_batches(setting), partial(trainer.run, batches)
-    result = _timed(benchmark, pytestconfig, run, steps, chosen.longer)
+    option = pytestconfig.getoption
+    least, most = (float(option(f"benchmark_{name}_time")) for name in ("min", "max"))
+    passes, seconds = 1, timeit(partial(run, 1), number=1)
+    while benchmark.enabled and seconds < chosen.longer * least:
+        passes *= 2
+        seconds = timeit(partial(run, passes), number=1)
+
+    def count_steps() -> None:
+        if benchmark.stats is not None:  # it is None with --benchmark-disable
+            benchmark.stats.iterations = passes * steps  # by which it divides
+
+    rounds = max(option("benchmark_min_rounds"), round(most / seconds))
+    # Threads that have slept are woken on one core: the first two rounds are not counted.
+    result = benchmark.pedantic(run, (passes,), setup=count_steps, rounds=rounds, warmup_rounds=2)
     assert np.isfinite(trainer.losses(result)).all(), "the training diverged while it was timed"
 
 
@@ -81,30 +97,3 @@ def _checked(setting: Setting, method: Method) -> tuple[Trainer, Any]:
     wrong = truth.check(initial, trainer.parameters(), losses, reference)
     assert wrong is None, f"{method.name} is refused: {wrong}"
     return trainer, batches
-
-
-def _timed(
-    benchmark: BenchmarkFixture,
-    config: pytest.Config,
-    run: Callable[[int], Any],
-    steps: int,
-    longer: int,
-) -> Any:
-    """Times rounds as long, and as many, as the options say, and returns the result of the last.
-
-    A round is one call, of as many passes over the `steps` batches as fill it: what runs all steps
-    in one program cannot be called a step at a time, which is what pytest-benchmark would do.
-    """
-    least, most = (float(config.getoption(f"benchmark_{name}_time")) for name in ("min", "max"))
-    passes, seconds = 1, timeit(partial(run, 1), number=1)
-    while benchmark.enabled and seconds < longer * least:
-        passes *= 2
-        seconds = timeit(partial(run, passes), number=1)
-
-    def count_steps() -> None:
-        if benchmark.stats is not None:  # it is None with --benchmark-disable
-            benchmark.stats.iterations = passes * steps  # by which it divides
-
-    rounds = max(config.getoption("benchmark_min_rounds"), round(most / seconds))
-    # Threads that have slept are woken on one core: the first two rounds are not counted.
-    return benchmark.pedantic(run, (passes,), setup=count_steps, rounds=rounds, warmup_rounds=2)

@@ -3,9 +3,11 @@
 Written by hand in NumPy, so that it shares no code with the methods it judges.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.linalg import norm
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
@@ -40,7 +42,7 @@ def reference(workload: Workload, initial: Parameters, x: Floats, y: Targets) ->
     if workload.activation == "relu" or workload.optimizer == "adam":
         other_losses, others = train(workload, initial, x, y, other_side=True)
         pairs = zip(_leaves(others), _leaves(parameters), strict=True)
-        undecided[:-1] = [np.linalg.norm(other - leaf) for other, leaf in pairs]
+        undecided[:-1] = [norm(other - leaf) for other, leaf in pairs]
         undecided[-1] = np.abs(other_losses - losses).max()
     return Reference(losses, parameters, undecided)
 
@@ -92,7 +94,7 @@ def value_and_grad(
     With d_k = dL/dz_k: dw_k = h_k-1^T d_k, db_k = sum of d_k over the batch, and
     d_k-1 = (d_k w_k^T) f'(z_k-1).
     """
-    value = {"relu": _relu, "tanh": np.tanh, "sigmoid": expit}[workload.activation]
+    value = {"relu": partial(np.maximum, 0), "tanh": np.tanh, "sigmoid": expit}[workload.activation]
     last = len(parameters) - 1
     h, zs = [x], list[Floats]()
     for k, (w, b) in enumerate(parameters):
@@ -158,7 +160,7 @@ def _errors(
     leaves = zip(_leaves(initial), _leaves(trained), _leaves(truth.parameters), strict=True)
     rounding = len(truth.losses) * ULP / BOUND
     pairs = [
-        (_norm(came - true), _norm(true - first) + rounding * _norm(true))
+        (norm(came - true), norm(true - first) + rounding * norm(true))
         for first, came, true in leaves
     ]
     pairs.append((np.abs(losses - truth.losses).max(), np.abs(truth.losses).max()))
@@ -193,10 +195,6 @@ def _loss(kind: str, p: Floats, y: Targets) -> tuple[float, Floats]:
     return (np.logaddexp(0, p) - y * p).mean(), (expit(p) - y) / p.size
 
 
-def _relu(z: Floats) -> Floats:
-    return np.maximum(z, 0)
-
-
 def _slope(kind: str, z: Floats, h: Floats, doubt: float) -> Floats | NDArray[np.bool_]:
     """Returns f'(z), with h = f(z)."""
     if kind == "relu":
@@ -220,10 +218,6 @@ def _named(k: int) -> str:
 
 def _rms(a: Floats) -> float:
     return float(np.sqrt(np.mean(a * a)))
-
-
-def _norm(a: Floats) -> float:
-    return float(np.linalg.norm(a))
 
 
 def _leaves(parameters: Parameters) -> list[Floats]:

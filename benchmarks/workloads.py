@@ -78,7 +78,13 @@ class Workload:
                 features to 1.
         """
         if self.loss == "binary":
-            return self._xor(setting, steps)
+            if (setting.sizes[0], setting.sizes[-1], setting.batch) != (2, 1, 4):
+                raise ValueError(
+                    f"setting {setting.key!r}: the data of {self.name!r} are the four points of "
+                    "XOR; expected sizes from 2 to 1, as (2, 2, 1), and batch 4."
+                )
+            x, y = XOR
+            return np.tile(x, (steps, 1, 1)), np.tile(y[:, None], (steps, 1, 1))
         rng = np.random.default_rng([seed, 1])
         n, m = setting.sizes[0], setting.sizes[-1]
         teacher = rng.normal(size=(n, m)) / np.sqrt(n)
@@ -87,15 +93,6 @@ class Workload:
         if self.loss == "softmax":
             return x, y.argmax(-1).astype(np.int32)
         return x, np.tanh(y).astype(np.float32)
-
-    def _xor(self, setting: Setting, steps: int) -> tuple[Floats, Targets]:
-        if (setting.sizes[0], setting.sizes[-1], setting.batch) != (2, 1, 4):
-            raise ValueError(
-                f"setting {setting.key!r}: the data of {self.name!r} are the four points of XOR; "
-                "expected sizes from 2 to 1, as (2, 2, 1), and batch 4."
-            )
-        x, y = XOR
-        return np.tile(x, (steps, 1, 1)), np.tile(y[:, None], (steps, 1, 1))
 
 
 WORKLOADS: dict[str, Workload] = {

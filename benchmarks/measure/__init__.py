@@ -8,7 +8,6 @@ From a run down to a message, each module imports only those below it:
     cells         one cell: its samples, and the dispatch and memory beside them
     estimates     of the time that a cell takes, and a first call
     sampler       the methods of a cell: built, checked, and timed in rounds
-    order         the order of the methods in each round
     sides         of a comparison: what each runs, and where that comes from
     pool          the worker processes, one for each framework, and the calls to them
     worker        the functions that run in a worker process

@@ -64,7 +64,7 @@ class CellMeasurer:
         instances = sampler.sample(seconds)
         cell.absences += sampler.absences
         for instance in instances:
-            if instance.second:
+            if instance.name == again(instance.method.name):
                 cell.again, cell.null_method = [instance.times], instance.method.name
             else:
                 cell.measurements.append(_measurement(cell, instance, self._seed(cell)))
@@ -147,8 +147,7 @@ class CellMeasurer:
         """Adds the cost of a call beside the computation: a step of the smallest such network."""
         setting, profile = cell.setting, self.profile
         if not profile.has_dispatch(setting):
-            note = f"a {profile.name} run does not measure it in this cell"
-            cell.notes.append(f"dispatch: {note}")
+            cell.notes.append(f"dispatch: a {profile.name} run does not measure it in this cell")
             return
         kind = setting.workload, setting.depth
         alike = (c for c in earlier if (c.setting.workload, c.setting.depth) == kind)
@@ -177,8 +176,8 @@ class CellMeasurer:
     def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:
         """Adds the peak memory of each method, in a process that has done nothing else."""
         if cell.setting.key not in self.profile.memory:
-            note = f"a {self.profile.name} run does not measure it in this cell"
-            cell.notes.append(f"peak memory: {note}")
+            name = self.profile.name
+            cell.notes.append(f"peak memory: a {name} run does not measure it in this cell")
             return
         if self.pool.clock() > deadline:
             cell.notes.append(f"peak memory: {OUT_OF_TIME}")

@@ -23,23 +23,21 @@ FRESH = 5.0  # seconds to start a process, with one on each core
 GOAL = 2.0  # seconds for each method and batch size
 
 
-def cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """Estimates the seconds that a cell takes in the first block."""
-    return sampling_cost(profile, setting, methods) + beside_cost(profile, setting, methods)
+def cost(profile: Profile, setting: Setting, methods: Sequence[Method], block: int) -> float:
+    """Estimates the seconds that a cell takes in a block, counted from 0."""
+    beside = 0.0 if block else beside_cost(profile, setting, methods)
+    return sampling_cost(profile, setting, methods, block) + beside
 
 
-def sampling_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
+def sampling_cost(
+    profile: Profile, setting: Setting, methods: Sequence[Method], block: int = 0
+) -> float:
     """Estimates the part of it in which the methods are built, checked and timed in turn."""
-    instances = _instances(profile, setting, methods)
-    turns = sum(_turn(profile, setting, method) for method in instances)
-    return _start(profile, setting, instances) + (1 + profile.rounds) * turns
-
-
-def repeat_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
-    """Estimates the seconds that a cell takes in a later block, where JAX need not compile."""
-    instances = _instances(profile, setting, [one for one in methods if repeated(one, None)])
-    turns = sum(_turn(profile, setting, method) for method in instances)
-    return AGAIN * _start(profile, setting, instances) + REPEATS * turns
+    rounds, start = (REPEATS, AGAIN) if block else (1 + profile.rounds, 1.0)
+    found = [m for m in profile.planned(setting, methods) if not block or repeated(m, None)]
+    found += found[:1]  # takes part twice
+    turns = sum(_turn(profile, setting, method) for method in found)
+    return start * _start(profile, setting, found) + rounds * turns
 
 
 def beside_cost(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
@@ -81,12 +79,6 @@ def expected_first_call(cells: Sequence[Cell], method: str, setting: Setting) ->
     return found[deepest] + max(slope, 0.0) * (setting.depth - deepest)
 
 
-def _instances(profile: Profile, setting: Setting, methods: Sequence[Method]) -> list[Method]:
-    """Lists the methods of a cell, one of them twice."""
-    present = profile.planned(setting, methods)
-    return [*present, *present[:1]]
-
-
 def _turn(profile: Profile, setting: Setting, method: Method) -> float:
     """Estimates the time of a sample, with the warm-up before it."""
     step = step_flops(setting) / (SMALL_RATE if method.populations else RATE)
@@ -97,9 +89,7 @@ def _turn(profile: Profile, setting: Setting, method: Method) -> float:
 
 def _start(profile: Profile, setting: Setting, methods: Sequence[Method]) -> float:
     """Estimates the time of building, compiling and checking them; few compile what is too deep."""
-    slow, layers = (
-        sum(method.slow_to_compile for method in methods),
-        START_PER_LAYER * setting.depth,
-    )
+    slow = sum(method.slow_to_compile for method in methods)
+    layers = START_PER_LAYER * setting.depth
     each = START + (layers if layers < profile.first_call else 0.0)
     return len(methods) * each + slow * SLOW

@@ -43,20 +43,6 @@ class Built(NamedTuple):
     parameters: Parameters
 
 
-class Calibration(NamedTuple):
-    """The length of a sample.
-
-    Attributes:
-        passes: over the batches, that make a sample.
-        turn: seconds that it takes, with the warm-up before it.
-        instructions: of the processor, a pass; None where they cannot be counted.
-    """
-
-    passes: int
-    turn: float
-    instructions: float | None
-
-
 class CallError(Exception):
     """A call to a worker that had no result.
 

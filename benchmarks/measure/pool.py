@@ -11,15 +11,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Pipe
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 from benchmarks.machine import without_paths
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.worker import Worker
 from benchmarks.results import Reason
 
-P = ParamSpec("P")
 R = TypeVar("R")
+Args = TypeVarTuple("Args")
 
 POOL_SIZES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PJRT_NPROC")
 """The variables that limit the threads of OpenMP, OpenBLAS, MKL and XLA."""
@@ -52,12 +52,10 @@ class WorkerProcess:
                 process_group=0,  # out of reach of a terminal's Ctrl-C
             )
 
-    def send(
-        self, function: Callable[Concatenate[Worker, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+    def send(self, function: Callable[[Worker, *Args], Any], *args: *Args) -> None:
         """Sends a call of one of `Worker`'s functions."""
         with contextlib.suppress(BrokenPipeError):  # it has ended: `receive` says how
-            self._connection.send((function, args, kwargs))
+            self._connection.send((function, args))
 
     def receive(self, patience: float) -> Any:
         """Returns the result of the last call.
@@ -118,13 +116,7 @@ class WorkerPool:
 
     clock = staticmethod(time.perf_counter)
 
-    def call(
-        self,
-        process: str,
-        function: Callable[Concatenate[Worker, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    def call(self, process: str, function: Callable[[Worker, *Args], R], *args: *Args) -> R:
         """Calls one of `Worker`'s functions in a process, and returns its result.
 
         Raises:
@@ -133,7 +125,7 @@ class WorkerPool:
         worker = self._processes.get(process) or self._start(process)
         self._processes[process] = worker
         try:
-            worker.send(function, *args, **kwargs)
+            worker.send(function, *args)
             return worker.receive(self._patience)
         except CallError as failure:
             if failure.ended:
@@ -147,7 +139,7 @@ class WorkerPool:
         """Forgets in every process what was built there."""
         for process in list(self._processes):
             with contextlib.suppress(CallError):  # a process that has ended has forgotten it too
-                self.call(process, Worker.drop)
+                self.call(process, Worker.drop, None)
 
     def restart(self, programs: Path | None = None) -> None:
         """Ends every process; those to come keep what JAX compiles in that folder, if any."""

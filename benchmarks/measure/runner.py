@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure.cells import CellMeasurer, empty_cell
-from benchmarks.measure.estimates import cost, goals_cost, repeat_cost, sampling_cost
+from benchmarks.measure.estimates import cost, goals_cost, sampling_cost
 from benchmarks.measure.goals import train_to_goals
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
@@ -59,9 +59,7 @@ class Runner:
 
     def total(self) -> float:
         """Estimates the seconds that the whole run takes."""
-        return sum(self._cost(*block) for block in self._missing()) + goals_cost(
-            self.profile, self.methods
-        )
+        return sum(self._costs()) + goals_cost(self.profile, self.methods)
 
     def _missing(self) -> list[tuple[int, Setting]]:
         """Lists what is not measured yet: all cells of the first block, then those of the next."""
@@ -69,10 +67,8 @@ class Runner:
         settings, blocks = self.profile.settings, self.profile.blocks
         return [(n, s) for n in range(blocks) for s in settings if done.get(s.key, 0) <= n]
 
-    def _cost(self, block: int, setting: Setting) -> float:
-        if block:
-            return repeat_cost(self.profile, setting, self.methods)
-        return cost(self.profile, setting, self.methods)
+    def _costs(self) -> list[float]:
+        return [cost(self.profile, one, self.methods, block) for block, one in self._missing()]
 
     def _left(self) -> float:
         return self.seconds - (self.pool.clock() - self._start)
@@ -113,7 +109,7 @@ class Runner:
         peaks = Peaks(results.peak_gflops, results.copy_bandwidth)
         show = self._progress.show
         measurer = CellMeasurer(self.pool, self.profile, self.methods, peaks, results.seed, show)
-        costs, present = [self._cost(*each) for each in missing], 0
+        costs, present = self._costs(), 0
         for number, (block, setting) in enumerate(missing):
             if block != present:
                 present = block

@@ -1,13 +1,14 @@
 """The methods of one cell: each is built, shown to compute the same, and timed in turn with all."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec, TypeVar
+
+import numpy as np
 
 from benchmarks import truth
 from benchmarks.measure.messages import Built, CallError, Task
-from benchmarks.measure.order import balanced_order
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.worker import Worker, settle
 from benchmarks.peers import Method
@@ -19,9 +20,6 @@ from benchmarks.workloads import Floats, Parameters, network_of, sampled, worklo
 MIN_ROUNDS = 4  # of the first block: fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 
 @dataclass
 class Instance:
@@ -32,7 +30,6 @@ class Instance:
         method: of which it is an instance.
         built: the result of its first steps.
         error: their deviation from float64 truth.
-        second: whether it is the second instance of its method.
         passes: over the batches, that make a sample.
         turn: seconds that a sample takes, with the warm-up before it.
         instructions: of the processor, a step; None where they cannot be counted.
@@ -43,7 +40,6 @@ class Instance:
     method: Method
     built: Built
     error: float
-    second: bool = False
     passes: int = 0
     turn: float = 0.0
     instructions: float | None = None
@@ -129,22 +125,23 @@ class Sampler:
         found: list[Instance] = []
         for method in list(self._methods):
             # All are imported first: importing Flax makes JAX compile again what it has compiled.
-            self._try(method, Worker.load, method.module)
+            with self._out_if_it_fails(method):
+                self._pool.call(method.process, Worker.load, method.module)
         for method in list(self._methods):
             if self._pool.clock() > self._deadline:
                 self._remove(method, Reason.OUT_OF_TIME, OUT_OF_TIME)
             elif instance := self._build(method.name, method):
                 found.append(instance)
         twin = next((e for e in found if e.method.ours), found[0] if found else None)
-        if self._twice and twin and (second := self._build(again(twin.name), twin.method)):
-            second.second = True
-            found.append(second)
-        return found
+        second = self._build(again(twin.name), twin.method) if self._twice and twin else None
+        return [*found, second] if second else found
 
     def _build(self, name: str, method: Method) -> Instance | None:
         """Builds and checks an instance; None if the method is out, and the others are not hurt."""
         self._show(f"building {name}")
-        built = self._try(method, Worker.build, name, self.task(method))
+        built = None
+        with self._out_if_it_fails(method):
+            built = self._pool.call(method.process, Worker.build, name, self.task(method))
         if built is None:
             return None
         results = self._results(built)
@@ -167,8 +164,9 @@ class Sampler:
     def _calibrate(self, instances: list[Instance]) -> list[Instance]:
         for instance in instances:
             self._show(f"calibrating {instance.name}")
-            target = self._profile.sample * instance.method.longer
-            found = self._ask(instance, Worker.calibrate, instance.name, target)
+            method, target = instance.method, self._profile.sample * instance.method.longer
+            with self._out_if_it_fails(method, alone=False):
+                found = self._pool.call(method.process, Worker.calibrate, instance.name, target)
             instance.passes, instance.turn, counted = found
             instance.instructions = counted and counted / self._steps_of(instance)
         return instances
@@ -178,9 +176,10 @@ class Sampler:
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
-                seconds = self._ask(instance, Worker.sample, instance.name, instance.passes)
-                steps = instance.passes * self._steps_of(instance)
-                instance.times.append(seconds / steps)
+                method, passes = instance.method, instance.passes
+                with self._out_if_it_fails(method, alone=False):
+                    seconds = self._pool.call(method.process, Worker.sample, instance.name, passes)
+                instance.times.append(seconds / (passes * self._steps_of(instance)))
         return instances
 
     def _steps_of(self, instance: Instance) -> int:
@@ -208,41 +207,21 @@ class Sampler:
 
     def _without_slowest(self, instances: list[Instance], reason: Reason) -> list[Instance]:
         slowest = max(instances, key=lambda instance: instance.turn)
-        limit = "the run's time limit"
-        if reason is Reason.TOO_SLOW:
-            limit = f"this cell's share of {limit}"
+        share = "this cell's share of " if reason is Reason.TOO_SLOW else ""
+        limit = f"{share}the run's time limit"
         detail = f"a sample takes {slowest.turn:.2g} s: {MIN_ROUNDS} rounds do not fit into {limit}"
         self._remove(slowest.method, reason, detail)
         return [instance for instance in instances if instance.method != slowest.method]
 
-    def _try(
-        self,
-        method: Method,
-        function: Callable[Concatenate[Worker, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R | None:
-        """Calls the worker of a method; if the call fails, the method is out."""
+    @contextmanager
+    def _out_if_it_fails(self, method: Method, *, alone: bool = True) -> Generator[None]:
+        """Removes a method if a call to its worker fails, unless alone with what others built."""
         try:
-            return self._pool.call(method.process, function, *args, **kwargs)
+            yield
         except CallError as failure:
             self._remove(method, failure.reason, failure.detail)
-            if failure.ended:
+            if failure.ended or not alone:
                 raise StartOverError from failure
-            return None
-
-    def _ask(
-        self,
-        instance: Instance,
-        function: Callable[Concatenate[Worker, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Calls the worker of an instance; if the call fails, what was built is gone with it."""
-        result = self._try(instance.method, function, *args, **kwargs)
-        if result is None:
-            raise StartOverError
-        return result
 
     def _remove(self, method: Method, reason: Reason, detail: str) -> None:
         self._methods = [other for other in self._methods if other != method]
@@ -252,3 +231,25 @@ class Sampler:
 def again(name: str) -> str:
     """Returns the name of a second instance."""
     return f"{name}, again"
+
+
+def balanced_order(entries: int, rounds: int, seed: int) -> list[list[int]]:
+    """Draws random orders in which position and predecessor are balanced; one for each round.
+
+    Within each block of n rounds (2n if n is odd) every entry takes every position equally often,
+    and follows every other one equally often: caches and clocks, as a method leaves them, favour
+    none. Rows come in random order, under random names.
+
+    Source: Williams, "Experimental designs balanced for the estimation of residual effects of
+    treatments", Australian Journal of Scientific Research A2 (1949).
+    """
+    rng = np.random.default_rng(seed)
+    zigzag = [(k + 1) // 2 if k % 2 else -(k // 2) for k in range(entries)]  # 0, 1, -1, 2, -2, ...
+    square = (np.arange(entries)[:, None] + zigzag) % entries
+    if entries % 2:
+        square = np.concatenate([square, square[:, ::-1]])
+    found: list[list[int]] = []
+    while len(found) < rounds:
+        names = rng.permutation(entries)
+        found.extend(names[row].tolist() for row in rng.permutation(square))
+    return found[:rounds]

@@ -1,7 +1,7 @@
 """The process that trains: it builds methods, runs them, and reads the clock around them.
 
 Frameworks keep pools of threads that would meet in one process, so each has a process of its own.
-It takes `(function, args, kwargs)` from a pipe, the function one of `Worker`'s, and answers `(True,
+It takes `(function, args)` from a pipe, the function one of `Worker`'s, and answers `(True,
 result)` or `(False, detail)`.
 """
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks import machine, programs
 from benchmarks.instructions import counted
 from benchmarks.machine import without_paths
-from benchmarks.measure.messages import Built, Calibration, Task
+from benchmarks.measure.messages import Built, Task
 from benchmarks.peaks import Peaks, measure_peaks
 from benchmarks.peers import Trainer
 from benchmarks.results import Program
@@ -85,8 +85,12 @@ class Worker:
             self._programs[key] = programs.largest(new)
         return self._programs[key]
 
-    def calibrate(self, name: str, target: float) -> Calibration:
-        """Doubles the passes until they take half of `target` seconds, and scales from there."""
+    def calibrate(self, name: str, target: float) -> tuple[int, float, float | None]:
+        """Doubles the passes until they take half of `target` seconds, and scales from there.
+
+        Returns:
+            `passes`, `turn` and `instructions` of a `sampler.Instance`, these for a pass.
+        """
         trainer, batches = self._ready[name]
         passes, seconds = 1, self._timed(trainer, batches, 1)
         while seconds < target / 2:
@@ -99,7 +103,7 @@ class Worker:
             instructions = counted(partial(self._timed, trainer, batches, passes)) / passes
         except OSError:
             instructions = None  # the run says why
-        return Calibration(scaled, turn, instructions)
+        return scaled, turn, instructions
 
     def sample(self, name: str, passes: int) -> float:
         """Warms up, runs for some passes over the batches, and returns the seconds that these took.
@@ -171,8 +175,8 @@ class Worker:
         lines = status.read_text("utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
-    def drop(self, name: str | None = None) -> None:
-        """Forgets one method, or all."""
+    def drop(self, name: str | None) -> None:
+        """Forgets one method; all, if it is None."""
         if name is None:
             self._ready.clear()
         else:
@@ -199,11 +203,11 @@ def serve(connection: Connection, worker: Worker) -> None:
     """Calls functions of `Worker`, as they are asked for, until the other side hangs up."""
     while True:
         try:
-            function, args, kwargs = connection.recv()
+            function, args = connection.recv()
         except EOFError:
             return
         try:
-            answer = True, function(worker, *args, **kwargs)
+            answer = True, function(worker, *args)
         except Exception as error:
             answer = False, one_line(error)
         settle()

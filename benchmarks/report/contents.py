@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report import compiling, curves, groups, tables, words
+from benchmarks.report import curves, groups, tables, words
 from benchmarks.report.drawing import Drawing
 from benchmarks.report.heatmap import heat_map
 from benchmarks.report.limits import distances, with_limit
@@ -42,10 +42,11 @@ class Section:
 
 def contents(results: Results) -> list[Section]:
     """Returns the answer, and the other sections that have something to show."""
+    first_calls = [tables.first_calls(results, one) for one in groups.curves(results, "depth")]
     others = [
         Section("Cell by cell", "glance", tables=_glance(results)),
         every_method(results),
-        Section("Compiling", "compiling", tables=compiling.first_calls(results)),
+        Section("Compiling", "compiling", tables=first_calls),
         goals(results),
         every_number(results),
         left_out(results),
@@ -61,8 +62,7 @@ def answer(results: Results) -> Section:
         for grid in groups.grids(results)[:1]
     ]
     if cells := with_limit(results):
-        drawing = distances(results, cells)
-        panels.append(drawing.shown("Small networks, beside plain C++", "limit"))
+        panels.append(distances(results, cells).shown("Small networks, beside plain C++", "limit"))
     panels += [
         curves.summed_up(results, curve).shown(curve.title, sweep)
         for sweep in groups.SWEEPS
@@ -101,7 +101,7 @@ def goals(results: Results) -> Section:
         "Training on digits until the target is met. A larger batch cannot flatter this number: it "
         "needs fewer steps, but longer ones. Evaluating the target is not timed."
     ]
-    return Section("Time to accuracy", "goals", text, tables=compiling.goal_tables(results))
+    return Section("Time to accuracy", "goals", text, tables=tables.goal_tables(results))
 
 
 def every_number(results: Results) -> Section:
@@ -152,13 +152,12 @@ def machine(results: Results) -> Section:
         "matrix-product peak, float32": f"{words.number(results.peak_gflops)} GFLOP/s",
         "copy bandwidth": f"{words.bytes_(results.copy_bandwidth)}/s",
     }
-    folds = [
-        Section("What each method is", tables=[_listed("Methods", "method", results.methods)]),
-        Section(
-            "Everything that was recorded", tables=[_listed("As recorded", "fact", flat(recorded))]
-        ),
-    ]
     shown = _listed("Measured with", "fact", facts)
+    listed = {
+        "What each method is": _listed("Methods", "method", results.methods),
+        "Everything that was recorded": _listed("As recorded", "fact", flat(recorded)),
+    }
+    folds = [Section(title, tables=[table]) for title, table in listed.items()]
     return Section("Versions", "machine", tables=[shown], folds=folds)
 
 

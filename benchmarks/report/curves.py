@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from benchmarks.report import drawing, words
 from benchmarks.report.drawing import STYLE, Drawing
 from benchmarks.report.groups import Curve
-from benchmarks.report.palette import COLOURS, DASHES, LINES, MARKERS
+from benchmarks.report.palette import COLOURS, DASHES, HUES, LINES, MARKERS
 from benchmarks.report.verdicts import best_peer, fastest, limit
 from benchmarks.results import Cell, Interval, Measurement, Results
 
@@ -94,11 +94,10 @@ def draw(curve: Curve, lines: Sequence[Line], every: Sequence[Line]) -> Drawing:
 
 def _draw_bold(axes: Axes, one: Line, index: int) -> None:
     """Draws a line that stands out, with the interval of each point."""
-    colour = COLOURS[f"line-{index + 1}"]
-    style = {"color": colour, "marker": MARKERS[index], "linestyle": DASHES[index]}
+    style = {"color": HUES[index], "marker": MARKERS[index], "linestyle": DASHES[index]}
     _draw(axes, one, label=one.name, zorder=4 + index, **style)
     for x, y in one.points:
-        axes.vlines(x, y.low, y.high, color=colour, linewidth=1.5)
+        axes.vlines(x, y.low, y.high, color=HUES[index], linewidth=1.5)
 
 
 def _draw(axes: Axes, one: Line, **style: Any) -> None:

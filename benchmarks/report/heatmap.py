@@ -13,31 +13,18 @@ from matplotlib.patches import Patch, Rectangle
 from benchmarks.report import words
 from benchmarks.report.drawing import STYLE, WIDTH, Drawing, new_figure
 from benchmarks.report.groups import Grid
-from benchmarks.report.palette import COLOURS
+from benchmarks.report.palette import SCALE
 from benchmarks.report.verdicts import Standing, fastest_standing
 from benchmarks.results import Results
 
 EDGES = (1 / 2, 4 / 5, 1.0, 5 / 4, 2.0)
 """Boundaries between the steps of the scale, symmetric about 1 on a logarithmic axis."""
 
-KEY = {
-    "ratio-1": "under 1/2",
-    "ratio-2": "1/2 to 4/5",
-    "ratio-3": "4/5 to 1",
-    "ratio-4": "no difference",
-    "ratio-5": "1 to 5/4",
-    "ratio-6": "5/4 to 2",
-    "ratio-7": "over 2",
-}
-"""The meaning of each colour."""
-
-SAME = "ratio-4"
-
 
 class Tile(NamedTuple):
-    """One cell in the map: a colour of the palette, and a text."""
+    """One cell in the map: a step of the scale, and a text."""
 
-    colour: str
+    step: str
     text: str
 
 
@@ -48,9 +35,9 @@ def tiles(results: Results, grid: Grid) -> dict[tuple[int, int], Tile]:
 
 
 def _tile(found: Standing) -> Tile:
-    ratio, names = found.ratio.median, [name for name in KEY if name != SAME]
-    colour = SAME if found.verdict == "no difference" else names[bisect(EDGES, ratio)]
-    return Tile(colour, f"{ratio:.2f}")
+    ratio, same = found.ratio.median, "no difference"
+    steps = [step for step in SCALE if step != same]
+    return Tile(same if found.verdict == same else steps[bisect(EDGES, ratio)], f"{ratio:.2f}")
 
 
 @mpl.rc_context(fname=STYLE)
@@ -68,7 +55,7 @@ def heat_map(results: Results, grid: Grid) -> Drawing:
     axes.set_yticks(range(rows), map(str, grid.depths))
     axes.set(xlabel="batch size", ylabel="hidden layers")
     axes.spines[:].set_visible(False)
-    patches = [Patch(color=COLOURS[name], label=text) for name, text in KEY.items()]
+    patches = [Patch(color=colour, label=step) for step, colour in SCALE.items()]
     figure.legend(
         handles=patches, loc="outside lower left", ncols=3, handlelength=1.1, columnspacing=1.2
     )
@@ -79,6 +66,6 @@ def heat_map(results: Results, grid: Grid) -> Drawing:
 def _draw(axes: Axes, row: int, column: int, tile: Tile | None, size: float) -> None:
     if tile is not None:
         place = (column - 0.48, row - 0.47)
-        axes.add_patch(Rectangle(place, 0.96, 0.94, color=COLOURS[tile.colour], linewidth=0))
+        axes.add_patch(Rectangle(place, 0.96, 0.94, color=SCALE[tile.step], linewidth=0))
     text = words.NOTHING if tile is None else tile.text
     axes.text(column, row, text, ha="center", va="center", fontsize=size)

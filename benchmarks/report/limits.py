@@ -6,7 +6,7 @@ import matplotlib as mpl
 
 from benchmarks.report import words
 from benchmarks.report.drawing import STYLE, Drawing, new_figure, round_ticks, set_ticks
-from benchmarks.report.palette import COLOURS, MARKERS
+from benchmarks.report.palette import COLOURS, HUES, MARKERS
 from benchmarks.report.tables import spread
 from benchmarks.report.verdicts import best_peer, fastest
 from benchmarks.results import Cell, Results
@@ -32,22 +32,18 @@ def distances(results: Results, cells: Sequence[Cell]) -> Drawing:
     }
     for i, (name, chosen) in enumerate(sides.items()):
         found = {y: m.to_limit for y, m in enumerate(chosen) if m is not None and m.to_limit}
-        colour = COLOURS[f"line-{i + 1}"]
         medians = [ratio.median for ratio in found.values()]
-        axes.plot(medians, [*found], MARKERS[i], color=colour, label=name, zorder=3)
+        axes.plot(medians, [*found], MARKERS[i], color=HUES[i], label=name, zorder=3)
         for y, ratio in found.items():
-            axes.hlines(y, ratio.low, ratio.high, color=colour, linewidth=1.5)
+            axes.hlines(y, ratio.low, ratio.high, color=HUES[i], linewidth=1.5)
             described.append(f"{cells[y].setting.key}, {name}: {words.ratio(ratio)}")
     axes.axvline(1, color=COLOURS["dim"], linewidth=1, zorder=1)
     axes.set(xscale="log", ylim=(len(cells) - 0.4, -0.6))
     axes.set_xlabel("time / time of C++ on one core", loc="right")  # longer than the axis
-    axes.set_yticks(range(len(cells)), [_label(cell) for cell in cells], fontsize=10)
+    labels = [cell.setting.key.removeprefix("classification ") for cell in cells]
+    axes.set_yticks(range(len(cells)), labels, fontsize=10)
     set_ticks(axes.xaxis, round_ticks(*axes.get_xlim(), most=4), "{:g}".format)
     axes.grid()
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside lower left", ncols=2, handlelength=1)
     return Drawing(figure, "; ".join(described))
-
-
-def _label(cell: Cell) -> str:
-    return cell.setting.key.removeprefix("classification ")

@@ -15,21 +15,20 @@ COLOURS: Mapping[str, str] = {
     "line": "#d0d7de",
     "grid": "#e7ebef",
     "muted": "#c3cad1",
-    "line-1": "#0072b2",
-    "line-2": "#c85000",
-    "line-3": "#00805d",
-    "line-4": "#a8497f",
-    "line-5": "#8a6500",
-    "line-6": "#4a535d",
-    "ratio-1": "#7fb8e6",
-    "ratio-2": "#abd1f0",
-    "ratio-3": "#d3e6f7",
-    "ratio-4": "#eceef0",
-    "ratio-5": "#fbe6d6",
-    "ratio-6": "#f8c9a4",
-    "ratio-7": "#f2a76d",
 }
 
+SCALE: Mapping[str, str] = {
+    "under 1/2": "#7fb8e6",
+    "1/2 to 4/5": "#abd1f0",
+    "4/5 to 1": "#d3e6f7",
+    "no difference": "#eceef0",
+    "1 to 5/4": "#fbe6d6",
+    "5/4 to 2": "#f8c9a4",
+    "over 2": "#f2a76d",
+}
+"""The ratios that a tile may show, and its colour for each."""
+
+HUES = ("#0072b2", "#c85000", "#00805d", "#a8497f", "#8a6500", "#4a535d")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 3)))
 LINES = len(MARKERS)

@@ -1,5 +1,6 @@
 """The numbers as rows of text, for the page and the Markdown."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -7,20 +8,13 @@ from typing import NamedTuple
 
 from benchmarks.derived import steps_to_break_even
 from benchmarks.report import verdicts, words
+from benchmarks.report.groups import Curve
 from benchmarks.report.verdicts import Standing, having, standing
-from benchmarks.results import Absence, Cell, Measurement, Reason, Results
+from benchmarks.results import Absence, Cell, Goal, Measurement, Results
 
 CELLS = 5  # in which every method is shown side by side
 
 RATIO = ", and its ratio to the best peer (= is no difference)"
-
-PLANNED = {  # all other reasons came up in a run
-    Reason.NOT_INSTALLED,
-    Reason.NOT_SELECTED,
-    Reason.UNSUITABLE,
-    Reason.SLOW_TO_COMPILE,
-    Reason.LONG_FIRST_CALL,
-}
 
 
 class Entry(NamedTuple):
@@ -187,7 +181,7 @@ def absences(results: Results) -> Table:
     where |= dict.fromkeys(results.absences, "the whole run")
     methods: dict[tuple[str, str, str], list[str]] = {}
     for absence, place in where.items():
-        outcome = "planned" if absence.reason in PLANNED else absence.kind
+        outcome = "planned" if absence.reason.planned else absence.kind
         methods.setdefault((outcome, absence.detail, place), []).append(absence.method)
     rows = [[", ".join(names), *what] for what, names in methods.items()]
     rows.sort(key=lambda row: row[1] == "planned")
@@ -199,3 +193,40 @@ def _where(keys: Sequence[str]) -> str:
     if len(keys) <= 2:
         return " and ".join(keys)
     return f"{words.count(len(keys), 'cell')}, such as {keys[0]}"
+
+
+def first_calls(results: Results, curve: Curve) -> Table:
+    """Shows, by depth, the time from the built model to the end of its first step."""
+    found = {method: [cell.of(method) for cell in curve.cells] for method in results.methods}
+    rows = [
+        [method, *(words.seconds(m.first_call if m else None) for m in measured)]
+        for method, measured in found.items()
+        if any(measured)
+    ]
+    caption = f"First call, compiling included, by the number of hidden layers: {curve.title}"
+    header = ["method", *(str(cell.setting.depth) for cell in curve.cells)]
+    return Table(caption, header, rows, marked=ours(results, rows))
+
+
+def goal_tables(results: Results) -> list[Table]:
+    """Makes a table for each target and batch, the fastest method first."""
+    found: dict[str, list[Goal]] = defaultdict(list)
+    for goal in results.goals:
+        caption = f"{goal.target}, batch {goal.batch}, learning rate {goal.learning_rate:g}"
+        found[caption].append(goal)
+    return [_goals(results, caption, goals) for caption, goals in found.items()]
+
+
+def _goals(results: Results, caption: str, goals: Sequence[Goal]) -> Table:
+    rows = [
+        [
+            goal.method,
+            "not reached" if goal.steps is None else words.whole(goal.steps),
+            words.seconds(goal.seconds),
+            words.seconds(goal.with_compile),
+            words.number(goal.reached),
+        ]
+        for goal in sorted(goals, key=lambda goal: (goal.seconds is None, goal.seconds or 0.0))
+    ]
+    header = ["method", "steps", "time", "with compiling", "reached"]
+    return Table(caption, header, rows, marked=ours(results, rows))

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, machine, runs
+from benchmarks import against, comparison, machine
 from benchmarks.arguments import Run
 from benchmarks.comparison import Comparison
 from benchmarks.measure.pool import WorkerPool
@@ -94,7 +94,7 @@ def in_a_row(count: int, share: float) -> Iterator[tuple[float, Comparison]]:
         start = time.monotonic()
         new = stored([slowed(m, share * (number % 2)) for m in methods], number)
         if old is not None and (number % 2 or not share):
-            yield time.monotonic() - start, runs.compare(old, new, THRESHOLD)
+            yield time.monotonic() - start, comparison.compare(old, new, THRESHOLD)
         old = new
 
 

@@ -11,7 +11,7 @@ from simulation import MIB, TIME, Simulation, method
 from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
 from benchmarks.measure.estimates import expected_first_call
-from benchmarks.measure.order import balanced_order
+from benchmarks.measure.sampler import balanced_order
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
@@ -197,6 +197,8 @@ def test_training_that_diverges_while_it_is_timed_has_failed() -> None:
     reason, detail = reasons(cell)["diverging"]
     assert reason is Reason.FAILED
     assert "the training diverged while it was timed" in detail
+    assert [m.method for m in cell.measurements] == [OURS.name]  # it is not in the rounds
+    assert len(cell.absences) == 1
 
 
 def test_what_does_not_fit_into_the_time_is_skipped() -> None:

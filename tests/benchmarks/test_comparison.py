@@ -10,10 +10,9 @@ from msgspec import structs
 
 from benchmarks import results as contract
 from benchmarks.__main__ import main
-from benchmarks.comparison import Change, Comparison
+from benchmarks.comparison import Change, Comparison, compare
 from benchmarks.report import words
 from benchmarks.results import Absence, Program, Reason, Results, save
-from benchmarks.runs import compare
 
 CELL, METHOD = 1, "jaxpercep manual"
 METHODS = (METHOD, "jaxpercep autodiff", "optax", "numpy")

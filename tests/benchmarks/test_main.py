@@ -20,13 +20,12 @@ from simulation import TIME, Simulation, method
 from benchmarks import arguments, machine, peers, plan, run
 from benchmarks.__main__ import main
 from benchmarks.derived import add_ratios
-from benchmarks.folder import unfinished
 from benchmarks.measure import cells, goals, runner
 from benchmarks.measure.messages import CallError
 from benchmarks.measure.worker import Worker
 from benchmarks.peers import Method
 from benchmarks.plan import REPEATS, Profile
-from benchmarks.results import Reason, Results, Setting, load
+from benchmarks.results import Reason, Results, Setting, load, unfinished
 
 SMALL = [(8, 16, 4), (8, 16, 16, 4), (8, 32, 4)]
 SETTINGS = tuple(Setting("classification", sizes, 16, ("width",)) for sizes in SMALL)

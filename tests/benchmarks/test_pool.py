@@ -117,7 +117,7 @@ def test_threads_at_work_are_counted(pool: WorkerPool) -> None:
     pool.call("planted", Worker.build, "burst", big)
     pools = pool.call("planted", Worker.pools, "burst", 0.5)
     assert 1 <= max(pools.values()) <= len(cores())
-    pool.call("planted", Worker.drop)
+    pool.call("planted", Worker.drop, None)
     assert any("blas" in library for library in pool.call("planted", Worker.libraries))
 
 

@@ -21,7 +21,6 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.derived import steps_to_break_even
 from benchmarks.report import (
-    compiling,
     curves,
     documents,
     drawing,
@@ -176,7 +175,8 @@ def test_every_colour_is_one_of_the_palette(page: Page) -> None:
     attributes = (" ".join(element.attrib.values()) for element in page.drawn())
     drawn = set(re.findall(r"#[0-9a-f]{6}\b", " ".join(attributes)))
     assert len(drawn) > 15
-    assert drawn <= set(palette.COLOURS.values())
+    known = *palette.COLOURS.values(), *palette.SCALE.values(), *palette.HUES
+    assert drawn <= set(known)
     style = Path(report.__file__).with_name("report.css").read_text("utf-8")
     used = re.findall(r"(?<!-)\b(?:color|background): ([^;}\"]+)", style)
     assert set(used) - {"inherit"} == {
@@ -504,7 +504,8 @@ def test_all_methods_are_shown_side_by_side_with_times_and_ratios(results: Resul
 
 def test_what_compiling_costs_is_shown_by_depth(results: Results) -> None:
     (curve,) = groups.curves(results, "depth")
-    (table,) = compiling.first_calls(results)
+    (curve,) = groups.curves(results, "depth")
+    table = tables.first_calls(results, curve)
     assert table.header == ["method", *map(str, curve.x)]
     assert [row[0] for row in table.rows] == list(METHODS)
     for method, *texts in table.rows:
@@ -735,7 +736,7 @@ def test_a_tile_has_the_colour_that_the_key_says(results: Results) -> None:
         tile = tiles[cell.setting.depth, cell.setting.batch]
         assert found is not None
         assert tile.text == f"{found.ratio.median:.2f}"
-        said = heatmap.KEY[tile.colour]
+        said = tile.step
         seen.add(said)
         if found.verdict == "no difference":
             assert said == "no difference"
@@ -752,7 +753,7 @@ def test_a_tile_has_the_colour_that_the_key_says(results: Results) -> None:
 def test_the_map_says_its_key(results: Results) -> None:
     (grid,) = groups.grids(results)
     texts = [text for text, _ in labels(heatmap.heat_map(results, grid))]
-    assert set(heatmap.KEY.values()) <= set(texts)
+    assert set(palette.SCALE) <= set(texts)
 
 
 def test_the_distance_to_the_limit_is_that_of_both_sides() -> None:
