@@ -244,7 +244,10 @@ def _array(path: str | os.PathLike[str], key: str) -> NDArray[Any]:
     array = npz.read_array(path, key)
     if array is None:
         present = ", ".join(npz.names(path)) or "none"
-        raise ValueError(f"{path} has no array {key!r}; it holds {present}.")
+        raise ValueError(
+            f"{path} has no array {key!r}; it holds {present}. Write arrays by "
+            "numpy.savez(path, x=x, y=y), and a table as CSV, Parquet or NPY."
+        )
     return array
 
 

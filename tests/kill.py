@@ -34,6 +34,7 @@ KEPT_PROGRAMS = {  # or compiling takes most of the time
     "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir(), "jaxpercep-kill-programs")),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # as in `keep_programs`
 }
 
 

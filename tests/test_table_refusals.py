@@ -29,6 +29,7 @@ BAD_TABLES = [
     ('a,y\n"1,no\n', "", "FILE, line 2: unexpected end of data."),
     ('a,y\n"1"x,no\n', "", "FILE, line 2: ',' expected after"),
     (b"a,y\n\xff,no\n", "", "FILE is not UTF-8 text ("),
+    (b"\x1f\x8b\x08\x00", "", "FILE is packed by gzip; unpack it: gunzip bad.csv."),
     (
         b"\xff\xfea\0,\0",
         "",

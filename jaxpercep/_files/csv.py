@@ -21,6 +21,7 @@ from jaxpercep._files.layout import Layout
 from jaxpercep._files.numbers import Decimals, is_missing, number
 from jaxpercep._files.table import Block, Table, check_names, rows_of_block
 
+GZIP = b"\x1f\x8b"
 PEEKED = 1000  # rows that are looked at to tell a header
 
 Line: TypeAlias = tuple[int, list[str]]
@@ -151,7 +152,11 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> ValueError:
         return ValueError(
             f"{path} is UTF-16 text; save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8."
         )
-    return ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.")
+    if error.object.startswith(GZIP):
+        return ValueError(f"{path} is packed by gzip; unpack it: gunzip {path.name}.")
+    return ValueError(
+        f"{path} is not UTF-8 text ({error}); save a table as CSV in UTF-8, or as Parquet or NPY."
+    )
 
 
 def _numbers(path: Path, read: Callable[[str], float | None], line: Line) -> list[float | None]:
