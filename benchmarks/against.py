@@ -31,7 +31,7 @@ from benchmarks.plan import CONTROLS, Profile, quick
 from benchmarks.results import Setting
 from benchmarks.significance import paired
 
-BLOCKS, ROUNDS = 5, 4
+BLOCKS, ROUNDS = 5, 14  # samples of the same process differ by more than processes do
 BOTH = "both"
 
 Show = Callable[[str], None]
