@@ -7,6 +7,7 @@ them without optimizations in a third of the time; newer ones compile them as th
 
 import importlib.metadata
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -34,6 +35,9 @@ import pytest
 from hypothesis import settings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# A shell has its background jobs ignore Ctrl-C, and with them all that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("thorough", max_examples=8000)  # a sample by default: 100
 
