@@ -89,7 +89,9 @@ def largest_error(actual, expected):
 @every_layer
 def test_forward_returns_what_apply_does(case):
     params, x, _ = draw(case)
-    np.testing.assert_array_equal(case.layer.forward(params, x)[0], case.layer.apply(params, x))
+    y, _ = case.layer.forward(params, x)
+    # On some processors XLA fuses, and so rounds, a loop that keeps residuals in another way.
+    np.testing.assert_array_max_ulp(np.asarray(y), np.asarray(case.layer.apply(params, x)), 16)
 
 
 @in_double
