@@ -23,7 +23,6 @@ import tyro
 
 from jaxpercep._interactive import deferred_interrupt
 from jaxpercep.commands.arguments import (
-    PATHS,
     Compare,
     Predict,
     Sweep,
@@ -32,6 +31,7 @@ from jaxpercep.commands.arguments import (
     UsageError,
     sentence,
 )
+from jaxpercep.commands.paths import PATHS
 
 CACHE_BYTES = 2**28
 

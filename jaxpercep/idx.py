@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercep._checks import as_path, counted
-from jaxpercep._files.unpacking import check_unpacked
+from jaxpercep._files.unpacking import GZIP, check_unpacked
 
 _DTYPES = {
     0x08: np.dtype(">u1"),
@@ -22,7 +22,6 @@ _DTYPES = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
-_GZIP_MAGIC = b"\x1f\x8b"
 _MAX_RANK = 64  # NumPy's own limit
 _PIECE = 2**20
 
@@ -53,7 +52,7 @@ def load_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     with path.open("rb") as file:
         packed = file.seek(0, os.SEEK_END)
         file.seek(0)
-        zipped = file.read(2) == _GZIP_MAGIC
+        zipped = file.read(len(GZIP)) == GZIP
         file.seek(0)
         try:
             stream = gzip.GzipFile(fileobj=file) if zipped else file

@@ -21,7 +21,14 @@ from jaxpercep.keeping import Keeper, Keeping, Place, Run
 from jaxpercep.validation import Watch
 
 with needed_by("jaxpercep.Checkpoints"):
-    from jaxpercep._files.series import Arrays, Checkpoint, Series, UnusableError, opened
+    from jaxpercep._files.series import (
+        AnotherRunError,
+        Arrays,
+        Checkpoint,
+        Series,
+        UnusableError,
+        opened,
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,7 @@ class _Saver(Keeper):
         differs = difference(found.run, named)
         differs = differs or difference(found.run, self._identity(found.place))
         if differs:
-            raise UnusableError(
+            raise AnotherRunError(
                 f"{folder} holds checkpoints of another run: {differs}. Call {self._run.function} "
                 "as that run was called to go on with it, or choose another folder for this one."
             )

@@ -120,7 +120,7 @@ def check_mean(model: Layer, loss: Loss, params: Params, x: jax.Array, y: jax.Ar
     shape = jax.eval_shape(model.apply, params, x[:1])
     p = jnp.linspace(0.3, 0.6, shape.size, dtype=shape.dtype).reshape(shape.shape)
     once, twice = (float(loss.apply(p.repeat(n, 0), y[:1].repeat(n, 0))) for n in (1, 2))
-    if not np.isclose(twice, once, rtol=1e-2):
+    if not np.isclose(twice, once, rtol=1e-2, equal_nan=True):
         raise ValueError(
             f"sample_weight weights a mean over samples, and loss={loss!r} is not one: a sample "
             f"that has loss {once:.4g} alone has {twice:.4g} if it comes twice. Use a loss that is "

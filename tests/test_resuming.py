@@ -667,6 +667,10 @@ def test_a_schedule_of_another_length_is_another_run(tmp_path):
     result = run(*options, "--epochs", 4, "--resume")
     assert result.code == 2
     assert result.err.endswith(" --schedule cosine depends on --epochs.\n")
+    (out / "checkpoints" / "notes.txt").touch()
+    result = run(*options, "--epochs", 2, "--resume")
+    assert result.code == 2
+    assert "--schedule" not in result.err
 
 
 def test_the_command_resumes_from_checkpoints_alone(tmp_path):

@@ -20,8 +20,8 @@ from jaxpercep._checks import counted, shown
 from jaxpercep._files.layout import Layout
 from jaxpercep._files.numbers import Decimals, is_missing, number
 from jaxpercep._files.table import Block, Table, check_names, rows_of_block
+from jaxpercep._files.unpacking import GZIP
 
-GZIP = b"\x1f\x8b"
 PEEKED = 1000  # rows that are looked at to tell a header
 
 Line: TypeAlias = tuple[int, list[str]]

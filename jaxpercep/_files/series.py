@@ -34,6 +34,10 @@ class UnusableError(ValueError):
     """Checkpoints that no run can go on from, or a folder that cannot take any."""
 
 
+class AnotherRunError(UnusableError):
+    """Checkpoints of a run that differs from the one that is to go on."""
+
+
 class DamagedError(UnusableError):
     """A checkpoint that is not what was written."""
 

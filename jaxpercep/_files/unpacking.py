@@ -1,5 +1,8 @@
 """A limit on what a compressed file may unpack to: a small one must not fill the memory."""
 
+GZIP = b"\x1f\x8b"
+"""How every file begins that gzip has packed."""
+
 _ALWAYS = 2**27
 _RATIO = 100  # text compresses 3 times, a table of few different values 50 times
 

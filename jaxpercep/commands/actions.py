@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxpercep import activations
 from jaxpercep._checks import counted
-from jaxpercep._files.series import UnusableError
+from jaxpercep._files.series import AnotherRunError, UnusableError
 from jaxpercep.commands import checkpoint, folder, stored
 from jaxpercep.commands.arguments import Train, UsageError, inputs
 from jaxpercep.commands.batches import ShuffledBatches
@@ -118,8 +118,8 @@ def _run(
                 model, loss, optimizer, state, method=arguments.method, callback=check
             )
         except UnusableError as error:
-            fixed = arguments.schedule == "constant"
-            hint = "" if fixed else f" --schedule {arguments.schedule} depends on --epochs."
+            another = isinstance(error, AnotherRunError) and arguments.schedule != "constant"
+            hint = f" --schedule {arguments.schedule} depends on --epochs." if another else ""
             raise UsageError(f"{error}{hint}") from error
     if not history.loss.size:
         note("interrupted before the first step: there is nothing to save")

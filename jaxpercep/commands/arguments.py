@@ -3,7 +3,6 @@
 Nothing here imports JAX, so that `--help` and wrong arguments are answered without it.
 """
 
-import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from jaxpercep._files import writing
 from jaxpercep.commands.folder import check_checkpoints, check_replaceable
+from jaxpercep.commands.paths import DATA
 
 ActivationName: TypeAlias = Literal[
     "elu",
@@ -40,45 +39,7 @@ PREDICTION = b"prediction"  # how every file of predictions begins
 SWEEP = ("sweep.csv", "learned.png", "losses.png")  # the files of a sweep
 MAX_PARITY_BITS = 20  # as of jaxpercep.datasets, which takes NumPy to import
 
-
-def _as_path(argument: str, words: list[str]) -> Path:
-    """Returns a path that was typed; `~` in `--out=~/x` is not the shell's to expand."""
-    from jaxpercep._checks import as_path  # which takes NumPy to import
-
-    return as_path(argument, words[0])
-
-
-def _as_data(words: list[str]) -> str:
-    _as_path("DATA", words)
-    return os.path.expanduser(words[0])  # noqa: PTH111, the rest stays as it was typed
-
-
-PATHS = ConstructorRegistry()
-"""Reads the arguments that are paths."""
-
-
-@PATHS.primitive_rule
-def _path_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
-    if info.type is not Path:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="PATH",
-        instance_from_str=lambda words: _as_path("PATH", words),
-        is_instance=lambda value: isinstance(value, Path),
-        str_from_instance=lambda path: [str(path)],
-    )
-
-
-_DATA = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="DATA",
-    instance_from_str=_as_data,
-    is_instance=lambda value: isinstance(value, str),
-    str_from_instance=lambda data: [data],
-)
-
-Data: TypeAlias = Annotated[tyro.conf.Positional[str], _DATA]
+Data: TypeAlias = Annotated[tyro.conf.Positional[str], DATA]
 Rates: TypeAlias = Annotated[tuple[float, ...], tyro.conf.arg(metavar="[RATE ...]")]
 Target: TypeAlias = Annotated[
     int | str | None,

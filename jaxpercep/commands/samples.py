@@ -135,7 +135,7 @@ def chosen_loss(arguments: Train, data: Dataset, samples: int, divisible: bool =
                 f"{'whole numbers' if whole else 'texts'} in {counted(samples, 'sample')}. Use "
                 f"{other}, or --loss softmax if they are classes all the same."
             )
-        if len(numbers) == len(names) > 2 and max(numbers) - min(numbers) >= len(names):  # gaps
+        if whole and len(names) > 2 and max(numbers) - min(numbers) >= len(names):  # with gaps
             note(
                 f"the targets, {len(names)} different whole numbers, are taken as classes; --loss "
                 "squared takes them as quantities"
