@@ -194,16 +194,24 @@ def _raised_only() -> Generator[None]:
     disabled, logger.disabled = logger.disabled, True  # Orbax logs what it raises
 
     def heard(unraisable: Any) -> None:
-        if unraisable.exc_type is not RuntimeError:  # of TensorStore, for nobody waits for it now
+        if str(unraisable.exc_value) != "Event loop is closed":
             hook(unraisable)
 
     sys.unraisablehook = heard
     try:
         yield
     except ValueError as error:  # of TensorStore; the system's own words are at the end
+        logging.getLogger("asyncio").addFilter(_not_of_tensorstore)
         raise OSError(str(error).rpartition(": ")[2].partition(" [")[0]) from error
     finally:
-        logger.disabled, sys.unraisablehook = disabled, hook
+        logger.disabled = disabled
+    # After an error the hook and the filter stay: what else was being written fails later, in
+    # threads, and nobody waits for it.
+    sys.unraisablehook = hook
+
+
+def _not_of_tensorstore(record: logging.LogRecord) -> bool:
+    return "OCDBT" not in record.getMessage()  # the name of its format
 
 
 @contextmanager
