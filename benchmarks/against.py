@@ -2,9 +2,9 @@
 
 A first block compiles, checks each method against float64 truth, and finds how many passes make a
 sample, the same for both sides. Each of the blocks that follow starts the processes anew, and in
-each of its rounds every method is sampled on both sides, in balanced random order; what is judged
-are the blocks' medians of the paired ratios. In each cell a method that is not jaxpercep's, and so
-the same on both sides, is judged with the others, as a control.
+each of its rounds every method, in balanced random order, is sampled on both sides in alternation;
+what is judged are the blocks' medians of the paired ratios. In each cell a method that is not
+jaxpercep's, and so the same on both sides, is judged with the others, as a control.
 """
 
 import math
@@ -31,7 +31,7 @@ from benchmarks.plan import CONTROLS, Profile, quick
 from benchmarks.results import Setting
 from benchmarks.significance import paired
 
-BLOCKS, ROUNDS = 5, 14  # samples of the same process differ by more than processes do
+BLOCKS, ROUNDS = 5, 6
 BOTH = "both"
 
 Show = Callable[[str], None]
@@ -166,7 +166,8 @@ class Session:
         """Adds the times of a block, in which neither side lacks what the other has."""
         pairs = [pair for pair in self.pairs if pair.setting == setting.key]
         sampler = self._sampler(setting, [pair.method for pair in pairs], block, show)
-        instances = sampler.repeat(self.passes[setting.key], ROUNDS)
+        names = [(f"{OLD} {pair.method}", f"{NEW} {pair.method}") for pair in pairs]
+        instances = sampler.alternate(names, self.passes[setting.key], ROUNDS)
         found = {instance.name: instance.times for instance in instances}
         for pair in pairs:
             pair.old.times.append(found.get(f"{OLD} {pair.method}", []))

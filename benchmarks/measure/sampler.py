@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import truth
 from benchmarks.measure.messages import Built, CallError, Task
 from benchmarks.measure.pool import WorkerPool
-from benchmarks.measure.worker import Worker, settle
+from benchmarks.measure.worker import WARM_UP, Worker, settle
 from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, Profile, distinct_batches
 from benchmarks.results import Absence, Reason, Setting
@@ -19,6 +19,9 @@ from benchmarks.workloads import Floats, Parameters, network_of, sampled, worklo
 
 MIN_ROUNDS = 4  # of the first block: fewer give no interval worth the name
 FAR_MORE = 5.0  # times what is usual in a cell
+
+TURNS = 4  # of a pair, in a round
+AWAKE = 0.005  # seconds of work before a turn that follows another: the threads have hardly slept
 
 
 @dataclass
@@ -99,13 +102,32 @@ class Sampler:
         """Builds the methods, and finds how many passes make a sample; times nothing."""
         return self._with_all(self._calibrate)
 
-    def repeat(self, passes: Mapping[str, int], rounds: int) -> list[Instance]:
-        """Builds and times the methods again, with so many passes a sample of each."""
+    def alternate(
+        self, pairs: Sequence[tuple[str, str]], passes: Mapping[str, int], rounds: int
+    ) -> list[Instance]:
+        """Builds the methods again, and times those of a pair in alternation: ABBAABBA a round.
+
+        The closer in time two samples are, the more alike is the machine that they meet: 10 ms
+        apart, those of one method differ by half as much as a round apart.
+
+        Args:
+            pairs: the names of two methods each.
+            passes: that make a sample, by name.
+            rounds: in each, every pair has `TURNS` turns.
+        """
 
         def time(instances: list[Instance]) -> list[Instance]:
+            built = {instance.name: instance for instance in instances}
             for instance in instances:
-                instance.passes = passes[instance.method.name]
-            return self._time(instances, rounds)
+                instance.passes = passes[instance.name]
+            found = [[built[name] for name in pair] for pair in pairs if built.keys() >= {*pair}]
+            for number, order in enumerate(balanced_order(len(found), rounds, self._seed)):
+                self._show(f"round {number + 1} of {rounds}")
+                for pair in (found[i] for i in order):
+                    for turn in range(TURNS):
+                        for instance in pair[:: (-1) ** (number + turn)]:
+                            self._sample(instance, AWAKE if turn else WARM_UP)
+            return instances
 
         return self._with_all(time)
 
@@ -176,11 +198,14 @@ class Sampler:
         for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
             for instance in (instances[i] for i in order):
-                method, passes = instance.method, instance.passes
-                with self._out_if_it_fails(method, alone=False):
-                    seconds = self._pool.call(method.process, Worker.sample, instance.name, passes)
-                instance.times.append(seconds / (passes * self._steps_of(instance)))
+                self._sample(instance, WARM_UP)
         return instances
+
+    def _sample(self, instance: Instance, warm_up: float) -> None:
+        method, passes, call = instance.method, instance.passes, Worker.sample
+        with self._out_if_it_fails(method, alone=False):
+            seconds = self._pool.call(method.process, call, instance.name, passes, warm_up)
+        instance.times.append(seconds / (passes * self._steps_of(instance)))
 
     def _steps_of(self, instance: Instance) -> int:
         """Counts the steps of a pass, of all networks together."""

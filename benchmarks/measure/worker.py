@@ -105,15 +105,15 @@ class Worker:
             instructions = None  # the run says why
         return scaled, turn, instructions
 
-    def sample(self, name: str, passes: int) -> float:
-        """Warms up, runs for some passes over the batches, and returns the seconds that these took.
+    def sample(self, name: str, passes: int, warm_up: float = WARM_UP) -> float:
+        """Works for `warm_up` seconds and then for some passes, and returns what these took.
 
         Raises:
             ValueError: the training has diverged: arithmetic on NaN takes another time.
         """
         trainer, batches = self._ready[name]
         start = self.clock()
-        while self.clock() - start < WARM_UP:
+        while self.clock() - start < warm_up:
             trainer.run(batches, passes)
         return self._timed(trainer, batches, passes)
 

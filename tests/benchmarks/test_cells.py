@@ -1,5 +1,6 @@
 """One cell: its methods, their order, and the numbers found; all in simulated time."""
 
+import math
 from collections import Counter
 from itertools import pairwise
 from typing import Any
@@ -11,7 +12,7 @@ from simulation import MIB, TIME, Simulation, method
 from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
 from benchmarks.measure.estimates import expected_first_call
-from benchmarks.measure.sampler import balanced_order
+from benchmarks.measure.sampler import TURNS, Sampler, balanced_order
 from benchmarks.measure.worker import Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
@@ -157,6 +158,39 @@ def test_pairing_by_round_takes_out_what_slows_a_whole_round(
     assert manual.seconds.high - manual.seconds.low > 0.3 * manual.seconds.median
     for name in ("low", "median", "high"):
         assert getattr(manual.ratio, name) == pytest.approx(getattr(quiet.ratio, name))
+
+
+def alternated(pool: Simulation, *methods: Method) -> list[tuple[str, str]]:
+    """Samples "old" and "new" methods in six rounds; returns the turns."""
+    sampler = Sampler(pool, profile(), SETTING, methods, 7, math.inf, lambda _: None, twice=False)
+    pairs = [("old a", "new a"), ("old b", "new b")]
+    found = sampler.alternate(pairs, {method.name: 3 for method in methods}, 6)
+    names = [name for _, command, name in pool.calls if command == "sample"]
+    for instance in found:
+        assert len(instance.times) == names.count(instance.name)
+    return list(zip(names[::2], names[1::2], strict=True))
+
+
+def test_the_methods_of_a_pair_alternate_and_each_is_the_first_as_often() -> None:
+    turns = alternated(
+        Simulation(), method("old a"), method("new a"), method("old b"), method("new b")
+    )
+    rounds = [turns[i : i + 2 * TURNS] for i in range(0, len(turns), 2 * TURNS)]
+    assert len(rounds) == 6
+    for row in rounds:
+        for together in (row[:TURNS], row[TURNS:]):
+            assert len({frozenset(turn) for turn in together}) == 1
+            assert all(one == two[::-1] for one, two in pairwise(together))
+        assert {row[0][0][-1], row[-1][0][-1]} == {"a", "b"}
+    assert {row[0][0][-1] for row in rounds} == {"a", "b"}
+    assert {one[0] for row in rounds for one in (row[0], row[TURNS])} == {*turns[0], *turns[TURNS]}
+    assert set(Counter(first for first, _ in turns).values()) == {6 * TURNS // 2}
+
+
+def test_what_has_no_partner_is_not_timed() -> None:
+    methods = method("old a", fails="build"), method("new a"), method("old b"), method("new b")
+    turns = alternated(Simulation(), *methods)
+    assert {name for turn in turns for name in turn} == {"old b", "new b"}
 
 
 def test_a_run_can_be_repeated_to_the_digit() -> None:
