@@ -167,7 +167,7 @@ class Session:
         pairs = [pair for pair in self.pairs if pair.setting == setting.key]
         sampler = self._sampler(setting, [pair.method for pair in pairs], block, show)
         names = [(f"{OLD} {pair.method}", f"{NEW} {pair.method}") for pair in pairs]
-        instances = sampler.alternate(names, self.passes[setting.key], ROUNDS)
+        instances = sampler.repeat(self.passes[setting.key], ROUNDS, names)
         found = {instance.name: instance.times for instance in instances}
         for pair in pairs:
             pair.old.times.append(found.get(f"{OLD} {pair.method}", []))

@@ -272,31 +272,7 @@ class Goal(Record, frozen=True):
 
 
 class Results(Record):
-    """A whole run.
-
-    Attributes:
-        name: of the run, and of its folder.
-        command: that made it.
-        profile: `"quick"`, `"default"` or `"full"`.
-        started: ISO 8601, UTC.
-        seconds: that it took.
-        complete: whether there was time for every planned cell; otherwise see `interrupted`.
-        interrupted: `"Ctrl-C"`, `"time limit"`, or None.
-        planned: keys of the cells that were planned.
-        seed: of the order, the data and the bootstrap.
-        environment: CPU model and flags, cores, affinity, cgroup quota, governor, load before and
-            after, thread counts by framework, versions, XLA flags, Python.
-        warnings: what was found wrong with the conditions of the run.
-        peak_gflops: float32 matrix-product peak, measured here.
-        copy_bandwidth: bytes a second, measured here.
-        methods: method -> one line that describes it, of all that are known to the suite.
-        ours: the methods that are jaxpercep's.
-        limits: the methods that are not frameworks, but what the machine can do.
-        absences: methods that are missing from the whole run.
-        cells: in the order of the plan.
-        goals: time to a given loss and accuracy.
-        schema: version of this file's layout.
-    """
+    """A whole run; the table in `RESULTS.md` says what each field holds."""
 
     schema: int
     name: str

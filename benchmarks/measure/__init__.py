@@ -13,6 +13,6 @@ From a run down to a message, each module imports only those below it:
     worker        the functions that run in a worker process
     messages      the tasks, answers and errors of these calls
 
-A call names a function of `worker.Worker` and its arguments, as in `pool.call("jax", Worker.sample,
-name, passes)`, so that the type checker sees the arguments and the result.
+A call names a function of `worker.Worker` and its arguments, as in `pool.call("jax", Worker.drop,
+name)`, so that the type checker sees the arguments and the result.
 """

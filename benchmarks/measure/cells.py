@@ -11,7 +11,7 @@ from benchmarks.measure.estimates import expected_first_call
 from benchmarks.measure.messages import CallError, Task
 from benchmarks.measure.pool import WorkerPool
 from benchmarks.measure.sampler import Instance, Sampler, again
-from benchmarks.measure.worker import Worker
+from benchmarks.measure.worker import WARM_UP, Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, REPEATS, Profile, left_out, repeated, smallest
@@ -170,7 +170,8 @@ class CellMeasurer:
         process, name, call = task.method.process, f"dispatch of {task.method.name}", self.pool.call
         call(process, Worker.build, name, task)
         passes, *_ = call(process, Worker.calibrate, name, self.profile.sample / 2)
-        samples = [call(process, Worker.sample, name, passes) for _ in range(DISPATCH_SAMPLES)]
+        words = process, Worker.sample, name, passes, WARM_UP
+        samples = [call(*words) for _ in range(DISPATCH_SAMPLES)]
         return statistics.median(samples) / (passes * DISPATCH_STEPS)
 
     def _add_memory(self, cell: Cell, tasks: dict[str, Task], deadline: float) -> None:

@@ -94,7 +94,9 @@ class Sampler:
             self._calibrate(instances)
             # Building may have taken it all: some time is for the rounds whatever happened.
             rest = max(end - self._pool.clock(), seconds / 4)
-            return self._time(*self._fit(instances, rest))
+            instances, rounds = self._fit(instances, rest)
+            self._time([[instance] for instance in instances], rounds)
+            return instances
 
         return self._with_all(time)
 
@@ -102,31 +104,22 @@ class Sampler:
         """Builds the methods, and finds how many passes make a sample; times nothing."""
         return self._with_all(self._calibrate)
 
-    def alternate(
-        self, pairs: Sequence[tuple[str, str]], passes: Mapping[str, int], rounds: int
+    def repeat(
+        self, passes: Mapping[str, int], rounds: int, pairs: Sequence[tuple[str, str]] = ()
     ) -> list[Instance]:
-        """Builds the methods again, and times those of a pair in alternation: ABBAABBA a round.
+        """Builds and times the methods again, with so many passes a sample of each.
 
-        The closer in time two samples are, the more alike is the machine that they meet: 10 ms
-        apart, those of one method differ by half as much as a round apart.
-
-        Args:
-            pairs: the names of two methods each.
-            passes: that make a sample, by name.
-            rounds: in each, every pair has `TURNS` turns.
+        Those of a pair are sampled in alternation, ABBAABBA. The closer in time two samples are,
+        the more alike is the machine that they meet: 10 ms apart, those of one method differ by
+        half as much as a round apart. With pairs, what has no partner is not timed.
         """
 
         def time(instances: list[Instance]) -> list[Instance]:
             built = {instance.name: instance for instance in instances}
             for instance in instances:
-                instance.passes = passes[instance.name]
+                instance.passes = passes[instance.method.name]
             found = [[built[name] for name in pair] for pair in pairs if built.keys() >= {*pair}]
-            for number, order in enumerate(balanced_order(len(found), rounds, self._seed)):
-                self._show(f"round {number + 1} of {rounds}")
-                for pair in (found[i] for i in order):
-                    for turn in range(TURNS):
-                        for instance in pair[:: (-1) ** (number + turn)]:
-                            self._sample(instance, AWAKE if turn else WARM_UP)
+            self._time(found if pairs else [[instance] for instance in instances], rounds)
             return instances
 
         return self._with_all(time)
@@ -193,13 +186,14 @@ class Sampler:
             instance.instructions = counted and counted / self._steps_of(instance)
         return instances
 
-    def _time(self, instances: list[Instance], rounds: int) -> list[Instance]:
-        rounds = rounds if instances else 0
-        for number, order in enumerate(balanced_order(len(instances), rounds, self._seed)):
+    def _time(self, groups: Sequence[list[Instance]], rounds: int) -> None:
+        rounds = rounds if groups else 0
+        for number, order in enumerate(balanced_order(len(groups), rounds, self._seed)):
             self._show(f"round {number + 1} of {rounds}")
-            for instance in (instances[i] for i in order):
-                self._sample(instance, WARM_UP)
-        return instances
+            for group in (groups[i] for i in order):
+                for turn in range(1 if len(group) == 1 else TURNS):
+                    for instance in group[:: (-1) ** (number + turn)]:
+                        self._sample(instance, AWAKE if turn else WARM_UP)
 
     def _sample(self, instance: Instance, warm_up: float) -> None:
         method, passes, call = instance.method, instance.passes, Worker.sample

@@ -105,7 +105,7 @@ class Worker:
             instructions = None  # the run says why
         return scaled, turn, instructions
 
-    def sample(self, name: str, passes: int, warm_up: float = WARM_UP) -> float:
+    def sample(self, name: str, passes: int, warm_up: float) -> float:
         """Works for `warm_up` seconds and then for some passes, and returns what these took.
 
         Raises:

@@ -164,7 +164,7 @@ def alternated(pool: Simulation, *methods: Method) -> list[tuple[str, str]]:
     """Samples "old" and "new" methods in six rounds; returns the turns."""
     sampler = Sampler(pool, profile(), SETTING, methods, 7, math.inf, lambda _: None, twice=False)
     pairs = [("old a", "new a"), ("old b", "new b")]
-    found = sampler.alternate(pairs, {method.name: 3 for method in methods}, 6)
+    found = sampler.repeat({method.name: 3 for method in methods}, 6, pairs)
     names = [name for _, command, name in pool.calls if command == "sample"]
     for instance in found:
         assert len(instance.times) == names.count(instance.name)

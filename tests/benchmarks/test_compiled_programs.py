@@ -1,5 +1,6 @@
 """Counts of what is compiled, and of instructions: exact, and of the right program."""
 
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -143,13 +144,14 @@ def test_an_event_is_counted_in_every_thread() -> None:
 
         def both() -> float:
             start = time.process_time()
-            threads.submit(work, 300).result()
-            work(300)
+            threads.submit(work, 100).result()
+            work(100)
             spent.append(time.process_time() - start)
             return 0.0
 
-        found = instructions.counted(both, SOFTWARE, TASK_CLOCK)
-    assert found == pytest.approx(1e9 * spent[0], rel=0.3)
+        found = [instructions.counted(both, SOFTWARE, TASK_CLOCK) for _ in range(5)]
+    ratios = [count / (1e9 * seconds) for count, seconds in zip(found, spent, strict=True)]
+    assert statistics.median(ratios) == pytest.approx(1, rel=0.3)  # one clock counts stolen time
 
 
 def work(n: int) -> float:

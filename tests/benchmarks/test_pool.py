@@ -52,14 +52,14 @@ def test_a_method_is_built_and_timed(pool: WorkerPool) -> None:
     assert (instructions is None) is (refusal() is not None)
     assert passes >= 1
     assert WARM_UP < turn < 1
-    assert pool.call("planted", Worker.sample, "one", passes) > 0
+    assert pool.call("planted", Worker.sample, "one", passes, WARM_UP) > 0
     x, y = WORKLOAD.batches(SETTING, 2, 6)
     seconds, parameters = pool.call("planted", Worker.train, "one", x, y)
     assert seconds > 0
     assert not np.array_equal(parameters[0][0], built.parameters[0][0])
     pool.call("planted", Worker.drop, "one")
     with pytest.raises(CallError, match="KeyError: 'one'"):
-        pool.call("planted", Worker.sample, "one", 1)
+        pool.call("planted", Worker.sample, "one", 1, WARM_UP)
 
 
 def test_what_a_library_prints_stays_in_its_process(
@@ -75,7 +75,7 @@ def test_an_error_is_told_in_one_line_without_paths(pool: WorkerPool) -> None:
         build(pool, "raises")
     assert caught.value.detail == "RuntimeError: no file planted.py, says the compiler"
     assert not caught.value.ended
-    pool.call("planted", Worker.sample, "one", 1)  # the process lives on
+    pool.call("planted", Worker.sample, "one", 1, WARM_UP)  # the process lives on
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_ctrl_c_is_not_for_the_workers(pool: WorkerPool) -> None:
     (worker,) = pool._processes.values()
     assert os.getpgid(worker._process.pid) != os.getpgid(0)
     worker._process.send_signal(signal.SIGINT)
-    assert pool.call("planted", Worker.sample, "one", 1) > 0
+    assert pool.call("planted", Worker.sample, "one", 1, WARM_UP) > 0
 
 
 def test_workers_end_with_the_block() -> None:
@@ -201,12 +201,12 @@ def test_garbage_is_collected_between_samples_only_and_the_warm_up_is_not_timed(
     trainer = Watchful()
     worker = Worker(lambda: trainer.now)
     worker._ready["one"] = trainer, None  # type: ignore[assignment]
-    assert worker.sample("one", 1) == pytest.approx(WARM_UP / 5)
+    assert worker.sample("one", 1, WARM_UP) == pytest.approx(WARM_UP / 5)
     assert gc.isenabled()
     assert trainer.collecting == [True, True, False]
     trainer.diverges = True
     with pytest.raises(ValueError, match="diverged while it was timed"):
-        worker.sample("one", 6)
+        worker.sample("one", 6, WARM_UP)
     assert gc.isenabled()
     assert trainer.collecting[3:] == [True, False]
 
@@ -219,7 +219,7 @@ def test_a_turn_is_a_warm_up_and_a_sample() -> None:
     passes, turn, _ = worker.calibrate("one", 0.6 * WARM_UP)
     assert passes == 3
     before = trainer.now
-    worker.sample("one", passes)
+    worker.sample("one", passes, WARM_UP)
     assert trainer.now - before == pytest.approx(turn) == pytest.approx(1.8 * WARM_UP)
 
 
