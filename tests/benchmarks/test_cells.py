@@ -12,8 +12,8 @@ from simulation import MIB, TIME, Simulation, method
 from benchmarks.derived import bound, steps_to_break_even
 from benchmarks.measure.cells import CellMeasurer
 from benchmarks.measure.estimates import expected_first_call
-from benchmarks.measure.sampler import TURNS, Sampler, balanced_order
-from benchmarks.measure.worker import Worker
+from benchmarks.measure.sampler import AWAKE, TURNS, Sampler, balanced_order
+from benchmarks.measure.worker import WARM_UP, Worker
 from benchmarks.peaks import Peaks
 from benchmarks.peers import Method
 from benchmarks.plan import OUT_OF_TIME, Profile
@@ -185,6 +185,13 @@ def test_the_methods_of_a_pair_alternate_and_each_is_the_first_as_often() -> Non
     assert {row[0][0][-1] for row in rounds} == {"a", "b"}
     assert {one[0] for row in rounds for one in (row[0], row[TURNS])} == {*turns[0], *turns[TURNS]}
     assert set(Counter(first for first, _ in turns).values()) == {6 * TURNS // 2}
+
+
+def test_only_the_first_turn_has_a_long_warm_up() -> None:
+    turns = alternated(Simulation(), method("old a"), method("new a"))
+    call = 3 * 8 * (1e-4 + 32e-6)  # of three passes: a warm-up ends with one
+    warm = 2 * 6 * (WARM_UP + (TURNS - 1) * AWAKE)
+    assert warm < TIME.now - 2 * len(turns) * call < warm + 2 * len(turns) * 1.1 * call
 
 
 def test_what_has_no_partner_is_not_timed() -> None:
