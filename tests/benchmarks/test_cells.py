@@ -188,7 +188,7 @@ def test_the_methods_of_a_pair_alternate_and_each_is_the_first_as_often() -> Non
 
 
 def test_only_the_first_turn_has_a_long_warm_up() -> None:
-    turns = alternated(Simulation(), method("old a"), method("new a"))
+    turns = alternated(Simulation(), *(method(f"{side} a", compiling=0) for side in ("old", "new")))
     call = 3 * 8 * (1e-4 + 32e-6)  # of three passes: a warm-up ends with one
     warm = 2 * 6 * (WARM_UP + (TURNS - 1) * AWAKE)
     assert warm < TIME.now - 2 * len(turns) * call < warm + 2 * len(turns) * 1.1 * call
