@@ -1,8 +1,10 @@
 """Runs that are interrupted go on to the same bits; what cannot be gone on with is refused."""
 
+import logging
 import os
 import shutil
 import signal
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -741,6 +743,31 @@ def test_an_interrupted_command_resumes(tmp_path, monkeypatch, train, number, an
     assert run(*words, "--resume").code == 0
     assert run(*words[:-1], tmp_path / "whole").code == 0
     assert bits(jp.load(tmp_path / "model")[1]) == bits(jp.load(tmp_path / "whole")[1])
+
+
+# A full disk
+
+
+def test_only_what_tensorstore_says_after_an_error_is_not_printed(monkeypatch, caplog):
+    heard, logger = [], logging.getLogger("asyncio")
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    monkeypatch.setattr(logger, "filters", [])
+    with pytest.raises(OSError, match=r"^File too large$"), series._raised_only():
+        raise ValueError("OUT_OF_RANGE: Error writing: File too large [os_error_code='27']")
+    for error in (RuntimeError("Event loop is closed"), RuntimeError("another")):
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
+    logger.error("Task exception was never retrieved: in OCDBT database")
+    logger.error("Task exception was never retrieved: of another")
+    assert [str(unraisable.exc_value) for unraisable in heard] == ["another"]
+    assert caplog.messages == ["Task exception was never retrieved: of another"]
+
+
+def test_a_checkpoint_that_is_written_leaves_the_hooks_as_they_were():
+    hook, filters = sys.unraisablehook, list(logging.getLogger("asyncio").filters)
+    with series._raised_only():
+        assert sys.unraisablehook is not hook
+    assert sys.unraisablehook is hook
+    assert logging.getLogger("asyncio").filters == filters
 
 
 # Killed processes: `python tests/kill.py --kills 100`
