@@ -71,7 +71,7 @@ def compare(
         against: the old side, as `sides.prepare` takes it.
         profile: its cells, and limits.
         methods: those that are judged, as the old side runs each and as the new one does.
-        threshold: the least |ratio - 1| that counts.
+        threshold: how far from 1 a ratio must be to count.
         seed: of the data and the order.
 
     Raises:

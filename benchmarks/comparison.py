@@ -1,8 +1,8 @@
 """Two sides of the suite: which times have become slower or faster, and which programs differ.
 
 All times of a comparison are judged as one family (`significance`). One has changed where its p
-value, corrected for their number, is at most 5 %, and |ratio - 1| exceeds the threshold. What XLA
-says of a program does not vary: any difference is listed.
+value, corrected for their number, is at most 5 %, and the ratio is farther from 1 than the
+threshold. What XLA says of a program does not vary: any difference is listed.
 
 Two runs as they are stored share no rounds, so the drift of the machine between them is in every
 ratio. Jaxpercep's own methods are judged; the others show the drift, for they are the same in both
@@ -24,7 +24,7 @@ from benchmarks.machine import differences
 from benchmarks.report import words
 from benchmarks.report.terminal import TONES
 from benchmarks.report.verdicts import Verdict
-from benchmarks.results import Blocks, Measurement, Program, Results, load
+from benchmarks.results import Blocks, Measurement, Program, Results, distance, load
 from benchmarks.significance import FALSE, Effect, Finding, judge, unpaired
 
 MOST = 30  # lines of a list
@@ -104,7 +104,7 @@ def changes(
 
 
 def _verdict(found: Finding, threshold: float) -> Verdict:
-    if found.p > FALSE or abs(found.ratio.median - 1) <= threshold:
+    if found.p > FALSE or distance(found.ratio.median) <= threshold:
         return "no difference"
     return "slower" if found.ratio.median > 1 else "faster"
 
@@ -202,7 +202,7 @@ def compare(old: Results, new: Results, threshold: float) -> Comparison:
     Args:
         old: the earlier run.
         new: the later one.
-        threshold: the least |ratio - 1| that counts.
+        threshold: how far from 1 a ratio must be to count.
 
     Raises:
         ValueError: No such method was timed in both runs, or no other one; or none in two blocks.

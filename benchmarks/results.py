@@ -50,6 +50,11 @@ class Interval(Record, frozen=True):
         return not self.low <= value <= self.high
 
 
+def distance(ratio: float) -> float:
+    """Returns how far a ratio is from 1, either way: that of 2, or of 1/2, is 1."""
+    return max(ratio, 1 / ratio) - 1
+
+
 class Setting(Record, frozen=True):
     """The network that a cell trains, and on how many samples a step.
 
@@ -231,10 +236,8 @@ class Cell(Record):
 
     @property
     def floor(self) -> float:
-        """The noise floor: the largest |ratio - 1| that the A/A interval reaches."""
-        if self.null is None:
-            return 0.0
-        return max(abs(self.null.low - 1), abs(self.null.high - 1))
+        """The noise floor: how far from 1 the A/A interval reaches."""
+        return 0.0 if self.null is None else max(map(distance, (self.null.low, self.null.high)))
 
     @property
     def out_of_time(self) -> bool:

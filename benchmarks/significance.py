@@ -52,7 +52,7 @@ class Finding(NamedTuple):
     Attributes:
         ratio: new / old, with its confidence interval.
         p: corrected for the number of changes: a change is found if it is at most `FALSE`.
-        floor: the least |ratio - 1| that would have been found, had it been the only change.
+        floor: how far from 1 the ratio must be to be found, were it the only change.
     """
 
     ratio: Interval

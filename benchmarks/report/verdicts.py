@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.results import Cell, Interval, Measurement, Results
+from benchmarks.results import Cell, Interval, Measurement, Results, distance
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -12,9 +12,9 @@ Verdict = Literal["faster", "slower", "no difference"]
 def verdict(ratio: Interval, floor: float) -> Verdict:
     """Judges a ratio of times, new or ours over old or theirs.
 
-    There is no difference if the interval contains 1, or if |ratio - 1| <= floor.
+    There is no difference if the interval contains 1, or the ratio is within the floor of 1.
     """
-    if not ratio.excludes(1) or abs(ratio.median - 1) <= floor:
+    if not ratio.excludes(1) or distance(ratio.median) <= floor:
         return "no difference"
     return "faster" if ratio.median < 1 else "slower"
 

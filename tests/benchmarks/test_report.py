@@ -595,8 +595,12 @@ def test_the_terminal_shows_both_sides_of_every_cell(results: Results) -> None:
         ((1.1, 0.99, 1.2), 0.0, "no difference"),  # the interval contains 1
         ((1.1, 1.0, 1.2), 0.0, "no difference"),
         ((1.1, 1.08, 1.12), 0.1001, "no difference"),  # inside the floor
-        ((0.9, 0.88, 0.92), 0.1001, "no difference"),
-        ((0.5, 0.4, 0.6), 0.4999, "faster"),
+        ((0.91, 0.88, 0.92), 0.1001, "no difference"),
+        ((0.5, 0.4, 0.6), 0.999, "faster"),
+        ((0.5, 0.4, 0.6), 1.001, "no difference"),
+        ((2.0, 1.9, 2.1), 0.999, "slower"),
+        ((2.0, 1.9, 2.1), 1.001, "no difference"),
+        ((0.09, 0.08, 0.1), 1.2, "faster"),  # a gain can be larger than any noise
     ],
 )
 def test_a_difference_leaves_interval_and_floor_behind(
