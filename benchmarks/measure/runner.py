@@ -109,12 +109,13 @@ class Runner:
         peaks = Peaks(results.peak_gflops, results.copy_bandwidth)
         show = self._progress.show
         measurer = CellMeasurer(self.pool, self.profile, self.methods, peaks, results.seed, show)
-        costs, present = self._costs(), 0
+        costs, goals, present = self._costs(), goals_cost(self.profile, self.methods), 0
         for number, (block, setting) in enumerate(missing):
             if block != present:
                 present = block
                 self.pool.restart(self.programs)
-            enough = self._left() >= costs[number] / 2
+            after = goals if block else 0.0  # a time to an accuracy is worth more than a repeat
+            enough = self._left() - after >= costs[number] / 2
             if block:
                 self._repeat(measurer, setting, block, costs[number], enough)
             elif not enough:
@@ -123,7 +124,7 @@ class Runner:
                     cell.absences.append(method.absent(Reason.OUT_OF_TIME, OUT_OF_TIME))
                 self._add(cell, costs[number])
             else:
-                rest = sum(costs[number:]) + goals_cost(self.profile, self.methods)
+                rest = sum(costs[number:]) + goals
                 share = self._left() * sampling_cost(self.profile, setting, self.methods) / rest
                 end = self._start + self.seconds
                 self._add(measurer.measure(setting, results.cells, share, end), costs[number])

@@ -204,6 +204,18 @@ def test_a_run_keeps_to_its_time(suite: Suite, limit: int) -> None:
     assert all(cell.of("slow") is None for cell in results.cells[:2])
 
 
+def test_later_blocks_leave_time_for_the_goals(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(goals, "MAX_EPOCHS", 2)
+    suite.profile = dataclasses.replace(PROFILE, goals=((256, 0.5),))
+    assert suite("--time-limit", 16) == 0
+    results = suite.results(unfinished(suite.folder))
+    assert (results.complete, results.interrupted) == (False, "time limit")
+    assert min(cell.blocks for cell in results.cells) < PROFILE.blocks
+    assert {goal.method for goal in results.goals} == {m.name for m in METHODS}
+
+
 # Ctrl-C, and resuming.
 
 

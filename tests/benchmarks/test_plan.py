@@ -84,10 +84,10 @@ def test_the_full_run_has_all_powers_of_two() -> None:
     assert profile.seconds < 60 * 60
     curve = [s for s in profile.settings if "batch" in s.sweeps and s.workload == "classification"]
     assert sorted(s.batch for s in curve) == [2**i for i in range(14)]
-    assert sorted(values(profile, "depth", "depth")) == [1, 2, 4, 8, 16, 32, 64, 256, 1024]
+    assert sorted(values(profile, "depth", "depth")) == [1, 2, 4, 8, 16, 32, 64, 512]
     assert sorted(values(profile, "width", "width")) == [16, 32, 64, 128, 256, 512, 1024]
     for workload in ("classification-adam", "regression"):
-        assert len([s for s in profile.settings if s.workload == workload]) > 5
+        assert len([s for s in profile.settings if s.workload == workload]) == 4
     assert len(profile.memory) == 5
 
 
@@ -107,7 +107,7 @@ def test_the_estimate_fits_the_limit(profile: Profile) -> None:
     assert again < once / 2  # fewer rounds and methods, and nothing to compile
     total = once + (profile.blocks - 1) * again
     total += goals_cost(profile, METHODS)
-    margin = 0.7 if profile.name == "default" else 1.2  # it ends on slow machines too
+    margin = 0.95 if profile.name == "full" else 0.7  # those two end on slow machines too
     assert total < margin * profile.seconds
 
 
