@@ -1,4 +1,4 @@
-"""`results.json`, there and back; the run that is kept; the document."""
+"""`results.json`, there and back; the runs that are kept; the document."""
 
 import json
 import math
@@ -16,7 +16,8 @@ from benchmarks.report import documents
 from benchmarks.report.contents import contents
 from benchmarks.results import SCHEMA, load, save
 
-KEPT = Path(contract.__file__).parent / "results" / "default"
+KEPT = Path(contract.__file__).parent / "results"
+kept_runs = pytest.mark.parametrize("name", ["default", "full"])
 
 
 def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
@@ -100,22 +101,26 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
         load(path)
 
 
-# The run that is kept.
+# The runs that are kept.
 
 
-def test_the_report_that_is_kept_is_that_of_the_results_that_are_kept() -> None:
-    kept = load(KEPT / "results.json")
-    assert (kept.profile, kept.complete) == ("default", True)
+@kept_runs
+def test_the_report_that_is_kept_is_that_of_the_results_that_are_kept(name: str) -> None:
+    kept = load(KEPT / name / "results.json")
+    assert (kept.profile, kept.complete) == (name, True)
+    assert {cell.blocks for cell in kept.cells} == {3}
     assert kept.environment["background"] < 0.05
     sections = contents(kept)
-    assert documents.markdown(kept, sections) == (KEPT / "report.md").read_text("utf-8")
+    assert documents.markdown(kept, sections) == (KEPT / name / "report.md").read_text("utf-8")
     names = {panel.name for panel in sections[0].panels}
-    assert {path.stem for path in (KEPT / "pictures").iterdir()} == names
+    assert {path.stem for path in (KEPT / name / "pictures").iterdir()} == names
 
 
-def test_the_run_that_is_kept_is_small() -> None:
-    assert (KEPT / "results.json").stat().st_size < 300_000
-    assert sum(path.stat().st_size for path in (KEPT / "pictures").iterdir()) < 200_000
+@kept_runs
+def test_the_run_that_is_kept_is_small(name: str) -> None:
+    file = KEPT / name / "results.json"
+    assert file.stat().st_size < 9_000 * len(load(file).cells)  # each with samples of three blocks
+    assert sum(path.stat().st_size for path in (KEPT / name / "pictures").iterdir()) < 200_000
 
 
 # The document.
