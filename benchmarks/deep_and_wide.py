@@ -118,12 +118,12 @@ def one_call() -> Line:
 def spread() -> Line:
     """A population of 1024 networks: on one device, and on two, of one core each."""
     model, loss = jp.mlp([2, 10, 10, 10, 1], jp.tanh), jp.BinaryCrossEntropy()
+    optimizer = optax.sgd(0.01)  # made once: with another one, every call would compile
     keys, (x, y) = jax.random.split(jax.random.key(0), 1024), data(XOR)
 
     def train(mesh: Any) -> Any:
-        return jp.train_population(
-            model, loss, optax.sgd(0.01), keys, x, y, steps=1000, mesh=mesh
-        ).losses
+        population = jp.train_population(model, loss, optimizer, keys, x, y, steps=1000, mesh=mesh)
+        return population.losses
 
     mesh = jax.make_mesh((2,), ("networks",))
     return Line("1024 networks, one device / two", partial(train, mesh), partial(train, None))
