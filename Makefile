@@ -19,7 +19,7 @@ test: install lint types  ## lint, type-check, run the tests; COVERAGE=--cov cou
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE)
 
 slow: install  ## run the tests that take long, which `make test` leaves out
-	$(BIN)/pytest -n $(WORKERS) $(COVERAGE) -m "slow and not corpus and not fuzz"
+	$(BIN)/pytest -n $(WORKERS) --dist=worksteal $(COVERAGE) -m "slow and not corpus and not fuzz"
 
 catalogue: install  ## compare every wrong backward pass of the corpus
 	$(BIN)/pytest -n $(WORKERS) --dist=loadgroup -m corpus
